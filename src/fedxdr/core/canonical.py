@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place where bytes that are signed or hashed are made.
+
+Values are frozen dataclasses. Their canonical form is RFC 8785 (JSON Canonicalization
+Scheme): ``bytes`` as padded base64, ``datetime`` as RFC 3339 in UTC, tuples as arrays.
+Reading accepts nothing but that one form: what was read is written again and must give
+the same bytes, which refuses unknown and duplicate fields, other number forms, other
+field orders and white space in one comparison.
+
+It does NOT sign (see crypto/envelope.py), and it never sees floats that are not finite.
+
+Source: RFC 8785.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import msgspec
+import rfc8785
+
+from fedxdr.core.errors import MalformedMessage
+from fedxdr.core.ids import Digest, sha256
+
+T = TypeVar("T")
+
+
+def jcs(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    """Return the RFC 8785 form of a JSON value.
+
+    Args:
+        value: None, bool, int within ±(2^53 - 1), finite float, str, list, dict with
+            text keys, nested.
+
+    Raises:
+        MalformedMessage: a value that RFC 8785 has no form for.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, TypeError, ValueError) as error:
+        raise MalformedMessage(f"no canonical JSON form: {error}") from error
+
+
+def parse_jcs(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the JSON value whose canonical form is exactly ``data``.
+
+    Raises:
+        MalformedMessage: not JSON, or JSON in any other than its canonical form.
+    """
+    try:
+        value = msgspec.json.decode(data, strict=True)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedMessage(f"not JSON: {error}") from error
+    if jcs(value) != data:
+        raise MalformedMessage("JSON, but not in canonical form (RFC 8785)")
+    return value
+
+
+def encode(value: object) -> bytes:
+    """Return the canonical bytes of a dataclass value.
+
+    Args:
+        value: a frozen dataclass of JSON-like fields, bytes, datetimes and others such.
+
+    Raises:
+        MalformedMessage: a field that has no canonical form (NaN, 2^53 and beyond).
+    """
+    return jcs(_finite(msgspec.to_builtins(value)))
+
+
+def builtins(value: object) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a dataclass value as the JSON value that ``encode`` writes."""
+    return _finite(msgspec.to_builtins(value))
+
+
+def decode(data: bytes, type_: type[T]) -> T:
+    """Return the value of ``type_`` whose canonical bytes are exactly ``data``.
+
+    Args:
+        data: canonical bytes.
+        type_: the dataclass expected.
+
+    Raises:
+        MalformedMessage: not JSON, not of that type, or not in canonical form.
+    """
+    try:
+        value = msgspec.json.decode(data, type=type_, strict=True)
+    except MalformedMessage:
+        raise
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedMessage(f"not a {type_.__name__}: {error}") from error
+    if encode(value) != data:
+        raise MalformedMessage(
+            f"not the canonical form of a {type_.__name__}: unknown field, other order "
+            "or other spelling"
+        )
+    return value
+
+
+def from_builtins(value: Any, type_: type[T]) -> T:  # noqa: ANN401 - any JSON value
+    """Return a JSON value as ``type_``; unknown fields are refused.
+
+    Raises:
+        MalformedMessage: not of that type, or with fields it does not have.
+    """
+    return decode(jcs(value), type_)
+
+
+def fingerprint(label: str, value: object) -> Digest:
+    """Return SHA-256(label || 0x00 || canonical bytes) in hexadecimal.
+
+    Args:
+        label: what is hashed, with a version: ``"fedxdr/plan/v1"``.
+        value: as for ``encode``.
+    """
+    return sha256(label.encode(), b"\x00", encode(value))
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return value unchanged; refuse NaN and infinity, which msgspec turns to null."""
+    match value:
+        case float() if not math.isfinite(value):
+            raise MalformedMessage("a number is not finite")
+        case dict():
+            for inner in value.values():
+                _finite(inner)
+        case list() | tuple():
+            for inner in value:
+                _finite(inner)
+        case _:
+            pass
+    return value

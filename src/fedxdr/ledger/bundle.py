@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""The exported ledger: one canonical container for blocks, signatures, models, head.
+
+Text, one line of RFC 8785 JSON each, every line closed by one ``\n``, in this order::
+
+    {"blocks":n,"format":"fedxdr-ledger-bundle","models":m,"origin":"…","version":1}
+    {"block":{…},"envelopes":[{…},…],"hash":"…"}      n times, line h + 2 is height h
+    {"data":"…","sha256":"…"}                         m times, ascending by sha256
+    {"digest":"…","head":{…}}
+
+``data`` is base64 of a model's file, ``head`` the DSSE envelope of the signed head and
+``digest`` SHA-256 over all bytes before its line. Envelopes ascend by their digests.
+
+Not here: whether signatures verify and whether what the blocks say is true; that is
+verifier.py.
+
+Rules that always hold: for one content there is one sequence of bytes; ``read`` takes
+no other, so that no changed byte goes unseen. What is wrong inside a block's line is
+reported with its height before anything about the whole container.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import msgspec
+
+from fedxdr.core.canonical import decode, encode, jcs
+from fedxdr.core.errors import MalformedMessage, VerificationFailed
+from fedxdr.core.ids import Digest, sha256
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.ledger import block as blocks_
+from fedxdr.ledger.block import SignedBlock
+from fedxdr.ledger.entries import Genesis
+from fedxdr.ledger.steps import Step, located, require
+
+FORMAT = "fedxdr-ledger-bundle"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """What a bundle holds.
+
+    Attributes:
+        origin: the ledger's name.
+        blocks: in order of height, from the Genesis.
+        hashes: of the blocks' bytes as stored, in the same order.
+        models: SHA-256 of a model's file -> the file's bytes.
+        head: the signed head, signature not yet checked.
+    """
+
+    origin: str
+    blocks: tuple[SignedBlock, ...]
+    hashes: tuple[Digest, ...]
+    models: Mapping[Digest, bytes]
+    head: Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    blocks: int
+    format: Literal["fedxdr-ledger-bundle"] = "fedxdr-ledger-bundle"
+    models: int
+    origin: str
+    version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1 or self.models < 0:
+            raise MalformedMessage("a bundle holds at least one block")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BlockLine:
+    block: msgspec.Raw
+    envelopes: tuple[msgspec.Raw, ...]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ModelLine:
+    data: bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LastLine:
+    digest: str
+    head: msgspec.Raw
+
+
+def write(
+    *, blocks: Sequence[SignedBlock], models: Iterable[bytes], head: Envelope
+) -> bytes:
+    """Return the bundle of a ledger.
+
+    Args:
+        blocks: in order of height, from the Genesis.
+        models: files of models in force at some height, at least the newest one's.
+        head: the signed head over exactly these blocks.
+
+    Raises:
+        MalformedMessage: no blocks, or the first is no Genesis.
+    """
+    first = blocks[0].block.entry if blocks else None
+    if not isinstance(first, Genesis):
+        raise MalformedMessage("a bundle begins with the Genesis")
+    files = {sha256(file): file for file in models}
+    header = _Header(blocks=len(blocks), models=len(files), origin=first.origin)
+    lines = [encode(header)]
+    for signed in blocks:
+        body = signed.block.body()
+        beside = [e.to_json() for e in blocks_.in_order(signed.envelopes)]
+        lines.append(_block_line(body, beside, blocks_.hash_of(body)))
+    lines.extend(_model_line(files[found], found) for found in sorted(files))
+    before = b"".join(line + b"\n" for line in lines)
+    return before + _last_line(sha256(before), head.to_json()) + b"\n"
+
+
+def read(data: bytes) -> Bundle:
+    """Return what a bundle holds: steps 0, 1 and 3 of an audit, and the hashes of 2.
+
+    Args:
+        data: the bundle's bytes, all of them and nothing else.
+
+    Raises:
+        VerificationFailed: any other sequence of bytes than ``write`` gives; with the
+            height where the fault lies inside a block's line.
+    """
+    lines = data.split(b"\n")
+    with located(Step.CONTAINER):
+        header = decode(lines[0], _Header)
+    blocks, hashes = [], []
+    for height in range(header.blocks):
+        signed, found = _read_block(_line(lines, 1 + height, height), height)
+        blocks.append(signed)
+        hashes.append(found)
+    begin, end = 1 + header.blocks, 1 + header.blocks + header.models
+    with located(Step.CONTAINER):
+        models = dict(_read_model(_line(lines, i)) for i in range(begin, end))
+        if list(models) != sorted(models) or len(models) != header.models:
+            raise MalformedMessage("models ascend by their digests, each once")
+        last = _line(lines, end)
+        digest, head = _read_last(last)
+        if len(lines) != end + 2 or lines[-1]:
+            raise MalformedMessage("bytes after the last line, or its end is missing")
+        if digest != sha256(data[: -len(last) - 1]):
+            raise MalformedMessage("the digest is not that of the bytes before it")
+    return Bundle(
+        origin=header.origin,
+        blocks=tuple(blocks),
+        hashes=tuple(hashes),
+        models=models,
+        head=head,
+    )
+
+
+def _line(lines: Sequence[bytes], index: int, height: int | None = None) -> bytes:
+    """Return a line that must be there; what follows the last line end is none."""
+    if index >= len(lines) - 1:
+        raise VerificationFailed(
+            f"the bundle ends before its line {index + 1}",
+            step=Step.CONTAINER,
+            height=height,
+        )
+    return lines[index]
+
+
+def _read_block(line: bytes, height: int) -> tuple[SignedBlock, Digest]:
+    # (1): form. The line is put together again from the stored bytes of its parts, and
+    # each part is written again by its own reader.
+    with located(Step.FORM, height):
+        parts = _decode(line, _BlockLine)
+        body, beside = bytes(parts.block), [bytes(raw) for raw in parts.envelopes]
+        if line != _block_line(body, beside, parts.hash):
+            raise MalformedMessage("a block's line is not in canonical form")
+        block = blocks_.parse(body)
+        envelopes = tuple(Envelope.from_json(raw) for raw in beside)
+    # (2): the hash is that of the stored bytes.
+    found = blocks_.hash_of(body)
+    require(
+        found == parts.hash,
+        f"the bytes hash to {found[:16]}…, not to {parts.hash[:16]}…",
+        step=Step.LINKS,
+        height=height,
+    )
+    # (3): the envelopes beside the block are those it names.
+    digests = [sha256(raw) for raw in beside]
+    require(
+        digests == sorted(set(digests)),
+        "envelopes ascend by their digests, each once",
+        step=Step.SIGNATURES_DIGEST,
+        height=height,
+    )
+    require(
+        blocks_.signatures_digest(digests) == block.signatures_digest,
+        "the envelopes are not those that the block names",
+        step=Step.SIGNATURES_DIGEST,
+        height=height,
+    )
+    return SignedBlock(block=block, envelopes=envelopes), found
+
+
+def _read_model(line: bytes) -> tuple[Digest, bytes]:
+    parts = _decode(line, _ModelLine)
+    found = sha256(parts.data)
+    if found != parts.sha256:
+        raise VerificationFailed(
+            f"a file hashes to {found[:16]}…, not to {parts.sha256[:16]}…",
+            step=Step.MODELS,
+        )
+    if line != _model_line(parts.data, found):
+        raise MalformedMessage("a model's line is not in canonical form")
+    return found, parts.data
+
+
+def _read_last(line: bytes) -> tuple[str, Envelope]:
+    parts = _decode(line, _LastLine)
+    if line != _last_line(parts.digest, bytes(parts.head)):
+        raise MalformedMessage("the last line is not in canonical form")
+    return parts.digest, Envelope.from_json(bytes(parts.head))
+
+
+def _decode(line: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(line, type=kind, strict=True)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise MalformedMessage(f"not a line of a bundle: {error}") from error
+
+
+def _block_line(body: bytes, envelopes: Sequence[bytes], hash_: str) -> bytes:
+    beside = b",".join(envelopes)
+    return b'{"block":%b,"envelopes":[%b],"hash":%b}' % (body, beside, jcs(hash_))
+
+
+def _model_line(file: bytes, digest: str) -> bytes:
+    return b'{"data":"%b","sha256":%b}' % (base64.b64encode(file), jcs(digest))
+
+
+def _last_line(digest: str, head: bytes) -> bytes:
+    return b'{"digest":%b,"head":%b}' % (jcs(digest), head)

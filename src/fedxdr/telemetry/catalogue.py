@@ -16,9 +16,11 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+import numpy as np
+
 
 class Kind(enum.IntEnum):
-    """What a record tells about.
+    """What a record tells about; a kind named like a service is about that one.
 
     ``ALERT`` rows say what an intrusion detection system thought. They are kept for
     counting and for weak labels and are never inputs of a model.
@@ -128,6 +130,7 @@ KINDS: Final[dict[str, Kind]] = {
     "conn": Kind.FLOW,
     "ssl": Kind.TLS,
     "weird": Kind.ANOMALY,
+    "notice": Kind.ALERT,
     "files": Kind.FILE,
     "smb_files": Kind.SMB,
     "smb_mapping": Kind.SMB,
@@ -193,6 +196,17 @@ SERVICES: Final[dict[str, Service]] = {
 }
 """Service by the names Suricata (``app_proto``) and Zeek (``service``) use."""
 
+SERVICE_BY_KIND: Final = np.array(
+    [
+        Service.UNKNOWN
+        if kind is Kind.OTHER
+        else Service.__members__.get(kind.name, Service.UNKNOWN)
+        for kind in Kind
+    ],
+    np.int16,
+)
+"""(kinds,) int16: the service that a record's kind alone tells, as DNS for DNS."""
+
 PROTOCOLS: Final[dict[str, int]] = {
     "icmp": 1,
     "igmp": 2,
@@ -208,6 +222,11 @@ PROTOCOLS: Final[dict[str, int]] = {
 
 _PREFERENCE: Final = {name: rank for rank, name in enumerate(SERVICES)}
 _SAYS_NOTHING: Final = frozenset({"", "-", "failed", "unknown", "(empty)"})
+
+
+def kind_of(name: str | None) -> Kind:
+    """Return the kind of a Suricata ``event_type`` or a Zeek log path."""
+    return KINDS.get(name or "", Kind.OTHER)
 
 
 def service_of(text: str | None) -> Service:

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Zeek's logs written as JSON, one record per line, as events.
+
+One log per file, or all logs in one file with their name in ``_path`` (Zeek's
+json-streaming-logs) or ``@stream`` (Corelight). Dotted field names (``id.orig_h``) and
+underscored ones (``id_orig_h``) are read.
+
+It does NOT read tab-separated logs (zeek.py).
+
+Source: Zeek documentation, policy/tuning/json-logs; JSON streaming logs package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fedxdr.telemetry import catalogue
+from fedxdr.telemetry.json_lines import read_json_lines
+from fedxdr.telemetry.parser import Parsed, Tokenise, codes, line_count
+from fedxdr.telemetry.timestamps import epoch_times_ns, iso_times_ns
+from fedxdr.telemetry.zeek_table import LARGEST, LARGEST_PORT, LAST_SECOND, Table
+
+_Count = Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] | None
+_Port = Annotated[float, msgspec.Meta(ge=0, le=LARGEST_PORT)] | None
+_Time = Annotated[float, msgspec.Meta(ge=0, le=LAST_SECOND)] | str
+
+
+class _Record(msgspec.Struct, gc=False, kw_only=True):
+    ts: _Time | None = None
+    path: str = msgspec.field(name="_path", default="")
+    stream: str = msgspec.field(name="@stream", default="")
+    uid: str | None = None
+    orig_h: str = msgspec.field(name="id.orig_h", default="")
+    resp_h: str = msgspec.field(name="id.resp_h", default="")
+    orig_p: _Port = msgspec.field(name="id.orig_p", default=None)
+    resp_p: _Port = msgspec.field(name="id.resp_p", default=None)
+    id_orig_h: str = ""
+    id_resp_h: str = ""
+    id_orig_p: _Port = None
+    id_resp_p: _Port = None
+    proto: str | None = None
+    service: str | list[str] | None = None
+    conn_state: str | None = None
+    query: str | None = None
+    host: str | None = None
+    uri: str | None = None
+    server_name: str | None = None
+    label: str | None = None
+    detailedlabel: str | None = None
+    duration: _Count = None
+    rtt: _Count = None
+    orig_bytes: _Count = None
+    resp_bytes: _Count = None
+    orig_ip_bytes: _Count = None
+    resp_ip_bytes: _Count = None
+    orig_pkts: _Count = None
+    resp_pkts: _Count = None
+    request_body_len: _Count = None
+    response_body_len: _Count = None
+
+
+_DECODER: Final = msgspec.json.Decoder(_Record, strict=False)
+_SAME_NAME_TEXTS: Final = ("query", "host", "uri", "server_name")
+_SAME_NAME_NUMBERS: Final = (
+    "duration",
+    "rtt",
+    "orig_bytes",
+    "resp_bytes",
+    "orig_ip_bytes",
+    "resp_ip_bytes",
+    "orig_pkts",
+    "resp_pkts",
+    "request_body_len",
+    "response_body_len",
+)
+
+
+class ZeekJsonParser:
+    """Reads JSON logs.
+
+    Args:
+        tokenise: turns an address into its token.
+        log: name of the log (``conn``) for records that do not say it; empty to tell
+            it from the fields.
+    """
+
+    def __init__(self, tokenise: Tokenise, *, log: str = "") -> None:
+        self._tokenise = tokenise
+        self._log = log
+
+    def parse(self, block: bytes, *, first_line: int = 1) -> Parsed:
+        """Return what a block of whole lines holds, see ``parser.Parser``."""
+        records, times, rejected = read_json_lines(
+            block, _DECODER, _times, first_line=first_line
+        )
+        events = self._table(records, times).events(self._tokenise)
+        return Parsed(
+            events=events,
+            rejected=rejected,
+            skipped=len(records) - len(events),
+            lines=line_count(block),
+        )
+
+    def _table(self, records: Sequence[_Record], times: NDArray[np.int64]) -> Table:
+        logs = [r.path or r.stream or self._log or _log_of(r) for r in records]
+        texts = {
+            "uid": [r.uid or "" for r in records],
+            "id.orig_h": [r.orig_h or r.id_orig_h for r in records],
+            "id.resp_h": [r.resp_h or r.id_resp_h for r in records],
+            "proto": [r.proto or "" for r in records],
+            "service": [
+                r.service if isinstance(r.service, str) else ",".join(r.service or ())
+                for r in records
+            ],
+            "conn_state": [r.conn_state or "" for r in records],
+        }
+        for name in _SAME_NAME_TEXTS:
+            texts[name] = [getattr(r, name) or "" for r in records]
+        if any(r.label for r in records):
+            texts["label"] = [r.label or "" for r in records]
+            texts["detailedlabel"] = [r.detailedlabel or "" for r in records]
+        numbers = {
+            "id.orig_p": _numbers(
+                [r.id_orig_p if r.orig_p is None else r.orig_p for r in records]
+            ),
+            "id.resp_p": _numbers(
+                [r.id_resp_p if r.resp_p is None else r.resp_p for r in records]
+            ),
+        }
+        for name in _SAME_NAME_NUMBERS:
+            numbers[name] = _numbers([getattr(r, name) for r in records])
+        kind = codes(logs, catalogue.kind_of)
+        return Table(time_ns=times, kind=kind, texts=texts, numbers=numbers)
+
+
+def _log_of(record: _Record) -> str:
+    """Tell from its fields which log a record is of; empty where they do not."""
+    if record.conn_state is not None:
+        return "conn"
+    if record.query is not None:
+        return "dns"
+    if record.uri is not None:
+        return "http"
+    return "ssl" if record.server_name is not None else ""
+
+
+def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array([-1.0 if value is None else value for value in values], np.float64)
+
+
+def _times(records: Sequence[_Record]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return UTC nanoseconds of epoch seconds or ISO texts, and which are sound.
+
+    Records without endpoints (the sensor's own logs) need no time.
+    """
+    given = [record.ts for record in records]
+    seconds = [time if isinstance(time, float) else 0.0 for time in given]
+    times = epoch_times_ns(np.array(seconds, np.float64))
+    sound = np.array([isinstance(time, float) for time in given], np.bool_)
+    where = [row for row, time in enumerate(given) if isinstance(time, str)]
+    if where:
+        times[where], sound[where] = iso_times_ns([str(given[row]) for row in where])
+    sound |= [not (r.orig_h or r.id_orig_h) for r in records]
+    return times, sound

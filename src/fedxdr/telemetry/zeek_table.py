@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Zeek's logs have in common, whatever they are written in: from fields to events.
+
+It does NOT read lines (zeek.py for tab-separated logs, zeek_json.py for JSON) and does
+NOT join the logs of one connection: they share ``flow_id``.
+
+Rule: bytes are those of the IP packets where Zeek counts them, else of the payload.
+
+Source: Zeek documentation, "Zeek Log Formats and Inspection"; base/protocols/conn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedxdr.telemetry import catalogue
+from fedxdr.telemetry.catalogue import Kind
+from fedxdr.telemetry.event import UNLABELLED, Events
+from fedxdr.telemetry.parser import Tokenise, codes, text_shapes, tokens
+from fedxdr.telemetry.zeek_terms import label_of, state_of, technique_of
+
+TEXTS: Final = (
+    "uid",
+    "id.orig_h",
+    "id.resp_h",
+    "proto",
+    "service",
+    "conn_state",
+    "query",
+    "host",
+    "uri",
+    "server_name",
+    "label",
+    "detailedlabel",
+)
+"""Fields read as text."""
+
+NUMBERS: Final = (
+    "id.orig_p",
+    "id.resp_p",
+    "duration",
+    "rtt",
+    "orig_bytes",
+    "resp_bytes",
+    "orig_ip_bytes",
+    "resp_ip_bytes",
+    "orig_pkts",
+    "resp_pkts",
+    "request_body_len",
+    "response_body_len",
+)
+"""Fields read as numbers >= 0, besides the time ``ts``."""
+
+LARGEST: Final = 2.0**62
+"""Counts above this are refused."""
+
+LAST_SECOND: Final = 9_000_000_000.0
+"""Times after this (the year 2255) are refused."""
+
+LARGEST_PORT: Final = 65_535.0
+
+_MULTIPLY_A: Final = np.uint64(0xBF58476D1CE4E5B9)
+_MULTIPLY_B: Final = np.uint64(0x94D049BB133111EB)
+
+
+def flow_ids(uids: Sequence[str]) -> NDArray[np.uint64]:
+    """Return (n,) uint64 identifiers of n Zeek uids, 0 for the empty uid.
+
+    The 8-byte words of a uid are mixed one after another with the finaliser of
+    SplitMix64 (Steele, Lea, Flood 2014, figure 16).
+    """
+    if not uids:
+        return np.zeros(0, np.uint64)
+    raw = np.array([uid.encode("utf-8", "replace") for uid in uids])
+    width = -(-raw.dtype.itemsize // 8) * 8
+    words = raw.astype(f"S{width}").view("<u8").reshape(len(uids), -1)
+    mixed = np.zeros(len(uids), np.uint64)
+    for word in words.T:
+        state = mixed ^ word.astype(np.uint64)
+        state = (state ^ (state >> np.uint64(30))) * _MULTIPLY_A
+        state = (state ^ (state >> np.uint64(27))) * _MULTIPLY_B
+        # A word of padding leaves the identifier as it is, whatever else is in the log.
+        mixed = np.where(word == 0, mixed, state ^ (state >> np.uint64(31)))
+    return mixed
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """Rows of logs before they become events.
+
+    Attributes:
+        time_ns: (n,) int64, UTC nanoseconds.
+        kind: (n,) int16, ``catalogue.Kind``.
+        texts: n texts by name of ``TEXTS``, empty where unset; absent fields have no
+            entry.
+        numbers: (n,) float64 by name of ``NUMBERS``, -1 where unset; absent fields have
+            no entry.
+    """
+
+    time_ns: NDArray[np.int64]
+    kind: NDArray[np.int16]
+    texts: Mapping[str, Sequence[str]]
+    numbers: Mapping[str, NDArray[np.float64]]
+
+    def _text(self, name: str) -> Sequence[str]:
+        return self.texts.get(name) or [""] * len(self.time_ns)
+
+    def _number(self, *names: str) -> NDArray[np.float64]:
+        """Return the first of some fields that is known, row by row; else -1."""
+        first = np.full(len(self.time_ns), -1.0)
+        for name in reversed(names):
+            if name in self.numbers:
+                first = np.where(self.numbers[name] >= 0, self.numbers[name], first)
+        return first
+
+    def events(self, tokenise: Tokenise) -> Events:
+        """Return the rows that name two endpoints."""
+        rows = len(self.time_ns)
+        if not rows:
+            return Events.empty()
+        addresses = [*self._text("id.orig_h"), *self._text("id.resp_h")]
+        entities = tokens(addresses, tokenise)
+        lengths, entropies = text_shapes(self._names())
+        duration = self._number("duration", "rtt")
+        columns: dict[str, NDArray[Any]] = {
+            "time_ns": self.time_ns,
+            "source": entities[:rows],
+            "destination": entities[rows:],
+            "source_port": self._number("id.orig_p"),
+            "destination_port": self._number("id.resp_p"),
+            "protocol": codes(self._text("proto"), catalogue.protocol_of),
+            "service": self._services(),
+            "kind": self.kind,
+            "bytes_out": self._number(
+                "orig_ip_bytes", "orig_bytes", "request_body_len"
+            ),
+            "bytes_in": self._number(
+                "resp_ip_bytes", "resp_bytes", "response_body_len"
+            ),
+            "packets_out": self._number("orig_pkts"),
+            "packets_in": self._number("resp_pkts"),
+            "duration_s": np.where(duration >= 0, duration, np.nan),
+            "state": codes(self._text("conn_state"), state_of),
+            "text_length": lengths,
+            "text_entropy": entropies,
+            "label": np.full(rows, UNLABELLED, np.int8),
+            "flow_id": flow_ids(self._text("uid")),
+        }
+        techniques: dict[str, int] = {}
+        if "label" in self.texts:
+            columns["label"] = codes(self._text("label"), label_of).astype(np.int8)
+        if "detailedlabel" in self.texts:
+            named = [technique_of(text) for text in self._text("detailedlabel")]
+            techniques = {
+                n: i for i, n in enumerate(dict.fromkeys(filter(None, named)))
+            }
+            columns["technique"] = np.array(
+                [techniques[name] if name else -1 for name in named], np.int16
+            )
+        events = Events.build(rows, columns, techniques=tuple(techniques))
+        return events.select((events.source != 0) & (events.destination != 0))
+
+    def _services(self) -> NDArray[np.int16]:
+        """Return the service of connections, and of other logs what they are about."""
+        told = codes(self._text("service"), catalogue.service_of)
+        about = catalogue.SERVICE_BY_KIND[self.kind]
+        return np.where((self.kind == Kind.FLOW) & (told > 0), told, about)
+
+    def _names(self) -> Sequence[str]:
+        """Return the name each record asked for: query, host and path, server name."""
+        parts = [
+            self.texts[n]
+            for n in ("query", "host", "uri", "server_name")
+            if n in self.texts
+        ]
+        if not parts:
+            return [""] * len(self.time_ns)
+        return (
+            parts[0]
+            if len(parts) == 1
+            else ["".join(p) for p in zip(*parts, strict=True)]
+        )

@@ -120,8 +120,8 @@ def check_public(public: HybridPublicKey) -> None:
         public: a public key from outside.
 
     Raises:
-        MalformedMessage: an X25519 point of small order, or bytes that are no ML-KEM-768
-            encapsulation key (FIPS 203, section 7.2, the modulus check).
+        MalformedMessage: an X25519 point of small order, or bytes that are no
+            ML-KEM-768 encapsulation key (FIPS 203, section 7.2, the modulus check).
     """
     try:
         X25519PrivateKey.generate().exchange(

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One organisation's part in a masked round.
+
+Pure functions: secrets, roster and mail go in, values come out. An agent that was
+killed derives its secrets again and goes on with the same masks. Sealing alone is
+random (ML-KEM draws its own coins): mail is stored before it is sent, and what is sent
+again is what was stored.
+
+It does NOT sign round keys or the survivor set, and does NOT remember across restarts
+that it answered: the caller stores each answer before sending it, and hands the
+partition it answered for to ``answer_unmasking`` again.
+
+Rules that always hold:
+1. Our own keys in the roster are ours, or nothing is shared (key swap).
+2. Pair masks are made with exactly the peers whose mail was opened (U2).
+3. Per peer one share is revealed: the self share of a survivor or the key share of a
+   drop-out, never both, and for one partition only.
+4. No answer for fewer survivors than threshold and minimum.
+
+Source: Bonawitz et al. 2017, figure 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedxdr.core.errors import (
+    AlreadyAnswered,
+    InvalidInput,
+    InvalidShare,
+    InvalidUpdate,
+    MalformedMessage,
+    TooFewParticipants,
+    UnknownSender,
+)
+from fedxdr.core.ids import OrgId
+from fedxdr.crypto.exchange import agree
+from fedxdr.crypto.expand import KeyStream, hkdf
+from fedxdr.crypto.sealing import open_between, seal_between
+from fedxdr.secagg import masking, shamir
+from fedxdr.secagg.derivation import RoundSecrets, box_context
+from fedxdr.secagg.masking import Words
+from fedxdr.secagg.stages import Answer, Mail, Partition, Roster
+
+_SELF_POLYNOMIAL_LABEL = "fedxdr/secagg/shamir-self/v1"
+_KEY_POLYNOMIAL_LABEL = "fedxdr/secagg/shamir-key/v1"
+_SHARES_CONTEXT = b"fedxdr/secagg/shares/v1\x00"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """Our place in a round whose key list is fixed; made by ``join``.
+
+    Attributes:
+        me: our name.
+        roster: what all agreed on.
+        secrets: ours.
+        channels: X25519 secret with each peer's channel key.
+        pairs: X25519 secret with each peer's mask key.
+    """
+
+    me: OrgId
+    roster: Roster
+    secrets: RoundSecrets = field(repr=False)
+    channels: Mapping[OrgId, bytes] = field(repr=False)
+    pairs: Mapping[OrgId, bytes] = field(repr=False)
+
+
+def join(secrets: RoundSecrets, *, roster: Roster, me: OrgId) -> Membership:
+    """Return our place in the round, with a secret agreed with every peer.
+
+    Args:
+        secrets: ours, from ``derive_secrets``.
+        roster: the key list, each entry's signature already verified by the caller.
+        me: our name.
+
+    Raises:
+        InvalidInput: we are not in the roster, or under keys that are not ours.
+        MalformedMessage: a peer's key that cannot be agreed with; the message names it.
+    """
+    if roster.keys.get(me) != secrets.round_keys:
+        raise InvalidInput(f"the roster does not hold the round keys that {me} sent")
+    channels: dict[OrgId, bytes] = {}
+    pairs: dict[OrgId, bytes] = {}
+    for peer, keys in roster.keys.items():
+        if peer == me:
+            continue
+        try:
+            channels[peer] = agree(secrets.channel, keys.channel.x25519)
+            pairs[peer] = agree(secrets.mask.pair, keys.mask.x25519)
+        except MalformedMessage as error:
+            raise MalformedMessage(f"round keys of {peer}: {error}") from error
+    return Membership(
+        me=me, roster=roster, secrets=secrets, channels=channels, pairs=pairs
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldShares:
+    """What we hold of one participant's secrets.
+
+    Attributes:
+        self_share: share of its b, 33 bytes.
+        key_share: share of its m, 33 bytes.
+    """
+
+    self_share: bytes = field(repr=False)
+    key_share: bytes = field(repr=False)
+
+
+def make_mail(membership: Membership) -> tuple[Mail, ...]:
+    """Return our mail to every peer, in the order of their names.
+
+    Two calls give the same shares and salts under different seals: store the mail
+    before sending it, and send the stored one again.
+
+    Raises:
+        MalformedMessage: a peer's key that is none; the message names it.
+    """
+    me, roster, secrets = membership.me, membership.roster, membership.secrets
+    shares = _own_shares(membership)
+    mails = []
+    for peer, keys in roster.keys.items():
+        if peer == me:
+            continue
+        held = shares[peer]
+        try:
+            sealed = seal_between(
+                membership.channels[peer],
+                keys.channel,
+                held.self_share + held.key_share,
+                context=box_context(_SHARES_CONTEXT, me, peer, roster.transcript),
+            )
+            salt = (
+                secrets.mask.seal_salt(
+                    membership.pairs[peer],
+                    sender=me,
+                    recipient=peer,
+                    recipient_key=keys.mask,
+                    transcript=roster.transcript,
+                )
+                if me < peer
+                else None
+            )
+        except MalformedMessage as error:
+            raise MalformedMessage(f"round keys of {peer}: {error}") from error
+        mails.append(Mail(sender=me, recipient=peer, shares=sealed, salt=salt))
+    return tuple(mails)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedMail:
+    """What we learned from our peers' mail; its keys are the set U2.
+
+    Attributes:
+        held: what we hold of each participant, ourselves included, in order.
+        salts: pair salt with each peer.
+    """
+
+    held: Mapping[OrgId, HeldShares] = field(repr=False)
+    salts: Mapping[OrgId, bytes] = field(repr=False)
+
+    @property
+    def participants(self) -> tuple[OrgId, ...]:
+        """The set U2, in order: those whose shares arrived, ourselves included."""
+        return tuple(self.held)
+
+
+def open_mail(membership: Membership, mails: Iterable[Mail]) -> OpenedMail:
+    """Open what our peers sealed for us.
+
+    Args:
+        membership: our place in the round.
+        mails: one per peer whose shares arrived in time, in any order. Who is missing
+            here takes no further part: no mask is made with it.
+
+    Raises:
+        UnknownSender: mail from outside the roster.
+        InvalidInput: mail for somebody else, or twice from one sender.
+        InvalidShare: a box that does not open under this round's transcript, shares
+            that are none, or a salt that is not the one committed to; names the sender.
+        TooFewParticipants: fewer of us than threshold and minimum.
+    """
+    me, roster, secrets = membership.me, membership.roster, membership.secrets
+    held = {me: _own_shares(membership)[me]}
+    salts: dict[OrgId, bytes] = {}
+    for mail in mails:
+        sender = mail.sender
+        if sender not in roster.keys or sender == me:
+            raise UnknownSender(f"mail from {sender}, who is no peer in this round")
+        if mail.recipient != me:
+            raise InvalidInput(f"mail from {sender} is not for {me}")
+        if sender in held:
+            raise InvalidInput(f"mail from {sender} came twice")
+        held[sender] = _open_shares(membership, mail)
+        salts[sender] = (
+            secrets.mask.salt(sender, transcript=roster.transcript)
+            if me < sender
+            else secrets.mask.open_salt(
+                membership.pairs[sender], mail, transcript=roster.transcript
+            )
+        )
+    if len(held) < roster.quorum:
+        raise TooFewParticipants(
+            f"shares of {len(held)} participants arrived, {roster.quorum} are needed"
+        )
+    return OpenedMail(held={name: held[name] for name in sorted(held)}, salts=salts)
+
+
+def mask(membership: Membership, opened: OpenedMail, quantised: Words) -> Words:
+    """Return the masked vector: y_u = x_u + PRG(b_u) + sum of pair masks, mod 2^32.
+
+    Bonawitz et al. 2017, figure 4, round 2, with pair masks over the opened mail.
+
+    Args:
+        membership: our place in the round.
+        opened: the mail we opened.
+        quantised: (d,) uint32 from quantise.py; it is not changed.
+
+    Returns:
+        (d,) uint32. Masking the same vector again gives the same bytes; masking another
+        vector in the same round gives the difference away and must never happen: the
+        caller stores the result before sending it.
+
+    Raises:
+        InvalidUpdate: another type or shape.
+    """
+    if quantised.dtype != np.uint32 or quantised.ndim != 1:
+        raise InvalidUpdate(
+            f"got {quantised.dtype} of shape {quantised.shape}, want uint32 (d,)"
+        )
+    me, transcript = membership.me, membership.roster.transcript
+    own = masking.self_mask_seed(membership.secrets.self_seed, transcript=transcript)
+    add, subtract = [own], list[bytes]()
+    for peer, salt in opened.salts.items():
+        low, high = min(me, peer), max(me, peer)
+        seed = masking.pair_mask_seed(
+            membership.pairs[peer], salt, low=low, high=high, transcript=transcript
+        )
+        (add if me == low else subtract).append(seed)
+    masked = np.array(quantised, copy=True, order="C")
+    masking.apply(masked, add=add, subtract=subtract)
+    return masked
+
+
+def answer_unmasking(
+    membership: Membership,
+    opened: OpenedMail,
+    partition: Partition,
+    *,
+    answered: Partition | None = None,
+) -> Answer:
+    """Return one share per participant: self shares of survivors, key shares of others.
+
+    Args:
+        membership: our place in the round.
+        opened: the mail we opened; partition must cover exactly its participants.
+        partition: survivors and drop-outs, signed by a quorum of survivors, which the
+            caller has verified.
+        answered: the partition we answered before in this round, None if none. The
+            caller stores it before it sends the answer.
+
+    Raises:
+        AlreadyAnswered: we answered for another partition in this round.
+        InvalidInput: the partition is not one of our participants, or counts us among
+            the drop-outs.
+        TooFewParticipants: fewer survivors than threshold and minimum.
+    """
+    if answered is not None and answered != partition:
+        raise AlreadyAnswered("shares were revealed for another partition already")
+    if partition.participants != opened.participants:
+        raise InvalidInput("the partition is not one of those whose shares arrived")
+    if membership.me not in partition.survivors:
+        raise InvalidInput(f"{membership.me} is no survivor and has nothing to answer")
+    if len(partition.survivors) < membership.roster.quorum:
+        raise TooFewParticipants(
+            f"{len(partition.survivors)} survivors, {membership.roster.quorum} are "
+            "needed to open their sum"
+        )
+    return Answer(
+        self_shares={v: opened.held[v].self_share for v in partition.survivors},
+        key_shares={v: opened.held[v].key_share for v in partition.dropouts},
+    )
+
+
+def _own_shares(membership: Membership) -> dict[OrgId, HeldShares]:
+    """Return each participant's shares of our secrets, ours included.
+
+    The coefficient streams are bound to transcript and threshold: two rosters in one
+    round (an orchestrator that starts again with other keys) never meet on one
+    polynomial of two degrees, which would give coefficients away.
+    """
+    roster, secrets = membership.roster, membership.secrets
+    context = roster.transcript + roster.threshold.to_bytes(4)
+    points = roster.points
+    halves = []
+    for secret, label in (
+        (secrets.self_seed, _SELF_POLYNOMIAL_LABEL),
+        (secrets.mask.master, _KEY_POLYNOMIAL_LABEL),
+    ):
+        seed = hkdf(secrets.coefficients, label=label, context=context)
+        halves.append(
+            shamir.split(
+                secret,
+                threshold=roster.threshold,
+                points=tuple(points.values()),
+                coefficients=KeyStream(seed, label=label),
+            )
+        )
+    return {
+        name: HeldShares(self_share=self_share, key_share=key_share)
+        for name, self_share, key_share in zip(points, *halves, strict=True)
+    }
+
+
+def _open_shares(membership: Membership, mail: Mail) -> HeldShares:
+    try:
+        plaintext = open_between(
+            membership.channels[mail.sender],
+            membership.secrets.channel,
+            mail.shares,
+            context=box_context(
+                _SHARES_CONTEXT,
+                mail.sender,
+                mail.recipient,
+                membership.roster.transcript,
+            ),
+        )
+        self_share = plaintext[: shamir.SHARE_BYTES]
+        key_share = plaintext[shamir.SHARE_BYTES :]
+        shamir.parse_share(self_share)
+        shamir.parse_share(key_share)
+    except InvalidShare as error:
+        raise InvalidShare(f"the shares from {mail.sender}: {error}") from error
+    return HeldShares(self_share=self_share, key_share=key_share)

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the block of a committed round must satisfy: steps 4 to 9.
+
+Not here: links and other kinds of entry (rules.py); whether sum and model are what the
+contributions give, which takes a replay of the round.
+
+Rules that always hold: everybody in the sum stated what it put in; at least the plan's
+threshold of the cohort accepted exactly this result; whose key it is says the ledger;
+what two places say, they say alike.
+
+Source: design of the ledger, "Signatures: two kinds, kept apart" and "Verification".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from fedxdr.core.errors import VerificationFailed
+from fedxdr.core.ids import OrgId, RoundId
+from fedxdr.ledger import statements
+from fedxdr.ledger.block import Block, SignedBlock, contributions_root
+from fedxdr.ledger.entries import RoundCommitted
+from fedxdr.ledger.standing import Member, PlanInForce, Standing
+from fedxdr.ledger.statements import (
+    AcceptanceStatement,
+    ContributionStatement,
+    PrivacyClaim,
+)
+from fedxdr.ledger.steps import Step, located, require
+
+METRICS = ("round", "num_clients", "convergence", "gradient_norm", "survivors_weight")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundEvidence:
+    """What stands behind one committed round, for the trust score.
+
+    Attributes:
+        round_id: the round.
+        height: of its block.
+        cohort: how many organisations were announced.
+        survivors: how many are in the sum.
+        threshold: how many had to accept.
+        accepted: how many did.
+        rejected: how many said no.
+        replayed: how many of those that accepted say that they replayed it.
+        private: how many of the survivors claim a mechanism other than ``none``.
+    """
+
+    round_id: RoundId
+    height: int
+    cohort: int
+    survivors: int
+    threshold: int
+    accepted: int
+    rejected: int
+    replayed: int
+    private: int
+
+
+def check_round(
+    signed: SignedBlock, entry: RoundCommitted, standing: Standing
+) -> RoundEvidence:
+    """Return the evidence for a committed round that may follow.
+
+    Args:
+        signed: the block and its envelopes.
+        entry: the block's entry.
+        standing: what is in force before it.
+
+    Raises:
+        VerificationFailed: it may not; with height and step.
+    """
+    block = signed.block
+    plan = _plan_in_force(entry, standing)
+    _check_kinds(signed)
+    _check_contributions(signed, entry, standing)
+    accepted = _check_acceptances(signed, entry, standing, plan)
+    for organisation in entry.cohort:
+        member_of(organisation, standing)
+    _check_counts(block, entry, plan)
+    _check_metrics(block, entry, standing)
+    _check_provenance(block, entry, standing, plan)
+    _check_privacy(block, entry)
+    _check_lineage(block, entry, standing)
+    yes = [statement for statement in accepted if statement.verdict == "accepted"]
+    return RoundEvidence(
+        round_id=entry.round_id,
+        height=block.height,
+        cohort=len(entry.cohort),
+        survivors=len(entry.survivors),
+        threshold=plan.terms.threshold,
+        accepted=len(yes),
+        rejected=len(accepted) - len(yes),
+        replayed=sum(statement.replayed for statement in yes),
+        private=sum(
+            claim.mechanism != "none"
+            for claim in block.provenance.privacy_params.values()
+        ),
+    )
+
+
+def member_of(organisation: OrgId, standing: Standing) -> Member:
+    """Return a member by name: (6), looked up where a key is needed.
+
+    Raises:
+        VerificationFailed: no member before this block.
+    """
+    member = standing.members.get(organisation)
+    if member is None:
+        raise VerificationFailed(
+            f"{organisation} is no member before this block",
+            step=Step.MEMBERSHIP,
+            height=standing.height + 1,
+        )
+    return member
+
+
+def _plan_in_force(entry: RoundCommitted, standing: Standing) -> PlanInForce:
+    """(7): a round runs under the plan in force, and there is one."""
+    plan = standing.plan
+    if plan is None or plan.digest != entry.plan_digest:
+        raise VerificationFailed(
+            "the round did not run under the plan in force",
+            step=Step.METRICS,
+            height=standing.height + 1,
+        )
+    return plan
+
+
+def _check_kinds(signed: SignedBlock) -> None:
+    """(4), (5): beside a round lie statements 1 and 2 and nothing else."""
+    known = (statements.CONTRIBUTION_TYPE, statements.ACCEPTANCE_TYPE)
+    for envelope in signed.envelopes:
+        require(
+            envelope.payload_type in known,
+            f"an envelope of kind {envelope.payload_type} beside a round",
+            step=Step.CONTRIBUTIONS,
+            height=signed.block.height,
+        )
+
+
+def _check_contributions(
+    signed: SignedBlock, entry: RoundCommitted, standing: Standing
+) -> None:
+    """(4): statement 1 of every organisation in the sum, and of nobody else."""
+    block, made = signed.block, signed.block.provenance
+    at = partial(require, step=Step.CONTRIBUTIONS, height=block.height)
+    with located(Step.CONTRIBUTIONS, block.height):
+        stated = statements.by_organisation(signed.envelopes, ContributionStatement)
+    _require_same(stated, entry.survivors, "contribution statements", block.height)
+    _require_same(entry.contributions, entry.survivors, "contributions", block.height)
+    at(
+        entry.contributions_root == contributions_root(entry.contributions),
+        "contributions_root is not that of the contributions",
+    )
+    for organisation, (envelope, statement) in stated.items():
+        with located(Step.CONTRIBUTIONS, block.height):
+            keys = member_of(organisation, standing).keys
+            statements.verify(envelope, statement, keys)
+        for name, said, wanted in (
+            ("round", statement.round_id, entry.round_id),
+            ("plan", statement.plan_digest, entry.plan_digest),
+            ("parent model", statement.parent_model, made.parent_model),
+            (
+                "contribution",
+                statement.contribution_digest,
+                entry.contributions[organisation],
+            ),
+            (
+                "data volume",
+                statement.sample_bucket,
+                made.data_volume.get(organisation),
+            ),
+            ("privacy", statement.privacy, made.privacy_params.get(organisation)),
+        ):
+            at(said == wanted, f"{organisation} stated another {name}: {said}")
+
+
+def _check_acceptances(
+    signed: SignedBlock, entry: RoundCommitted, standing: Standing, plan: PlanInForce
+) -> tuple[AcceptanceStatement, ...]:
+    """(5): statement 2 of at least the threshold, about exactly this result."""
+    block = signed.block
+    at = partial(require, step=Step.ACCEPTANCES, height=block.height)
+    with located(Step.ACCEPTANCES, block.height):
+        stated = statements.by_organisation(signed.envelopes, AcceptanceStatement)
+    at(
+        block.org_signatures
+        == {org: envelope.digest for org, (envelope, _) in stated.items()},
+        "org_signatures are not those of the acceptance statements",
+    )
+    accepted = 0
+    for organisation, (envelope, statement) in stated.items():
+        at(organisation in entry.cohort, f"{organisation} was not announced")
+        with located(Step.ACCEPTANCES, block.height):
+            keys = member_of(organisation, standing).keys
+            statements.verify(envelope, statement, keys)
+        for name, said, wanted in (
+            ("round", statement.round_id, entry.round_id),
+            ("previous block", statement.prev_hash, block.prev_hash),
+            ("parent model", statement.parent_model, block.provenance.parent_model),
+            ("model", statement.model_hash, block.model_hash),
+            ("sum", statement.sum_digest, entry.sum_digest),
+            (
+                "set of contributions",
+                statement.contributions_root,
+                entry.contributions_root,
+            ),
+        ):
+            at(said == wanted, f"{organisation} spoke of another {name}: {said}")
+        accepted += statement.verdict == "accepted"
+    at(
+        accepted >= plan.terms.threshold,
+        f"{accepted} accepted, the plan wants {plan.terms.threshold}",
+    )
+    return tuple(statement for _, statement in stated.values())
+
+
+def _check_counts(block: Block, entry: RoundCommitted, plan: PlanInForce) -> None:
+    """(7): survivors and dropouts are the cohort, and there are enough survivors."""
+    at = partial(require, step=Step.METRICS, height=block.height)
+    at(
+        sorted((*entry.survivors, *entry.dropouts)) == list(entry.cohort),
+        "survivors and dropouts do not add up to the cohort",
+    )
+    at(
+        len(entry.survivors) >= plan.terms.min_survivors,
+        f"{len(entry.survivors)} survivors, the plan wants {plan.terms.min_survivors}",
+    )
+    at(
+        entry.collection_mode == plan.terms.collection_mode,
+        f"collected by {entry.collection_mode}, not as the plan says",
+    )
+
+
+def _check_metrics(block: Block, entry: RoundCommitted, standing: Standing) -> None:
+    """(7): every figure is there, finite and not negative; the counts are right."""
+    at = partial(require, step=Step.METRICS, height=block.height)
+    metrics = block.aggregation_metrics
+    for name in METRICS:
+        at(name in metrics, f"no figure for {name}")
+    for name, value in metrics.items():
+        at(math.isfinite(value) and value >= 0, f"{name} is {value}")
+    at(
+        metrics["num_clients"] == len(entry.survivors),
+        f"num_clients is {metrics['num_clients']:g}, want {len(entry.survivors)}",
+    )
+    at(metrics["survivors_weight"] > 0, "the survivors weigh nothing")
+    at(
+        metrics["round"].is_integer() and metrics["round"] > standing.last_round,
+        f"round {metrics['round']:g} after round {standing.last_round:g}",
+    )
+
+
+def _check_provenance(
+    block: Block, entry: RoundCommitted, standing: Standing, plan: PlanInForce
+) -> None:
+    """(7): what the provenance repeats, it repeats rightly."""
+    made = block.provenance
+    at = partial(require, step=Step.METRICS, height=block.height)
+    at(made.round_id == entry.round_id, "the provenance is of another round")
+    at(made.training_orgs == entry.survivors, "training_orgs are not the survivors")
+    at(
+        made.aggregation_method == plan.terms.aggregation_method,
+        f"aggregated by {made.aggregation_method}, not as the plan says",
+    )
+    _require_same(
+        made.data_volume, entry.survivors, "data volumes", block.height, Step.METRICS
+    )
+    for name, value in made.training_config.items():
+        at(
+            name not in plan.plan or plan.plan[name] == value,
+            f"training_config says another {name} than the plan",
+        )
+    kinds = {
+        kind
+        for organisation in entry.survivors
+        for kind in member_of(organisation, standing).data_sources
+    }
+    at(set(made.data_sources) <= kinds, "data_sources that no organisation enrolled")
+
+
+def _check_privacy(block: Block, entry: RoundCommitted) -> None:
+    """(8): a claim for everybody in the sum, and none that nothing stands behind."""
+    claims = block.provenance.privacy_params
+    _require_same(
+        claims, entry.survivors, "privacy parameters", block.height, Step.PRIVACY
+    )
+    at = partial(require, step=Step.PRIVACY, height=block.height)
+    for organisation, claim in claims.items():
+        at(
+            claim.mechanism == "none",
+            f"{organisation} claims the unknown mechanism {claim.mechanism}",
+        )
+        at(
+            claim == PrivacyClaim(mechanism="none"),
+            f"{organisation} claims figures of a mechanism that it did not use",
+        )
+
+
+def _check_lineage(block: Block, entry: RoundCommitted, standing: Standing) -> None:
+    """(9): the parent is the model in force; no round and no model comes twice."""
+    at = partial(require, step=Step.LINEAGE, height=block.height)
+    at(
+        not standing.has_round(entry.round_id),
+        f"round {entry.round_id} is on the ledger already",
+    )
+    parent = block.provenance.parent_model
+    at(
+        parent == standing.model_hash,
+        f"the parent is {parent}, in force is {standing.model_hash}",
+    )
+    at(
+        block.model_hash == parent or block.model_hash not in standing.models,
+        f"model {block.model_hash[:16]}… was in force before",
+    )
+
+
+def _require_same(
+    found: Iterable[OrgId],
+    wanted: Iterable[OrgId],
+    what: str,
+    height: int,
+    step: Step = Step.CONTRIBUTIONS,
+) -> None:
+    """Refuse what is not there for exactly the organisations wanted."""
+    missing, other = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    require(
+        not missing and not other,
+        f"{what}: missing of {missing}, and of others {other}",
+        step=step,
+        height=height,
+    )

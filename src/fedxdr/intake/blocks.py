@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files as blocks of whole lines: plain, gzipped, or one JSON array.
+
+Rule: memory is bounded by ``BLOCK_BYTES`` and ``MAX_LINE_BYTES`` at any file size; only
+a JSON array is read whole, up to ``MAX_ARRAY_BYTES``.
+
+It does NOT look into the lines.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import msgspec
+
+from fedxdr.core.errors import InvalidTelemetry, TooLarge
+from fedxdr.intake.sniffing import is_array
+
+BLOCK_BYTES: Final = 1 << 20
+MAX_LINE_BYTES: Final = 1 << 22
+MAX_ARRAY_BYTES: Final = 1 << 28
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """Yield a file's content in order, in blocks that end where a line ends.
+
+    The last block may lack its line end. Of a line longer than ``MAX_LINE_BYTES`` only
+    the first ``MAX_LINE_BYTES`` are kept.
+
+    Args:
+        path: a file, compressed with gzip or not, whatever its name.
+
+    Raises:
+        InvalidTelemetry: the file cannot be read, or its compressed form is damaged;
+            what came before the damage has been yielded.
+        TooLarge: a JSON array above ``MAX_ARRAY_BYTES``.
+    """
+    try:
+        with path.open("rb") as plain:
+            packed = plain.read(2) == _GZIP_MAGIC
+            plain.seek(0)
+            if not packed:
+                yield from _lines(plain)
+                return
+            with gzip.open(plain) as unpacked:
+                yield from _lines(cast("BinaryIO", unpacked))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InvalidTelemetry(f"{path.name}: damaged gzip file ({error})") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InvalidTelemetry(f"{path.name}: cannot be read: {reason}") from error
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    kept = b""
+    is_first = True
+    while chunk := stream.read(BLOCK_BYTES):
+        if is_first and is_array(chunk):
+            yield _array_lines(chunk + stream.read(MAX_ARRAY_BYTES))
+            return
+        is_first = False
+        cut = chunk.rfind(b"\n") + 1
+        if cut:
+            yield kept + chunk[:cut]
+            kept = chunk[cut:]
+        else:
+            kept = (kept + chunk)[:MAX_LINE_BYTES]
+    if kept:
+        yield kept
+
+
+def _array_lines(content: bytes) -> bytes:
+    """Return the records of a JSON array, one per line."""
+    if len(content) > MAX_ARRAY_BYTES:
+        raise TooLarge(
+            f"a JSON array above {MAX_ARRAY_BYTES} bytes; write one record per line"
+        )
+    try:
+        records = msgspec.json.decode(content, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidTelemetry("begins like a JSON array, but is none") from error
+    return b"\n".join(msgspec.json.format(record, indent=-1) for record in records)

@@ -33,7 +33,7 @@ from fedxdr.core.errors import MalformedMessage, VerificationFailed
 from fedxdr.core.ids import Digest, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import block as blocks_
-from fedxdr.ledger.block import SignedBlock
+from fedxdr.ledger.block import Block, SignedBlock
 from fedxdr.ledger.entries import Genesis
 from fedxdr.ledger.steps import Step, located, require
 
@@ -79,6 +79,15 @@ class _BlockLine:
     block: msgspec.Raw
     envelopes: tuple[msgspec.Raw, ...]
     hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """A block's line in its stored bytes; the hash is that of the body."""
+
+    body: bytes
+    beside: tuple[bytes, ...]
+    hash: Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +143,10 @@ def read(data: bytes) -> Bundle:
     lines = data.split(b"\n")
     with located(Step.CONTAINER):
         header = decode(lines[0], _Header)
-    blocks, hashes = [], []
-    for height in range(header.blocks):
-        signed, found = _read_block(_line(lines, 1 + height, height), height)
-        blocks.append(signed)
-        hashes.append(found)
+    # What is cheap comes first for all blocks: hashes, then blocks, then envelopes.
+    parts = [_split(_line(lines, 1 + h, h), h) for h in range(header.blocks)]
+    blocks = [_read_body(found, height) for height, found in enumerate(parts)]
+    beside = [_read_envelopes(found, height) for height, found in enumerate(parts)]
     begin, end = 1 + header.blocks, 1 + header.blocks + header.models
     with located(Step.CONTAINER):
         models = dict(_read_model(_line(lines, i)) for i in range(begin, end))
@@ -152,8 +160,11 @@ def read(data: bytes) -> Bundle:
             raise MalformedMessage("the digest is not that of the bytes before it")
     return Bundle(
         origin=header.origin,
-        blocks=tuple(blocks),
-        hashes=tuple(hashes),
+        blocks=tuple(
+            SignedBlock(block=block, envelopes=envelopes)
+            for block, envelopes in zip(blocks, beside, strict=True)
+        ),
+        hashes=tuple(found.hash for found in parts),
         models=models,
         head=head,
     )
@@ -170,26 +181,35 @@ def _line(lines: Sequence[bytes], index: int, height: int | None = None) -> byte
     return lines[index]
 
 
-def _read_block(line: bytes, height: int) -> tuple[SignedBlock, Digest]:
-    # (1): form. The line is put together again from the stored bytes of its parts, and
-    # each part is written again by its own reader.
+def _split(line: bytes, height: int) -> _Parts:
+    """Return the stored bytes of a block's line, if its hash is theirs."""
+    # (1): the line put together again from its parts is the line.
     with located(Step.FORM, height):
         parts = _decode(line, _BlockLine)
-        body, beside = bytes(parts.block), [bytes(raw) for raw in parts.envelopes]
-        if line != _block_line(body, beside, parts.hash):
+        found = _Parts(
+            body=bytes(parts.block),
+            beside=tuple(bytes(raw) for raw in parts.envelopes),
+            hash=blocks_.hash_of(bytes(parts.block)),
+        )
+        if line != _block_line(found.body, found.beside, parts.hash):
             raise MalformedMessage("a block's line is not in canonical form")
-        block = blocks_.parse(body)
-        envelopes = tuple(Envelope.from_json(raw) for raw in beside)
     # (2): the hash is that of the stored bytes.
-    found = blocks_.hash_of(body)
     require(
-        found == parts.hash,
-        f"the bytes hash to {found[:16]}…, not to {parts.hash[:16]}…",
+        found.hash == parts.hash,
+        f"the bytes hash to {found.hash[:16]}…, not to {parts.hash[:16]}…",
         step=Step.LINKS,
         height=height,
     )
-    # (3): the envelopes beside the block are those it names.
-    digests = [sha256(raw) for raw in beside]
+    return found
+
+
+def _read_body(parts: _Parts, height: int) -> Block:
+    """Return the block, if the envelopes beside it are those that it names."""
+    # (1): the block written again is its stored bytes.
+    with located(Step.FORM, height):
+        block = blocks_.parse(parts.body)
+    # (3): the envelopes are bound.
+    digests = [sha256(raw) for raw in parts.beside]
     require(
         digests == sorted(set(digests)),
         "envelopes ascend by their digests, each once",
@@ -202,7 +222,13 @@ def _read_block(line: bytes, height: int) -> tuple[SignedBlock, Digest]:
         step=Step.SIGNATURES_DIGEST,
         height=height,
     )
-    return SignedBlock(block=block, envelopes=envelopes), found
+    return block
+
+
+def _read_envelopes(parts: _Parts, height: int) -> tuple[Envelope, ...]:
+    # (1): each envelope written again is its stored bytes.
+    with located(Step.FORM, height):
+        return tuple(Envelope.from_json(raw) for raw in parts.beside)
 
 
 def _read_model(line: bytes) -> tuple[Digest, bytes]:

@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
-from fedxdr.core.canonical import fingerprint, from_builtins
+import msgspec
+
+from fedxdr.core.canonical import builtins, fingerprint
 from fedxdr.core.errors import MalformedMessage
 from fedxdr.core.ids import Digest, OrgId, RoundId, digest, org_id, round_id
 from fedxdr.crypto.keys import PublicIdentity
@@ -228,7 +230,13 @@ def parse(value: Any) -> Entry:  # noqa: ANN401 - any JSON value
     kind = _KINDS.get(tag) if isinstance(tag, str) else None
     if kind is None:
         raise MalformedMessage(f"an entry is one of {', '.join(sorted(_KINDS))}")
-    return from_builtins(value, kind)
+    try:
+        entry = msgspec.convert(value, kind, strict=True)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise MalformedMessage(f"not an entry {tag}: {error}") from error
+    if builtins(entry) != value:
+        raise MalformedMessage(f"an entry {tag} with unknown or missing fields")
+    return entry
 
 
 def plan_digest(plan: Mapping[str, Any]) -> Digest:

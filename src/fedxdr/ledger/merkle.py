@@ -168,7 +168,6 @@ def verify_consistency(
     Raises:
         VerificationFailed: the proof does not lead to both roots, or is malformed.
     """
-    _require_hashes([old_root, new_root, *proof], _CONSISTENCY)
     if not 1 <= old_size <= new_size:
         raise VerificationFailed(
             f"sizes {old_size} and {new_size} are not in order from 1",
@@ -176,9 +175,12 @@ def verify_consistency(
         )
     rest = iter(proof)
     if old_size == new_size:
+        # Nothing is hashed here, so any two equal roots are consistent, as in the
+        # vectors of transparency-dev/merkle ("sizes are equal (one)").
         _require_end(rest, _CONSISTENCY)
         _require_equal(old_root, new_root, "root", _CONSISTENCY)
         return
+    _require_hashes([old_root, new_root, *proof], _CONSISTENCY)
     index, last = old_size - 1, new_size - 1
     while index & 1:
         index, last = index >> 1, last >> 1

@@ -160,7 +160,7 @@ def _check_contributions(
     for organisation, (envelope, statement) in stated.items():
         with located(Step.CONTRIBUTIONS, block.height):
             keys = member_of(organisation, standing).keys
-            statements.verify(envelope, statement, keys)
+            statements.require_signer(envelope, keys)
         for name, said, wanted in (
             ("round", statement.round_id, entry.round_id),
             ("plan", statement.plan_digest, entry.plan_digest),
@@ -198,7 +198,7 @@ def _check_acceptances(
         at(organisation in entry.cohort, f"{organisation} was not announced")
         with located(Step.ACCEPTANCES, block.height):
             keys = member_of(organisation, standing).keys
-            statements.verify(envelope, statement, keys)
+            statements.require_signer(envelope, keys)
         for name, said, wanted in (
             ("round", statement.round_id, entry.round_id),
             ("previous block", statement.prev_hash, block.prev_hash),

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
-from fedxdr.core.errors import MalformedMessage
 from fedxdr.core.ids import Digest
 from fedxdr.ledger import entries, statements
 from fedxdr.ledger.block import Block, Provenance, SignedBlock
@@ -145,10 +144,7 @@ def _check_enrolment(
         return Finding(warnings=(unproven,))
     (envelope,) = signed.envelopes
     with located(Step.MEMBERSHIP, height):
-        stated = statements.read(envelope)
-        if not isinstance(stated, EnrolmentStatement):
-            raise MalformedMessage("the envelope is no enrolment statement")
-        statements.verify(envelope, stated, entry.keys)
+        stated = statements.verify(envelope, kind=EnrolmentStatement, keys=entry.keys)
     at(
         (stated.org, stated.name, stated.keys, stated.data_sources)
         == (entry.org_id, entry.name, entry.keys, entry.data_sources)

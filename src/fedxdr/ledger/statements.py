@@ -27,7 +27,7 @@ from typing import Literal, TypeVar
 from msgspec import UNSET, UnsetType
 
 from fedxdr.core.canonical import decode, encode
-from fedxdr.core.errors import MalformedMessage
+from fedxdr.core.errors import BadSignature, MalformedMessage
 from fedxdr.core.ids import Digest, OrgId, RoundId, digest, org_id, round_id
 from fedxdr.crypto import envelope as dsse
 from fedxdr.crypto.envelope import Envelope, Signer
@@ -232,46 +232,56 @@ def by_organisation(
     """Return the statements of one kind by the organisation that they name.
 
     Args:
-        envelopes: of any kinds.
+        envelopes: of any kinds; those of others are passed over.
         kind: the kind wanted.
 
     Returns:
         organisation -> the envelope and what it states, signer NOT checked.
 
     Raises:
-        MalformedMessage: two of that kind name one organisation; or see ``read``.
+        MalformedMessage: two of that kind name one organisation, or one is not in
+            canonical form.
     """
     found: dict[OrgId, tuple[Envelope, T]] = {}
     for envelope in envelopes:
-        statement = read(envelope)
-        if not isinstance(statement, kind):
+        if envelope.payload_type != _PAYLOAD_TYPES[kind]:
             continue
+        statement = decode(envelope.payload, kind)
         if statement.org in found:
             raise MalformedMessage(f"{statement.org} states the same thing twice")
         found[statement.org] = (envelope, statement)
     return found
 
 
-def verify(envelope: Envelope, statement: Statement, keys: MemberKeys) -> None:
-    """Return if the envelope carries exactly one signature, and it is by these keys.
+def verify(envelope: Envelope, *, kind: type[T], keys: MemberKeys) -> T:
+    """Return what an envelope states, if these keys signed it.
 
     Args:
         envelope: as received or stored.
-        statement: ``read(envelope)``, or what the envelope should state.
-        keys: those of the organisation that should have signed.
+        kind: the kind of statement wanted.
+        keys: those that the ledger pins for the organisation.
 
     Raises:
-        BadSignature: another signer, a further signature, or a wrong one.
-        MalformedMessage: the envelope states something else.
+        BadSignature: another kind or signer, or a wrong signature.
+        MalformedMessage: a further signature, or not in canonical form.
     """
-    dsse.verify(
-        envelope,
-        public_key=keys.identity,
-        payload_type=_PAYLOAD_TYPES[type(statement)],
-    )
+    if envelope.payload_type != _PAYLOAD_TYPES[kind]:
+        raise BadSignature(
+            f"signed as {envelope.payload_type}, want {_PAYLOAD_TYPES[kind]}"
+        )
+    require_signer(envelope, keys)
+    return decode(envelope.payload, kind)
+
+
+def require_signer(envelope: Envelope, keys: MemberKeys) -> None:
+    """Return if an envelope carries one signature, and these keys made it.
+
+    Raises:
+        BadSignature: another signer, or a wrong signature.
+        MalformedMessage: a further signature.
+    """
     if len(envelope.signatures) != 1:
         raise MalformedMessage(
             f"a statement has one signature, got {len(envelope.signatures)}"
         )
-    if envelope.payload != encode(statement):
-        raise MalformedMessage("the envelope states something else")
+    dsse.verify(envelope, public_key=keys.identity, payload_type=envelope.payload_type)

@@ -21,6 +21,7 @@ at most lambda sqrt(K) u |x|^T |y|, but for a probability of about 2 exp(-lambda
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,7 @@ from fedxdr.core.errors import InvalidUpdate
 Matrix = npt.NDArray[np.float64]
 
 _LAMBDA = 6.0
+_WIDTH = 1 << 12
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -78,7 +80,8 @@ def distances(updates: Updates, *, centre: int = 0, double: bool = False) -> Dis
     widths = [0]
     scratch: npt.NDArray[np.float32 | np.float64] | None = None
     with np.errstate(over="ignore", invalid="ignore"):  # looked at below
-        for tile in tiles(updates, numbers=2 * TILE_NUMBERS):
+        # Narrower tiles than elsewhere for few rows: the bound grows with the width.
+        for tile in tiles(updates, numbers=min(TILE_NUMBERS, _WIDTH * participants)):
             widths.append(tile.stop - tile.start)
             if scratch is None:
                 scratch = np.empty(participants * widths[-1], dtype=dtype)
@@ -99,22 +102,24 @@ def distances(updates: Updates, *, centre: int = 0, double: bool = False) -> Dis
     return Distances(squared=_from_gram(gram), bound=bound)
 
 
-def distances_from(updates: Updates, row: int) -> npt.NDArray[np.float64]:
-    """Return the squared distances from one row to all, by definition in float64.
+def distances_from(updates: Updates, rows: Sequence[int]) -> Matrix:
+    """Return the squared distances from some rows to all, by definition in float64.
 
     Args:
         updates: (n, d) float32, finite.
-        row: in [0, n).
+        rows: r of them, each in [0, n).
 
     Returns:
-        (n,) float64: sum_k (x_rk - x_jk)^2 for each j.
+        (r, n) float64: sum_k (x_ik - x_jk)^2 for each row i asked for and each j.
     """
-    total = np.zeros(len(updates))
+    participants = len(updates)
+    total = np.zeros((len(rows), participants))
     for tile in tiles(updates):
-        differences = updates[:, tile].astype(np.float64)
-        differences -= differences[row].copy()
-        np.square(differences, out=differences)
-        total += differences.sum(axis=1)
+        numbers = updates[:, tile].astype(np.float64)
+        differences = np.empty_like(numbers)
+        for place, row in enumerate(rows):
+            np.subtract(numbers, numbers[row], out=differences)
+            total[place] += np.vecdot(differences, differences)
     return total
 
 

@@ -176,16 +176,21 @@ def _exact_scores(
     updates: Updates, rows: list[int], *, neighbours: int
 ) -> dict[int, float]:
     """Return the rows' scores by definition; equal rows are scored once."""
-    scores: dict[int, float] = {}
+    first_like: dict[int, int] = {}
     for row in rows:
-        twin = next(
-            (other for other in scores if np.array_equal(updates[other], updates[row])),
-            None,
+        first_like[row] = next(
+            (
+                other
+                for other in dict.fromkeys(first_like.values())
+                if np.array_equal(updates[other], updates[row])
+            ),
+            row,
         )
-        if twin is None:
-            others = np.delete(distances_from(updates, row), row)
-            others.sort()
-            scores[row] = float(others[:neighbours].sum())
-        else:
-            scores[row] = scores[twin]
-    return scores
+    different = list(dict.fromkeys(first_like.values()))
+    scores: dict[int, float] = {}
+    found = distances_from(updates, different)
+    for row, squared in zip(different, found, strict=True):
+        others = np.delete(squared, row)
+        others.sort()
+        scores[row] = float(others[:neighbours].sum())
+    return {row: scores[other] for row, other in first_like.items()}

@@ -28,8 +28,6 @@ probability right to 2^-16; the bound is ours.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -40,6 +38,10 @@ from fedxdr.secagg.masking import Words
 
 MIN_BITS = 8
 MAX_BITS = 31
+
+MIN_BOUND = 2.0**-80
+MAX_BOUND = 2.0**80
+"""Inside these, no product of a value and its multiplier leaves float32."""
 
 BOUND_TOLERANCE = 2.0**-20
 """By what part of itself the bound may be exceeded: a clipped norm is rounded too."""
@@ -54,7 +56,8 @@ def scale_of(*, bound: float, bits: int, participants: int) -> float:
     """Return how many integer steps one unit of the weighted mean has.
 
     Args:
-        bound: C, largest absolute value of a coordinate (the clip norm), > 0.
+        bound: C, largest absolute value of a coordinate (the clip norm), in
+            [2^-80, 2^80].
         bits: width of the sum, in [8, 31].
         participants: n, how many are listed, in [1, 2^(bits-2)].
 
@@ -67,8 +70,8 @@ def scale_of(*, bound: float, bits: int, participants: int) -> float:
         raise InvalidPlan(
             f"{participants} participants need more than {bits} bits for their sum"
         )
-    if not (math.isfinite(bound) and bound > 0):
-        raise InvalidPlan("the bound of a coordinate is positive and finite")
+    if not MIN_BOUND <= bound <= MAX_BOUND:  # false for NaN too
+        raise InvalidPlan("the bound of a coordinate is between 2^-80 and 2^80")
     return ((1 << (bits - 1)) - participants) / bound * (1.0 - _HEADROOM)
 
 
@@ -86,7 +89,7 @@ def quantise(
 
     Args:
         values: (d,) float32, each finite and within ``bound``; not changed.
-        bound: C, the clip norm, > 0.
+        bound: C, the clip norm, in [2^-80, 2^80].
         bits: width of the sum, in [8, 31].
         participants: n, how many are listed.
         weight: w_i, this organisation's weight, in [0, total_weight].
@@ -186,8 +189,6 @@ def _multiplier(scale: float, *, weight: int, total_weight: int) -> np.float32:
     if not (0 <= weight <= total_weight and total_weight > 0):
         raise InvalidPlan(f"weight {weight} of {total_weight} in all")
     exact = scale * weight / total_weight
-    if exact > np.finfo(np.float32).max:
-        raise InvalidPlan("the bound is too small for float32")
     rounded = np.float32(exact)
     if float(rounded) > exact:
         rounded = np.nextafter(rounded, np.float32(0))

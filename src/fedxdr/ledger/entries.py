@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from fedxdr.core.canonical import builtins, fingerprint
+from fedxdr.core.canonical import fingerprint
 from fedxdr.core.errors import MalformedMessage
 from fedxdr.core.ids import Digest, OrgId, RoundId, digest, org_id, round_id
 from fedxdr.crypto.keys import PublicIdentity
@@ -234,9 +234,14 @@ def parse(value: Any) -> Entry:  # noqa: ANN401 - any JSON value
         entry = msgspec.convert(value, kind, strict=True)
     except (msgspec.ValidationError, ValueError, RecursionError) as error:
         raise MalformedMessage(f"not an entry {tag}: {error}") from error
-    if builtins(entry) != value:
+    if _sorted_json(entry) != _sorted_json(value):
         raise MalformedMessage(f"an entry {tag} with unknown or missing fields")
     return entry
+
+
+def _sorted_json(value: object) -> bytes:
+    """Return JSON in which equal values have equal bytes; never hashed or signed."""
+    return msgspec.json.encode(value, order="sorted")
 
 
 def plan_digest(plan: Mapping[str, Any]) -> Digest:

@@ -70,8 +70,8 @@ class Layout:
         """SHA-256 over the canonical form of names and shapes."""
         return fingerprint("fedxdr/layout/v1", self)
 
-    def span(self, prefix: str) -> slice:
-        """Return where the segments whose names begin with ``prefix`` lie.
+    def span(self, prefix: str) -> tuple[int, int]:
+        """Return [begin, end) of the segments whose names begin with ``prefix``.
 
         Raises:
             MalformedMessage: no such segment, or they do not lie side by side.
@@ -84,7 +84,7 @@ class Layout:
                 found.append((begin, end))
         if not found or any(a[1] != b[0] for a, b in itertools.pairwise(found)):
             raise MalformedMessage(f"no contiguous segments named {prefix}…")
-        return slice(found[0][0], found[-1][1])
+        return found[0][0], found[-1][1]
 
     def flatten(self, arrays: Mapping[str, npt.ArrayLike]) -> Vector:
         """Return the arrays as one vector, (d,) float32, in the layout's order.

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parties of a round say to each other.
+
+Each message is a frozen value, signed in an envelope whose payload type is its label
+and version. The two statements that end up on the ledger (``ContributionStatement`` and
+``AcceptanceStatement``) live in ledger/statements.py and travel the same way.
+
+Rules that always hold:
+    1. A message names its round, its sender and what it builds on; it is worth nothing
+       in any other round.
+    2. Identities are those on the ledger, never those the orchestrator says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from fedxdr.core import canonical
+from fedxdr.core.errors import BadSignature, MalformedMessage
+from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
+from fedxdr.crypto import envelope as dsse
+from fedxdr.crypto.envelope import Envelope, Signer
+from fedxdr.crypto.keys import PublicIdentity
+from fedxdr.federation.plan import Task
+from fedxdr.ledger.statements import (
+    ACCEPTANCE_TYPE,
+    CONTRIBUTION_TYPE,
+    AcceptanceStatement,
+    ContributionStatement,
+)
+from fedxdr.secagg.stages import Mail, RoundKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """The orchestrator opens a round.
+
+    Attributes:
+        round_id: new for every round.
+        number: of the round within the run, from 1.
+        task: ``statistics`` or ``training``.
+        plan_digest: of the plan in force.
+        parent_model: SHA-256 of the model in force.
+        prev_hash: hash of the ledger's newest block.
+        cohort: who is asked, in order of name.
+        opened_at: UTC.
+    """
+
+    round_id: RoundId
+    number: int
+    task: Task
+    plan_digest: Digest
+    parent_model: Digest
+    prev_hash: Digest
+    cohort: tuple[OrgId, ...]
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysMessage:
+    """An organisation joins a round.
+
+    Attributes:
+        announcement: digest of the announcement's payload, as it was received.
+        sample_exponent: k of the power-of-two bucket of its sample count; public.
+        keys: its keys of this round; None in mode ``clear``.
+    """
+
+    round_id: RoundId
+    org: OrgId
+    announcement: Digest
+    sample_exponent: int
+    keys: RoundKeys | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareMessage:
+    """Shares from one organisation to one other, unreadable on the way.
+
+    Attributes:
+        transcript: digest of the announcement and the whole signed key list.
+        mail: sealed shares and, in one direction per pair, a sealed pair salt.
+    """
+
+    round_id: RoundId
+    transcript: Digest
+    mail: Mail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurvivorSet:
+    """Whose contributions are summed; each survivor signs this very value.
+
+    Attributes:
+        survivors: in order of name; their contributions are in the sum.
+        dropouts: shared, but did not contribute; their pair masks are removed.
+        contributions: digest of each survivor's masked vector.
+    """
+
+    round_id: RoundId
+    transcript: Digest
+    survivors: tuple[OrgId, ...]
+    dropouts: tuple[OrgId, ...]
+    contributions: dict[OrgId, Digest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmaskingMessage:
+    """For each peer its self share (survivor) or its key share (drop-out).
+
+    Attributes:
+        survivor_set: digest of the signed set that this answers.
+        self_shares: survivor -> share of its self-mask seed, 33 bytes.
+        key_shares: drop-out -> share of its mask master key, 33 bytes.
+    """
+
+    round_id: RoundId
+    org: OrgId
+    survivor_set: Digest
+    self_shares: dict[OrgId, bytes]
+    key_shares: dict[OrgId, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """The orchestrator proposes the block of a round.
+
+    Attributes:
+        model_hash: SHA-256 of the new snapshot.
+        sum_digest: SHA-256 of the opened integer sum (little-endian int64).
+        contributions_root: RFC 6962 root over the contributions' digests.
+        prev_hash: hash of the block that the new one will follow.
+        survivors: in the sum.
+        dropouts: not in it.
+    """
+
+    round_id: RoundId
+    parent_model: Digest
+    model_hash: Digest
+    sum_digest: Digest
+    contributions_root: Digest
+    prev_hash: Digest
+    survivors: tuple[OrgId, ...]
+    dropouts: tuple[OrgId, ...]
+
+
+Message = (
+    Announcement
+    | KeysMessage
+    | ShareMessage
+    | SurvivorSet
+    | UnmaskingMessage
+    | Proposal
+    | ContributionStatement
+    | AcceptanceStatement
+)
+M = TypeVar("M", bound=Message)
+
+PAYLOAD_TYPES: dict[type, str] = {
+    Announcement: "application/vnd.fedxdr.announcement.v1+json",
+    KeysMessage: "application/vnd.fedxdr.round-keys.v1+json",
+    ShareMessage: "application/vnd.fedxdr.share.v1+json",
+    SurvivorSet: "application/vnd.fedxdr.survivor-set.v1+json",
+    UnmaskingMessage: "application/vnd.fedxdr.unmasking.v1+json",
+    Proposal: "application/vnd.fedxdr.proposal.v1+json",
+    ContributionStatement: CONTRIBUTION_TYPE,
+    AcceptanceStatement: ACCEPTANCE_TYPE,
+}
+
+
+def sign(message: Message, signer: Signer) -> Envelope:
+    """Return the message in a signed envelope."""
+    return dsse.sign(PAYLOAD_TYPES[type(message)], canonical.encode(message), signer)
+
+
+def open_signed(envelope: Envelope, type_: type[M], *, by: PublicIdentity) -> M:
+    """Return the message inside, if it is of that type and signed by that key.
+
+    Raises:
+        BadSignature: another type or key, or a signature that does not verify.
+        MalformedMessage: not in canonical form.
+    """
+    payload = dsse.verify(envelope, public_key=by, payload_type=PAYLOAD_TYPES[type_])
+    return canonical.decode(payload, type_)
+
+
+def open_from(
+    envelope: Envelope,
+    type_: type[M],
+    *,
+    org: OrgId,
+    members: dict[OrgId, PublicIdentity],
+) -> M:
+    """Return the message inside, if a member signed it.
+
+    Args:
+        envelope: as received.
+        type_: the kind of message expected.
+        org: the member who must have signed.
+        members: identities as the ledger has them.
+
+    Raises:
+        BadSignature: no such member, or not signed by it.
+        MalformedMessage: not in canonical form.
+    """
+    identity = members.get(org)
+    if identity is None:
+        raise BadSignature(f"{org} is no member on the ledger")
+    return open_signed(envelope, type_, by=identity)
+
+
+def open_by_sender(
+    envelope: Envelope, type_: type[M], *, members: dict[OrgId, PublicIdentity]
+) -> tuple[OrgId, M]:
+    """Return who signed a message and the message, if it says so itself or by its key.
+
+    Args:
+        envelope: as received.
+        type_: the kind of message expected.
+        members: identities as the ledger has them.
+
+    Raises:
+        BadSignature: no member signed it, or another one than it says.
+        MalformedMessage: not in canonical form.
+    """
+    org = signer_of(envelope, members)
+    message = open_from(envelope, type_, org=org, members=members)
+    match message:
+        case ShareMessage(mail=mail):
+            said = mail.sender
+        case SurvivorSet():
+            said = org
+        case KeysMessage() | UnmaskingMessage():
+            said = message.org
+        case ContributionStatement() | AcceptanceStatement():
+            said = message.org
+        case _:
+            raise MalformedMessage("no message of an organisation")
+    if said != org:
+        raise BadSignature(f"{org} signed a message in the name of {said}")
+    return org, message
+
+
+def signer_of(envelope: Envelope, members: dict[OrgId, PublicIdentity]) -> OrgId:
+    """Return the member whose key an envelope names; the signature is NOT checked.
+
+    Raises:
+        BadSignature: not exactly one signature, or by a key that is not on the ledger.
+    """
+    keyids = [signature.keyid for signature in envelope.signatures]
+    for org, identity in members.items():
+        if keyids == [identity.keyid]:
+            return org
+    raise BadSignature("signed by a key that is no member's on the ledger")
+
+
+def transcript(announcement: Envelope, keys: list[Envelope]) -> Digest:
+    """Return the digest that binds a round: announcement and signed key list.
+
+    Args:
+        announcement: the orchestrator's envelope (it holds plan and parent digests).
+        keys: the envelopes of all who joined, in order of organisation.
+    """
+    return sha256(
+        b"fedxdr/transcript/v1\x00",
+        sha256(announcement.payload).encode(),
+        *(sha256(e.payload).encode() for e in keys),
+    )

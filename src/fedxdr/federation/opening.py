@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From stored contributions to the new model: pure, and the same for everyone.
+
+The orchestrator opens a round with these functions, and any member replays it with the
+very same ones, from the same stored messages: the model is the one that replay gives,
+bit for bit. Integers are summed exactly; what follows is float64 in a fixed order.
+
+Not here: who may open (rounds.py), the masks themselves (secagg).
+
+Sources: Bonawitz et al. 2017, figure 4, round 4; McMahan et al. 2017, Algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fedxdr.aggregation import catalogue
+from fedxdr.core.errors import InvalidUpdate
+from fedxdr.core.ids import Digest, OrgId, sha256
+from fedxdr.core.layout import Vector
+from fedxdr.core.update import Update
+from fedxdr.federation.messages import (
+    KeysMessage,
+    ShareMessage,
+    SurvivorSet,
+    UnmaskingMessage,
+)
+from fedxdr.federation.plan import SEGMENTS, Plan, Task
+from fedxdr.federation.wire import words
+from fedxdr.models import snapshot
+from fedxdr.secagg import quantise, server, weights
+from fedxdr.secagg.stages import Answer, Partition, Roster
+
+METRICS = ("held_out_accuracy",)
+"""Figures that travel behind the update, inside the same masked vector."""
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a round has brought.
+
+    Attributes:
+        snapshot: the new model's file.
+        model_hash: SHA-256 of it.
+        sum: (d,) int64, the opened integer sum; in mode ``clear`` the aggregate's bits.
+        sum_digest: SHA-256 of the sum as little-endian 64-bit words.
+        convergence: L2 norm of new minus old vector.
+        gradient_norm: L2 norm of the mean update.
+        survivors_weight: sum of the survivors' effective weights.
+        metrics: weighted means of ``METRICS``; empty in a statistics round.
+    """
+
+    snapshot: bytes
+    model_hash: Digest
+    sum: npt.NDArray[np.int64]
+    sum_digest: Digest
+    convergence: float
+    gradient_norm: float
+    survivors_weight: int
+    metrics: dict[str, float]
+
+
+def vector_size(plan: Plan, task: Task) -> int:
+    """Return d: how many numbers a contribution holds."""
+    begin, end = plan.layout.span(SEGMENTS[task])
+    return end - begin + len(metrics_of(task))
+
+
+def metrics_of(task: Task) -> tuple[str, ...]:
+    """Return the names of the figures behind the update."""
+    return METRICS if task == "training" else ()
+
+
+def effective_weights(
+    plan: Plan, keys: Mapping[OrgId, KeysMessage]
+) -> dict[OrgId, int]:
+    """Return the weight of each organisation on the key list, capped."""
+    return weights.effective_weights(
+        {org: message.sample_exponent for org, message in keys.items()},
+        cap_over_median=plan.weight_cap_over_median,
+    )
+
+
+def payload(
+    plan: Plan, task: Task, update: Update, metrics: Mapping[str, float]
+) -> Vector:
+    """Return the clipped vector that will be protected: update, then metrics.
+
+    Args:
+        plan: the plan in force.
+        task: what the round is for.
+        update: over the task's segments.
+        metrics: the values of ``metrics_of(task)``, each in [0, 1].
+
+    Returns:
+        (d,) float32; the update part has L2 norm <= clip_norm (training) or absolute
+        values <= statistics_bound (statistics).
+
+    Raises:
+        InvalidUpdate: another length, or a metric that is missing or out of range.
+    """
+    names = metrics_of(task)
+    want = vector_size(plan, task) - len(names)
+    if update.values.shape != (want,):
+        raise InvalidUpdate(f"update: got shape {update.values.shape}, want ({want},)")
+    extra = np.array([metrics[name] for name in names], dtype=np.float32)
+    if not ((extra >= 0) & (extra <= min(1.0, plan.bound(task)))).all():
+        raise InvalidUpdate("a metric lies between 0 and 1")
+    bound = plan.bound(task)
+    values = update.values
+    if task == "training":
+        norm = float(np.linalg.norm(values.astype(np.float64)))
+        if norm > bound:
+            # a hair below, so that rounding to float32 cannot leave the ball
+            values = (values * (bound / norm * (1 - 1e-6))).astype(np.float32)
+    else:
+        values = np.clip(values, -bound, bound)
+    return np.concatenate([values, extra]).astype(np.float32)
+
+
+def roster_of(
+    plan: Plan, keys: Mapping[OrgId, KeysMessage], transcript: Digest
+) -> Roster:
+    """Return what secure aggregation agrees on, from the signed key list."""
+    return Roster(
+        keys={
+            org: message.keys
+            for org, message in sorted(keys.items())
+            if message.keys is not None
+        },
+        transcript=bytes.fromhex(transcript),
+        threshold=plan.threshold,
+        min_survivors=plan.min_survivors,
+    )
+
+
+def open_masked(
+    *,
+    plan: Plan,
+    task: Task,
+    parent: bytes,
+    keys: Mapping[OrgId, KeysMessage],
+    survivor_set: SurvivorSet,
+    answers: Mapping[OrgId, UnmaskingMessage],
+    shares: Iterable[ShareMessage],
+    vector_of: Callable[[OrgId], bytes],
+) -> Opened:
+    """Open the sum of a ``secagg`` round and make the new model.
+
+    Args:
+        plan: the plan in force.
+        task: what the round is for.
+        parent: the parent model's file.
+        keys: the signed key list.
+        survivor_set: as signed by a quorum.
+        answers: unmasking messages, at least the plan's threshold.
+        shares: the mail of the round.
+        vector_of: returns the masked vector of a survivor; called once each.
+
+    Raises:
+        InvalidShare: the answers do not open the sum.
+        TooFewParticipants: too few survivors or answers.
+    """
+    roster = roster_of(plan, keys, survivor_set.transcript)
+    partition = Partition(
+        survivors=survivor_set.survivors, dropouts=survivor_set.dropouts
+    )
+    recovery = server.recover(
+        roster,
+        partition,
+        {
+            org: Answer(self_shares=answer.self_shares, key_shares=answer.key_shares)
+            for org, answer in answers.items()
+        },
+    )
+    size = vector_size(plan, task)
+    total = server.open_sum(
+        ((org, words(vector_of(org))) for org in partition.survivors),
+        size=size,
+        roster=roster,
+        partition=partition,
+        revealed=recovery.revealed,
+        mails=(message.mail for message in shares),
+    )
+    weight = effective_weights(plan, keys)
+    survivors_weight = sum(weight[org] for org in partition.survivors)
+    mean = quantise.dequantise(
+        total,
+        bits=plan.quantisation_bits,
+        bound=plan.bound(task),
+        participants=len(weight),
+        survivors_weight=survivors_weight,
+        total_weight=sum(weight.values()),
+    )
+    return _next(plan, task, parent, mean, total.astype(np.int64), survivors_weight)
+
+
+def open_clear(
+    *,
+    plan: Plan,
+    task: Task,
+    parent: bytes,
+    keys: Mapping[OrgId, KeysMessage],
+    survivors: tuple[OrgId, ...],
+    vector_of: Callable[[OrgId], bytes],
+) -> Opened:
+    """Aggregate the updates of a ``clear`` round and make the new model.
+
+    Args:
+        plan: the plan in force; its rule may look at single updates.
+        task: what the round is for; statistics are always averaged.
+        parent: the parent model's file.
+        keys: the signed key list.
+        survivors: whose update counts, in order.
+        vector_of: returns the float32 vector of a survivor.
+    """
+    weight = effective_weights(plan, keys)
+    updates = np.stack([np.frombuffer(vector_of(o), dtype="<f4") for o in survivors])
+    rule = plan.rule if task == "training" else catalogue.find("FedAvg")
+    share = np.array([weight[org] for org in survivors], dtype=np.float64)
+    aggregate = catalogue.aggregate(rule, updates, share)
+    mean = np.asarray(aggregate, dtype=np.float64)
+    return _next(
+        plan, task, parent, mean, mean.view(np.int64), sum(weight[o] for o in survivors)
+    )
+
+
+def contribution_digest(vector: bytes) -> Digest:
+    """Return the digest by which statements name a contribution."""
+    return sha256(vector)
+
+
+def _next(  # noqa: PLR0917 - the two callers above
+    plan: Plan,
+    task: Task,
+    parent: bytes,
+    mean: Float64,
+    total: npt.NDArray[np.int64],
+    survivors_weight: int,
+) -> Opened:
+    names = metrics_of(task)
+    step = mean[: len(mean) - len(names)]
+    old = snapshot.load(parent)
+    begin, end = plan.layout.span(SEGMENTS[task])
+    before = old.vector.astype(np.float64)
+    after = before.copy()
+    if task == "training":
+        after[begin:end] += step
+    else:
+        after[begin:end] = step
+    new = after.astype(np.float32)
+    file = snapshot.save(new, layout=plan.layout, architecture=plan.architecture)
+    return Opened(
+        snapshot=file,
+        model_hash=sha256(file),
+        sum=total,
+        sum_digest=sha256(total.astype("<i8").tobytes()),
+        convergence=float(np.linalg.norm(new.astype(np.float64) - before)),
+        gradient_norm=float(np.linalg.norm(step)),
+        survivors_weight=survivors_weight,
+        metrics={
+            name: float(min(1.0, max(0.0, mean[len(step) + place])))
+            for place, name in enumerate(names)
+        },
+    )

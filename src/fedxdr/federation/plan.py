@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signed plan of a run: what every party must agree on, and what it may not say.
+
+A plan is not configuration. It is an entry of the ledger, every message of a round
+carries its digest, and an organisation sits out a round whose plan it does not know.
+This module is the one place that refuses a combination that cannot work, or that would
+claim a protection it does not give. The **local floor** is each organisation's own: no
+plan can lower it.
+
+Not here: how a plan is approved (ledger), what a method computes (aggregation).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from fedxdr.aggregation.catalogue import Needs, Rule, find
+from fedxdr.core.canonical import fingerprint
+from fedxdr.core.errors import BelowFloor, InvalidPlan
+from fedxdr.core.ids import Digest
+from fedxdr.core.layout import Layout
+
+CollectionMode = Literal["secagg", "clear"]
+Task = Literal["statistics", "training"]
+
+MODES: tuple[CollectionMode, ...] = ("secagg", "clear")
+MODES_THAT_SHOW_UPDATES: tuple[CollectionMode, ...] = ("clear",)
+SEGMENTS: dict[Task, str] = {"statistics": "statistics.", "training": "weights."}
+MINIMUM_SURVIVORS = 3
+RING_BITS = 32
+_MAX_PARTICIPANTS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How every organisation fits locally.
+
+    Attributes:
+        local_epochs: passes over the local sample per round, >= 1.
+        batch_size: examples per step, >= 1.
+        learning_rate: > 0.
+        proximal_mu: weight of the FedProx term, >= 0 (Li et al. 2020, eq. 2).
+        seed: public seed of initialisation and sampling, >= 0.
+    """
+
+    local_epochs: int = 1
+    batch_size: int = 256
+    learning_rate: float = 0.002
+    proximal_mu: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.local_epochs < 1 or self.batch_size < 1 or self.seed < 0:
+            raise InvalidPlan("local_epochs and batch_size are at least 1, seed 0")
+        if not 0 < self.learning_rate < math.inf or not self.proximal_mu >= 0:
+            raise InvalidPlan("learning_rate is above 0, proximal_mu 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Seconds after which a phase closes with those who are there.
+
+    Attributes:
+        keys_s: for round keys.
+        shares_s: for sealed shares.
+        contributions_s: for local training and the masked vector.
+        survivors_s: for signatures over the survivor set.
+        unmasking_s: for the answers that open the sum.
+    """
+
+    keys_s: float = 30.0
+    shares_s: float = 30.0
+    contributions_s: float = 600.0
+    survivors_s: float = 30.0
+    unmasking_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        values = (
+            self.keys_s,
+            self.shares_s,
+            self.contributions_s,
+            self.survivors_s,
+            self.unmasking_s,
+        )
+        if not all(0 < value < 86_400 for value in values):
+            raise InvalidPlan("a deadline lies between 0 and 86,400 seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One run's agreement.
+
+    Attributes:
+        federation: the federation's name.
+        run_id: name of the run.
+        collection_mode: ``secagg`` (one masked sum is opened) or ``clear``.
+        aggregation_method: ``FedAvg``, ``FedProx`` or ``RobustAggregator``.
+        robust_method: which rule ``RobustAggregator`` is; None for the others.
+        trim_fraction: share trimmed per side (trimmed mean), else 0.
+        byzantine: assumed Byzantine organisations (Krum, multi-Krum), else 0.
+        selected: how many updates multi-Krum averages, else 0.
+        participants: n, how many organisations a round's cohort has.
+        threshold: t, shares that open a secret and signatures that a set needs.
+        min_survivors: fewest updates in a sum.
+        assumed_colluders: organisations that may work with the orchestrator.
+        layout: segments of the model's flat vector.
+        architecture: names and numbers from which the model is built.
+        clip_norm: L2 bound C of an update, > 0.
+        statistics_bound: bound of each feature statistic's absolute value, > 0.
+        quantisation_bits: signed bits of the opened sum, 8 to 31.
+        max_weight_exponent: largest power-of-two bucket of a sample count, 0 to 30.
+        weight_cap_over_median: cap of a weight over the lower median, >= 1.
+        privacy_mechanism: ``none`` until a mechanism is built; no epsilon is claimed.
+        training: local fit.
+        deadlines: of the phases.
+        max_message_bytes: of one message.
+        acknowledge_clear: must be true in mode ``clear``.
+        max_failure_rate: share of the announced cohort that may be missing, [0, 1).
+    """
+
+    federation: str
+    run_id: str
+    participants: int
+    threshold: int
+    layout: Layout
+    architecture: dict[str, int | float | str]
+    collection_mode: str = "secagg"
+    aggregation_method: str = "FedProx"
+    robust_method: str | None = None
+    trim_fraction: float = 0.0
+    byzantine: int = 0
+    selected: int = 0
+    min_survivors: int = MINIMUM_SURVIVORS
+    assumed_colluders: int = 0
+    clip_norm: float = 10.0
+    statistics_bound: float = 32.0
+    quantisation_bits: int = 24
+    max_weight_exponent: int = 16
+    weight_cap_over_median: int = 2
+    privacy_mechanism: str = "none"
+    training: Training = Training()
+    deadlines: Deadlines = Deadlines()
+    max_message_bytes: int = 256 * 1024 * 1024
+    acknowledge_clear: bool = False
+    max_failure_rate: float = 0.34
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        _check_mode(self)
+        _check_method(self)
+        _check_numbers(self)
+        if self.collection_mode == "secagg":
+            _check_threshold(self)
+
+    @property
+    def digest(self) -> Digest:
+        """SHA-256 over the plan's canonical form; every message carries it."""
+        return fingerprint("fedxdr/plan/v1", self)
+
+    @property
+    def rule(self) -> Rule:
+        """The aggregation rule with its parameters.
+
+        Raises:
+            InvalidPlan: an unknown name, or parameters that are not the rule's.
+        """
+        return find(
+            self.aggregation_method,
+            self.robust_method,
+            trim_fraction=self.trim_fraction,
+            byzantine=self.byzantine,
+            selected=self.selected,
+        )
+
+    def bound(self, task: Task) -> float:
+        """Return the largest absolute value a contributed number may have."""
+        return self.clip_norm if task == "training" else self.statistics_bound
+
+
+def default_threshold(participants: int) -> int:
+    """Return the smallest t > 2n/3: ``floor(2n/3) + 1``.
+
+    With n = 3 that is 3: nobody may drop out and no liar is tolerated.
+    """
+    return 2 * participants // 3 + 1
+
+
+def _check_mode(plan: Plan) -> None:
+    if plan.version != 1:
+        raise InvalidPlan(f"plan version {plan.version}: this program knows 1")
+    if plan.collection_mode not in MODES:
+        raise InvalidPlan(
+            f"collection mode {plan.collection_mode!r}: use one of {', '.join(MODES)}"
+        )
+    if plan.collection_mode == "clear" and not plan.acknowledge_clear:
+        raise InvalidPlan(
+            "mode clear shows every update to the orchestrator: set acknowledge_clear "
+            "to true if that is what all organisations want"
+        )
+    if plan.privacy_mechanism != "none":
+        raise InvalidPlan(
+            f"privacy mechanism {plan.privacy_mechanism!r}: this version has none, and "
+            "a plan must not claim one; use 'none'"
+        )
+
+
+def _check_method(plan: Plan) -> None:
+    rule = plan.rule
+    if rule.needs is Needs.SUM:
+        return
+    if plan.collection_mode not in MODES_THAT_SHOW_UPDATES:
+        raise InvalidPlan(
+            f"{rule.name} has to look at single updates, which mode "
+            f"{plan.collection_mode} hides; modes that allow it: "
+            f"{', '.join(MODES_THAT_SHOW_UPDATES)}"
+        )
+    rule.check(participants=plan.min_survivors)
+
+
+def _check_numbers(plan: Plan) -> None:
+    if not 1 <= plan.participants <= _MAX_PARTICIPANTS:
+        raise InvalidPlan(f"participants: 1 to {_MAX_PARTICIPANTS}")
+    floor = max(MINIMUM_SURVIVORS, plan.assumed_colluders + 2)
+    if plan.assumed_colluders < 0 or plan.min_survivors < floor:
+        raise InvalidPlan(
+            f"min_survivors {plan.min_survivors}: at least {floor} = "
+            "max(3, assumed_colluders + 2)"
+        )
+    if plan.min_survivors > plan.participants:
+        raise InvalidPlan(
+            f"min_survivors {plan.min_survivors} of {plan.participants} participants"
+        )
+    for name in ("clip_norm", "statistics_bound"):
+        if not 0 < getattr(plan, name) < math.inf:
+            raise InvalidPlan(f"{name} is a number above 0")
+    if not 8 <= plan.quantisation_bits < RING_BITS:
+        raise InvalidPlan("quantisation_bits: 8 to 31")
+    if not 0 <= plan.max_weight_exponent <= 30 or plan.weight_cap_over_median < 1:
+        raise InvalidPlan("max_weight_exponent: 0 to 30, weight_cap_over_median: >= 1")
+    if not 0 <= plan.max_failure_rate < 1:
+        raise InvalidPlan("max_failure_rate: 0 to below 1")
+    if plan.max_message_bytes < 4 * plan.layout.size + 65_536:
+        raise InvalidPlan("max_message_bytes is too small for one contribution")
+    if not 1 <= plan.threshold <= plan.participants:
+        raise InvalidPlan(f"threshold: 1 to {plan.participants}")
+
+
+def _check_threshold(plan: Plan) -> None:
+    n, t = plan.participants, plan.threshold
+    if 3 * t <= 2 * n:
+        raise InvalidPlan(
+            f"threshold {t} of {n}: t > 2n/3, at least {default_threshold(n)}"
+        )
+    if plan.assumed_colluders >= 2 * t - n:
+        raise InvalidPlan(
+            f"{plan.assumed_colluders} colluders: fewer than 2t - n = {2 * t - n} "
+            "can be borne with this threshold"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """What one organisation insists on, whatever the plan says.
+
+    Attributes:
+        modes: collection modes it takes part in.
+        min_survivors: fewest updates in a sum that may hold its own.
+        allow_no_privacy_mechanism: whether it takes part without differential privacy.
+    """
+
+    modes: tuple[str, ...] = ("secagg",)
+    min_survivors: int = MINIMUM_SURVIVORS
+    allow_no_privacy_mechanism: bool = True
+
+    def check(self, plan: Plan) -> None:
+        """Return if the plan keeps to this floor.
+
+        Raises:
+            BelowFloor: it does not, with what and why.
+        """
+        if plan.collection_mode not in self.modes:
+            raise BelowFloor(
+                f"the plan collects in mode {plan.collection_mode}; this organisation "
+                f"takes part in {', '.join(self.modes)} only"
+            )
+        if plan.min_survivors < self.min_survivors:
+            raise BelowFloor(
+                f"the plan opens sums of {plan.min_survivors}; this organisation asks "
+                f"for at least {self.min_survivors}"
+            )
+        if plan.privacy_mechanism == "none" and not self.allow_no_privacy_mechanism:
+            raise BelowFloor("the plan has no differential privacy")

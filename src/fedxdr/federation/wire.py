@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bytes in which messages of a round travel.
+
+Envelopes travel as canonical JSON, lists of them as a canonical JSON array. A
+contribution carries a large vector and travels as CBOR: statement and vector side by
+side, the vector as little-endian words. Its JSON form (base64) is accepted as well, so
+that a plain ``curl`` works.
+
+Rules that always hold: what is read has exactly one form; lengths are checked before
+anything is allocated for them.
+
+Source: RFC 8949 (CBOR), deterministic encoding, section 4.2.1.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import cbor2
+import numpy as np
+
+from fedxdr.core.canonical import jcs, parse_jcs
+from fedxdr.core.errors import MalformedMessage
+from fedxdr.crypto.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """One organisation's protected update.
+
+    Attributes:
+        statement: its signed ``ContributionStatement``.
+        vector: the masked vector as little-endian uint32 (``secagg``), or the update as
+            little-endian float32 (``clear``); 4 bytes per parameter.
+    """
+
+    statement: Envelope
+    vector: bytes
+
+
+def pack_envelopes(envelopes: Sequence[Envelope]) -> bytes:
+    """Return envelopes as one canonical JSON array."""
+    return jcs([envelope.to_value() for envelope in envelopes])
+
+
+def unpack_envelopes(data: bytes) -> list[Envelope]:
+    """Return the envelopes of a canonical JSON array.
+
+    Raises:
+        MalformedMessage: anything else.
+    """
+    value = parse_jcs(data)
+    if not isinstance(value, list):
+        raise MalformedMessage("want an array of envelopes")
+    return [Envelope.from_value(item) for item in value]
+
+
+def pack_contribution(contribution: Contribution) -> bytes:
+    """Return a contribution as deterministic CBOR."""
+    return cbor2.dumps(
+        {
+            "statement": contribution.statement.to_json(),
+            "vector": contribution.vector,
+        },
+        canonical=True,
+    )
+
+
+def unpack_contribution(data: bytes, *, size: int) -> Contribution:
+    """Return the contribution in CBOR bytes.
+
+    Args:
+        data: as received.
+        size: d, how many 4-byte numbers the vector must have.
+
+    Raises:
+        MalformedMessage: anything but what ``pack_contribution`` writes, or a vector of
+            another length.
+    """
+    stream = BytesIO(data)
+    try:
+        value = cbor2.load(stream)
+    except (cbor2.CBORError, ValueError, EOFError, RecursionError) as error:
+        raise MalformedMessage("not CBOR") from error
+    match value:
+        case {"statement": bytes(statement), "vector": bytes(vector), **rest} if (
+            not rest and stream.tell() == len(data)
+        ):
+            contribution = Contribution(
+                statement=Envelope.from_json(statement), vector=vector
+            )
+        case _:
+            raise MalformedMessage("want a CBOR map of statement and vector")
+    return _sized(contribution, size)
+
+
+def contribution_from_json(data: bytes, *, size: int) -> Contribution:
+    """Return the contribution in JSON: ``{"statement": {...}, "vector": base64}``.
+
+    Raises:
+        MalformedMessage: anything else, or a vector of another length.
+    """
+    try:
+        value = json.loads(data)
+        contribution = Contribution(
+            statement=Envelope.from_value(value["statement"]),
+            vector=base64.b64decode(value["vector"], validate=True),
+        )
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise MalformedMessage("want JSON with statement and vector") from error
+    return _sized(contribution, size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a member needs, beside the vectors, to replay a round.
+
+    Attributes:
+        contributions: signed contribution statements of the survivors.
+        shares: signed share messages between survivors and drop-outs.
+        answers: signed unmasking messages.
+    """
+
+    contributions: tuple[Envelope, ...]
+    shares: tuple[Envelope, ...]
+    answers: tuple[Envelope, ...]
+
+
+def pack_evidence(evidence: Evidence) -> bytes:
+    """Return evidence as canonical JSON."""
+    return jcs(
+        {
+            name: [envelope.to_value() for envelope in getattr(evidence, name)]
+            for name in ("contributions", "shares", "answers")
+        }
+    )
+
+
+def unpack_evidence(data: bytes) -> Evidence:
+    """Return the evidence in canonical JSON.
+
+    Raises:
+        MalformedMessage: anything but what ``pack_evidence`` writes.
+    """
+    match parse_jcs(data):
+        case {
+            "contributions": list(contributions),
+            "shares": list(shares),
+            "answers": list(answers),
+            **rest,
+        } if not rest:
+            return Evidence(
+                contributions=tuple(Envelope.from_value(e) for e in contributions),
+                shares=tuple(Envelope.from_value(e) for e in shares),
+                answers=tuple(Envelope.from_value(e) for e in answers),
+            )
+        case _:
+            raise MalformedMessage("want contributions, shares and answers")
+
+
+def words(vector: bytes) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """Return little-endian bytes as (d,) uint32."""
+    return np.frombuffer(vector, dtype="<u4").astype(np.uint32, copy=False)
+
+
+def _sized(contribution: Contribution, size: int) -> Contribution:
+    if len(contribution.vector) != 4 * size:
+        raise MalformedMessage(
+            f"the vector: got {len(contribution.vector)} bytes, want {4 * size} for "
+            f"{size} parameters"
+        )
+    return contribution

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parties: orchestrator and organisation, over ports that others implement."""

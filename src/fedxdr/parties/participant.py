@@ -1,0 +1,502 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An organisation's agent in a round: checks everything, trusts its own ledger mirror.
+
+It drives federation/sessions.py. What it makes is stored before it is sent and only
+ever sent again byte for byte; what it fetches is checked (checks.py) before it is
+stored. It holds telemetry (through the learner), its keys, the secrets of running
+rounds, and never another organisation's update.
+
+Rules that always hold:
+    1. Shares are revealed once per round, for one survivor set.
+    2. On one parent model one survivor set is signed for opening and no other: the
+       difference of two sums would show one update (n-1 differencing).
+    3. A proposed model is replayed from the masked contributions before it is accepted,
+       unless the operator turned that off; the statement says which.
+    4. When a round is over its secrets are erased; the facts that forbid a second
+       answer stay.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from fedxdr.core import canonical
+from fedxdr.core.clock import Clock
+from fedxdr.core.errors import (
+    AlreadyAnswered,
+    InvalidInput,
+    NotFound,
+    Refused,
+    Unavailable,
+    WrongPhase,
+)
+from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
+from fedxdr.core.randomness import Entropy
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.crypto.expand import hkdf
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.federation import messages, opening, sessions, wire
+from fedxdr.federation.messages import (
+    Announcement,
+    KeysMessage,
+    Proposal,
+    ShareMessage,
+    SurvivorSet,
+    UnmaskingMessage,
+)
+from fedxdr.federation.plan import Floor
+from fedxdr.federation.rounds import ENDED, Phase
+from fedxdr.federation.sessions import (
+    Acknowledged,
+    End,
+    Ended,
+    Fetch,
+    Fetched,
+    Made,
+    Make,
+    Missed,
+    Send,
+    Session,
+    Step,
+    Wait,
+)
+from fedxdr.ledger.statements import (
+    NO_PRIVACY,
+    AcceptanceStatement,
+    ContributionStatement,
+)
+from fedxdr.parties.checks import CHECKS, check_announcement
+from fedxdr.parties.dossier import Dossier
+from fedxdr.parties.ports import (
+    Blobs,
+    FactLog,
+    Learner,
+    Link,
+    Notes,
+    Standing,
+    StoredFact,
+)
+from fedxdr.parties.recording import Recorder
+from fedxdr.parties.replay import replay
+from fedxdr.secagg import client, quantise, weights
+
+logger = logging.getLogger(__name__)
+
+_FACTS: dict[str, type[sessions.Fact]] = {
+    kind.__name__: kind for kind in (Made, Acknowledged, Missed, Fetched, Ended)
+}
+_ROUNDING_LABEL = "fedxdr/rounding/v1"
+_ENTROPY_BYTES = 32
+
+
+class Participant:
+    """One organisation's agent.
+
+    Args:
+        me: its name.
+        identity: its key.
+        facts: facts of its sessions.
+        notes: small values that outlive rounds (openings, round secrets).
+        blobs: masked vectors and models.
+        mirror: its own copy of the ledger.
+        link: the way to the orchestrator.
+        learner: its data and fit.
+        floor: what it insists on.
+        clock: the time.
+        entropy: for round secrets.
+        does_replay: whether it recomputes every proposed model.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: OrgId,
+        identity: IdentityKey,
+        facts: FactLog,
+        notes: Notes,
+        blobs: Blobs,
+        mirror: Recorder,
+        link: Link,
+        learner: Learner,
+        floor: Floor,
+        clock: Clock,
+        entropy: Entropy,
+        does_replay: bool = True,
+    ) -> None:
+        self.me = me
+        self.mirror = mirror
+        self._identity = identity
+        self._facts = facts
+        self._notes = notes
+        self._blobs = blobs
+        self._link = link
+        self._learner = learner
+        self._floor = floor
+        self._clock = clock
+        self._entropy = entropy
+        self._does_replay = does_replay
+        self._session: Session | None = None
+        self._standing: Standing | None = None
+        self._makers: dict[Step, Callable[[Dossier], bytes]] = {
+            Step.KEYS: self._make_keys,
+            Step.SHARES: self._make_shares,
+            Step.CONTRIBUTION: self._make_contribution,
+            Step.SURVIVOR_SIGNATURE: self._make_survivor_signature,
+            Step.UNMASKING: self._make_unmasking,
+            Step.ACCEPTANCE: self._make_acceptance,
+        }
+
+    @property
+    def session(self) -> Session | None:
+        """The session of the newest round, None before the first."""
+        return self._session
+
+    def step(self, *, wait_s: float) -> Standing:
+        """Look at the orchestrator's standing and do all that is due here.
+
+        Args:
+            wait_s: how long to wait for news if nothing has changed.
+
+        Returns:
+            The standing that was seen.
+
+        Raises:
+            Unavailable: the orchestrator cannot be reached.
+            InvalidInput: it sent something it should not have.
+        """
+        standing = self._link.standing(known=self._standing, wait_s=wait_s)
+        self.follow_ledger(standing.height + 1)
+        if standing.round_id is not None and standing.phase is not None:
+            self._enter(standing.round_id, standing.phase)
+            self._advance(standing.phase)
+        self._standing = standing
+        return standing
+
+    def follow_ledger(self, size: int) -> None:
+        """Fetch blocks into the mirror until it has that size.
+
+        Raises:
+            VerificationFailed: a block that breaks the ledger's rules.
+        """
+        while (begin := self.mirror.size()) < size:
+            found = self._link.blocks(begin=begin, end=min(size, begin + 50))
+            if not found:
+                return
+            for signed in found:
+                self.mirror.append(signed)
+
+    def model(self, digest: Digest | None = None) -> bytes:
+        """Return a model's file, the one in force by default; fetched once.
+
+        Raises:
+            InvalidInput: the orchestrator sent other bytes.
+        """
+        wanted = digest or self.mirror.in_force.model
+        if not self._blobs.has(wanted):
+            file = self._link.model(wanted)
+            if sha256(file) != wanted:
+                raise InvalidInput("the model's file does not hash to its name")
+            self._blobs.put(file)
+        return self._blobs.get(wanted)
+
+    # Entering a round.
+
+    def _enter(self, round_id: RoundId, phase: Phase) -> None:
+        session = self._session
+        if session is not None and session.announcement.round_id == round_id:
+            return
+        known = self._facts.opening(round_id)
+        if known is None:
+            self._session = None
+            if phase in ENDED:
+                return
+            known = self._join(round_id)
+            if known is None:
+                return
+        self._session = self._load(round_id, Envelope.from_json(known))
+
+    def _join(self, round_id: RoundId) -> bytes | None:
+        """Return the stored announcement of a new round, None if we sit out."""
+        envelope = self._link.announcement(round_id)
+        try:
+            check_announcement(
+                envelope,
+                round_id=round_id,
+                me=self.me,
+                in_force=self.mirror.in_force,
+                floor=self._floor,
+            )
+        except Refused as error:
+            logger.warning(
+                "sat out", extra={"round_id": round_id, "reason": str(error)}
+            )
+            return None
+        # the round's secret exists before anything about it is stored or sent
+        entropy = self._entropy.draw(_ENTROPY_BYTES)
+        self._notes.put(f"round-entropy/{round_id}", entropy)
+        self._facts.begin(round_id, envelope.to_json())
+        return envelope.to_json()
+
+    def _load(self, round_id: RoundId, envelope: Envelope) -> Session | None:
+        announcement = canonical.decode(envelope.payload, Announcement)
+        plan = self.mirror.in_force.plan
+        if plan is None or plan.digest != announcement.plan_digest:
+            return None
+        session = Session(me=self.me, announcement=announcement, plan=plan)
+        for stored in self._facts.facts(round_id):
+            fact = canonical.decode(stored.body, _FACTS[stored.name])
+            session = sessions.apply(session, fact)
+        return session
+
+    def _dossier(self, session: Session) -> Dossier:
+        round_id = session.announcement.round_id
+        in_force = self.mirror.in_force
+        announcement = self._facts.opening(round_id)
+        if announcement is None:
+            raise NotFound(f"round {round_id} is not stored here")
+        return Dossier(
+            session=session,
+            announcement=Envelope.from_json(announcement),
+            entropy=self._notes.get(f"round-entropy/{round_id}"),
+            members=in_force.identities,
+            orchestrator=in_force.orchestrator,
+            head=in_force.head.hash,
+            least=self._floor.min_survivors,
+        )
+
+    # Doing what is due.
+
+    def _advance(self, phase: Phase) -> None:
+        while self._session is not None:
+            match sessions.due(self._session, phase):
+                case Wait():
+                    return
+                case Make(step=step):
+                    self._make(self._session, step)
+                case Send(step=step, body=body):
+                    self._send(self._session, step, body)
+                case Fetch(step=step):
+                    if not self._fetch(self._session, step):
+                        return
+                case End(reason=reason, sentence=sentence):
+                    self._end(self._session, reason, sentence)
+
+    def _store(self, fact: sessions.Fact) -> None:
+        if self._session is None:
+            raise NotFound("no round is running here")
+        self._facts.append(
+            self._session.announcement.round_id,
+            StoredFact(name=type(fact).__name__, body=canonical.encode(fact)),
+        )
+        self._session = sessions.apply(self._session, fact)
+
+    def _make(self, session: Session, step: Step) -> None:
+        try:
+            body = self._makers[step](self._dossier(session))
+        except Unavailable:
+            raise
+        except Refused as error:
+            self._end(session, "refused", f"{step}: {error}")
+        else:
+            self._store(Made(step=step, body=body))
+
+    def _send(self, session: Session, step: Step, body: bytes) -> None:
+        round_id = session.announcement.round_id
+        if step is Step.CONTRIBUTION:
+            statement = Envelope.from_json(body)
+            vector = self._blobs.get(self._dossier(session).mine.contribution_digest)
+            body = wire.pack_contribution(
+                wire.Contribution(statement=statement, vector=vector)
+            )
+        try:
+            self._link.send(round_id, step, body)
+        except WrongPhase:
+            logger.warning(
+                "came too late", extra={"round_id": round_id, "step": str(step)}
+            )
+            self._store(Missed(step=step))
+        else:
+            self._store(Acknowledged(step=step))
+
+    def _fetch(self, session: Session, step: Step) -> bool:
+        """Fetch, check and store; False if the orchestrator does not have it yet."""
+        round_id = session.announcement.round_id
+        try:
+            body = self._link.fetch(round_id, step)
+        except NotFound:
+            return False
+        try:
+            CHECKS[step](self._dossier(session), body)
+        except WrongPhase:
+            self._store(Missed(step=step))
+        except (InvalidInput, Refused) as error:
+            self._end(session, "refused", f"{step}: {error}")
+        else:
+            self._store(Fetched(step=step, body=body))
+        return True
+
+    def _end(self, session: Session, reason: str, sentence: str) -> None:
+        round_id = session.announcement.round_id
+        self._store(Ended(reason=reason, sentence=sentence))
+        self._notes.put(f"round-entropy/{round_id}", b"")
+        logger.log(
+            logging.INFO if reason == "committed" else logging.WARNING,
+            "session ended",
+            extra={"round_id": round_id, "reason": reason, "why": sentence},
+        )
+
+    # Making messages.
+
+    def _make_keys(self, dossier: Dossier) -> bytes:
+        plan = dossier.plan
+        message = KeysMessage(
+            round_id=dossier.session.announcement.round_id,
+            org=self.me,
+            announcement=dossier.announced,
+            sample_exponent=weights.bucket(
+                self._learner.samples(), max_exponent=plan.max_weight_exponent
+            ),
+            keys=(
+                dossier.secrets.round_keys if plan.collection_mode == "secagg" else None
+            ),
+        )
+        return messages.sign(message, self._identity).to_json()
+
+    def _make_shares(self, dossier: Dossier) -> bytes:
+        transcript = dossier.transcript
+        return wire.pack_envelopes(
+            [
+                messages.sign(
+                    ShareMessage(
+                        round_id=dossier.session.announcement.round_id,
+                        transcript=transcript,
+                        mail=mail,
+                    ),
+                    self._identity,
+                )
+                for mail in client.make_mail(dossier.membership)
+            ]
+        )
+
+    def _make_contribution(self, dossier: Dossier) -> bytes:
+        announcement, plan = dossier.session.announcement, dossier.plan
+        learned = self._learner.learn(
+            task=announcement.task,
+            parent=self.model(announcement.parent_model),
+            plan=plan,
+            number=announcement.number,
+        )
+        values = opening.payload(
+            plan, announcement.task, learned.update, learned.metrics
+        )
+        if plan.collection_mode == "clear":
+            vector = values.astype("<f4").tobytes()
+        else:
+            weight = opening.effective_weights(plan, dossier.key_list)
+            quantised = quantise.quantise(
+                values,
+                bound=plan.bound(announcement.task),
+                bits=plan.quantisation_bits,
+                participants=len(weight),
+                weight=weight[self.me],
+                total_weight=sum(weight.values()),
+                seed=hkdf(dossier.secret_entropy, label=_ROUNDING_LABEL),
+            )
+            membership = dossier.membership
+            masked = client.mask(membership, dossier.open_mail(membership), quantised)
+            vector = masked.astype("<u4").tobytes()
+        statement = ContributionStatement(
+            org=self.me,
+            round_id=announcement.round_id,
+            plan_digest=announcement.plan_digest,
+            parent_model=announcement.parent_model,
+            contribution_digest=self._blobs.put(vector),
+            sample_exponent=dossier.key_list[self.me].sample_exponent,
+            privacy=NO_PRIVACY,
+            issued_at=self._clock.now(),
+        )
+        return messages.sign(statement, self._identity).to_json()
+
+    def _make_survivor_signature(self, dossier: Dossier) -> bytes:
+        asked = dossier.survivor_set
+        self._open_once(dossier.session, asked)
+        return messages.sign(asked, self._identity).to_json()
+
+    def _open_once(self, session: Session, asked: SurvivorSet) -> None:
+        """Remember which set was signed on a parent model; refuse any other."""
+        announcement = session.announcement
+        name = f"opening/{announcement.parent_model}/{announcement.task}"
+        survivors = canonical.jcs(list(asked.survivors))
+        before = self._notes.get(name)
+        if before is not None and before != survivors:
+            raise AlreadyAnswered(
+                "on this parent model the sum of another survivor set was signed for "
+                "opening; the difference of the two would show one update"
+            )
+        self._notes.put(name, survivors)
+
+    def _make_unmasking(self, dossier: Dossier) -> bytes:
+        membership = dossier.membership
+        answer = client.answer_unmasking(
+            membership, dossier.open_mail(membership), dossier.partition
+        )
+        message = UnmaskingMessage(
+            round_id=dossier.session.announcement.round_id,
+            org=self.me,
+            survivor_set=sha256(canonical.encode(dossier.survivor_set)),
+            self_shares=dict(answer.self_shares),
+            key_shares=dict(answer.key_shares),
+        )
+        return messages.sign(message, self._identity).to_json()
+
+    def _make_acceptance(self, dossier: Dossier) -> bytes:
+        proposal = dossier.proposal
+        reason = ""
+        try:
+            self._judge(dossier, proposal)
+        except Unavailable:
+            raise
+        except (InvalidInput, Refused) as error:
+            reason = str(error)[:500]
+        statement = AcceptanceStatement(
+            org=self.me,
+            round_id=proposal.round_id,
+            prev_hash=proposal.prev_hash,
+            parent_model=proposal.parent_model,
+            model_hash=proposal.model_hash,
+            sum_digest=proposal.sum_digest,
+            contributions_root=proposal.contributions_root,
+            replayed=self._does_replay and not reason,
+            verdict="rejected" if reason else "accepted",
+            reason=reason,
+            issued_at=self._clock.now(),
+        )
+        return messages.sign(statement, self._identity).to_json()
+
+    def _judge(self, dossier: Dossier, proposal: Proposal) -> None:
+        """Raise if the proposal must be rejected; replay it if this agent does so."""
+        self.model(proposal.model_hash)
+        if not self._does_replay:
+            return
+        opened = replay(
+            dossier,
+            parent=self.model(proposal.parent_model),
+            evidence=wire.unpack_evidence(self._link.evidence(proposal.round_id)),
+            vector_of=lambda digest: self._vector(proposal.round_id, digest),
+        )
+        if (opened.model_hash, opened.sum_digest) != (
+            proposal.model_hash,
+            proposal.sum_digest,
+        ):
+            raise InvalidInput(
+                "replay of the contributions gives another model than the proposed one"
+            )
+
+    def _vector(self, round_id: RoundId, digest: Digest) -> bytes:
+        if self._blobs.has(digest):
+            return self._blobs.get(digest)
+        vector = self._link.contribution(round_id, digest)
+        if sha256(vector) != digest:
+            raise InvalidInput("a contribution does not hash to its name")
+        return vector

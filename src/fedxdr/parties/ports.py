@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parties need from the outside, as interfaces.
+
+Two implementations stand of each: SQLite and files (storage/) and memory
+(storage/memory.py, for simulations and tests); one contract suite runs against both.
+
+Rules that always hold: a method that writes returns only after the data would survive
+kill -9; writing the same thing twice is the same as writing it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from fedxdr.core.ids import Digest, OrgId, RoundId
+from fedxdr.core.update import Update
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.federation.plan import Plan, Task
+from fedxdr.federation.rounds import Phase
+from fedxdr.federation.sessions import Step
+from fedxdr.ledger.block import SignedBlock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFact:
+    """One fact of a round or session, as it lies in storage.
+
+    Attributes:
+        name: the fact's type, for example ``Received``.
+        body: its canonical bytes.
+        slot: where its message belongs, for example ``keys/org-a``; empty without one.
+        message: the message's exact bytes, None without one.
+    """
+
+    name: str
+    body: bytes
+    slot: str = ""
+    message: bytes | None = None
+
+
+class FactLog(Protocol):
+    """Facts of rounds (or sessions) in the order in which they happened."""
+
+    def begin(self, round_id: RoundId, opening: bytes) -> None:
+        """Store what opens a round; once per round.
+
+        Raises:
+            AlreadyAnswered: this round has been opened with other bytes.
+        """
+
+    def opening(self, round_id: RoundId) -> bytes | None:
+        """Return what opened the round, None if it was never opened."""
+
+    def append(self, round_id: RoundId, fact: StoredFact) -> None:
+        """Store one more fact, with its message, in one transaction."""
+
+    def facts(self, round_id: RoundId) -> list[StoredFact]:
+        """Return the round's facts in order, without their messages."""
+
+    def message(self, round_id: RoundId, slot: str) -> bytes | None:
+        """Return the message stored in a slot, None if there is none."""
+
+    def rounds(self) -> list[RoundId]:
+        """Return every round, the oldest first."""
+
+    def erase(self, round_id: RoundId, *, prefix: str) -> None:
+        """Delete the messages of a round whose slot begins with prefix."""
+
+
+class Blobs(Protocol):
+    """Large immutable byte strings, named by their SHA-256."""
+
+    def put(self, data: bytes) -> Digest:
+        """Store the bytes durably and return their digest."""
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the bytes.
+
+        Raises:
+            NotFound: nothing is stored under that digest.
+            IntegrityFault: what is stored does not hash to it.
+        """
+
+    def has(self, digest: Digest) -> bool:
+        """Return whether something is stored under that digest."""
+
+    def delete(self, digest: Digest) -> None:
+        """Forget the bytes; nothing happens if there are none."""
+
+
+class BlockStore(Protocol):
+    """The ledger's blocks."""
+
+    def append(self, signed: SignedBlock) -> None:
+        """Add the next block: compare-and-swap on height and prev_hash.
+
+        Raises:
+            IntegrityFault: it does not follow the newest block.
+        """
+
+    def head(self) -> SignedBlock | None:
+        """Return the newest block, None for an empty ledger."""
+
+    def get(self, height: int) -> SignedBlock:
+        """Return one block.
+
+        Raises:
+            NotFound: there is no such height.
+        """
+
+    def read(self, *, begin: int, end: int) -> list[SignedBlock]:
+        """Return blocks with heights [begin, end), the lowest first."""
+
+    def size(self) -> int:
+        """Return how many blocks there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """A one-time permission to join, without its secret.
+
+    Attributes:
+        invitation_id: SHA-256 of the secret.
+        proof_key: derived from the secret; checks the proof in a registration.
+        org: who may use it.
+        expires: until when.
+        used_at: when it was used, None before.
+    """
+
+    invitation_id: Digest
+    proof_key: bytes
+    org: OrgId
+    expires: datetime
+    used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What the orchestrator keeps about a member beside the ledger.
+
+    Attributes:
+        org: its name.
+        receipt: the exact answer it got when it joined.
+        endpoint: where it says it can be reached; may be empty.
+        capabilities: modes, formats and helper roles it offers.
+        last_update: when its last contribution arrived.
+    """
+
+    org: OrgId
+    receipt: bytes
+    endpoint: str = ""
+    capabilities: tuple[str, ...] = ()
+    last_update: datetime | None = None
+
+
+class Registry(Protocol):
+    """Invitations, registrations and the nonces that were used."""
+
+    def invite(self, invitation: Invitation) -> None:
+        """Store a new invitation."""
+
+    def invitation(self, invitation_id: Digest) -> Invitation | None:
+        """Return an invitation, used or not."""
+
+    def use(
+        self, invitation_id: Digest, registration: Registration, *, at: datetime
+    ) -> None:
+        """Mark an invitation as used and store the registration, both or neither.
+
+        Raises:
+            InvitationRefused: it was used before.
+        """
+
+    def registration(self, org: OrgId) -> Registration | None:
+        """Return what is kept about a member."""
+
+    def touch(self, org: OrgId, *, at: datetime) -> None:
+        """Note when a member's last contribution arrived."""
+
+    def use_nonce(self, keyid: str, nonce: str, *, expires: datetime) -> None:
+        """Remember a nonce until it expires.
+
+        Raises:
+            ReplayedRequest: it was used before.
+        """
+
+    def forget_nonces(self, *, before: datetime) -> None:
+        """Drop nonces that expired before that instant."""
+
+
+class Notes(Protocol):
+    """Small named values of one party: keys' seeds, settings, what it saw last."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return a value, None if there is none."""
+
+    def put(self, name: str, value: bytes) -> None:
+        """Store a value, replacing an older one."""
+
+    def names(self, prefix: str) -> Sequence[str]:
+        """Return the names that begin with prefix, sorted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the orchestrator says about its newest round; unsigned, a hint to look.
+
+    Attributes:
+        round_id: the round, None before the first.
+        phase: where it stands.
+        height: height of the newest block.
+    """
+
+    round_id: RoundId | None
+    phase: Phase | None
+    height: int
+
+
+class Link(Protocol):
+    """An organisation's way to the orchestrator.
+
+    Every method raises ``Unavailable`` when the orchestrator cannot be reached, and the
+    error the orchestrator answered with otherwise.
+    """
+
+    def standing(self, *, known: Standing | None, wait_s: float) -> Standing:
+        """Return the standing, at once if it differs from ``known``, else in time."""
+
+    def announcement(self, round_id: RoundId) -> Envelope:
+        """Return the signed announcement of a round."""
+
+    def fetch(self, round_id: RoundId, step: Step) -> bytes:
+        """Return what the orchestrator has for a step of this organisation."""
+
+    def send(self, round_id: RoundId, step: Step, body: bytes) -> None:
+        """Deliver the message of a step."""
+
+    def evidence(self, round_id: RoundId) -> bytes:
+        """Return what a member needs to replay a round (wire.pack_evidence)."""
+
+    def contribution(self, round_id: RoundId, digest: Digest) -> bytes:
+        """Return the protected vector of a contribution, for replay."""
+
+    def blocks(self, *, begin: int, end: int) -> list[SignedBlock]:
+        """Return blocks with heights [begin, end)."""
+
+    def model(self, digest: Digest) -> bytes:
+        """Return a model's file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What one local fit has brought.
+
+    Attributes:
+        update: over the task's segments.
+        metrics: the values of ``opening.metrics_of(task)``, each in [0, 1].
+    """
+
+    update: Update
+    metrics: Mapping[str, float]
+
+
+class Learner(Protocol):
+    """An organisation's own data and model; never leaves it."""
+
+    def samples(self) -> int:
+        """Return how many examples stand behind an update."""
+
+    def learn(self, *, task: Task, parent: bytes, plan: Plan, number: int) -> Learned:
+        """Return what this organisation's data adds to the parent model.
+
+        Args:
+            task: ``statistics``: bounded means of the features; ``training``: the
+                difference of the weights after a local fit.
+            parent: the parent model's file.
+            plan: the plan in force.
+            number: of the round; the fit is reproducible from plan, data and number.
+        """

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole federation in one process: real protocol, memory storage, one manual clock.
+
+Orchestrator, organisations, masks, signatures and ledger are the real ones; only disk,
+network and time are replaced. Evaluation and tests run rounds through it: what they
+measure went through the code that runs between processes.
+
+Rules that always hold: with the same seed every message is the same, except that sealed
+boxes draw their own coins; nothing waits: time moves when it is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fedxdr.core.clock import ManualClock
+from fedxdr.core.errors import TooFewParticipants
+from fedxdr.core.ids import OrgId, sha256
+from fedxdr.core.randomness import SeededEntropy
+from fedxdr.crypto.keys import IdentityKey, TokenKey
+from fedxdr.federation.plan import Floor, Plan, Task, default_threshold
+from fedxdr.federation.rounds import Round
+from fedxdr.ledger.entries import Genesis, MemberKeys
+from fedxdr.models import snapshot
+from fedxdr.parties import enrolment
+from fedxdr.parties.orchestrator import Orchestrator
+from fedxdr.parties.participant import Participant
+from fedxdr.parties.ports import Learner, Link
+from fedxdr.parties.recording import Recorder
+from fedxdr.parties.registrar import Registrar
+from fedxdr.storage.memory import (
+    MemoryBlobs,
+    MemoryBlockStore,
+    MemoryFactLog,
+    MemoryNotes,
+    MemoryRegistry,
+)
+from fedxdr.transport.loopback import Loopback
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+_STEPS_PER_ROUND = 40
+
+
+class SimulatedFederation:
+    """Orchestrator and organisations in one process.
+
+    Args:
+        learners: organisation -> its data and fit.
+        plan: fields of the plan beside federation, run, participants and threshold; it
+            must hold ``layout`` and ``architecture``.
+        initial: the first model's vector, (d,) float32.
+        seed: of every key and coin.
+        floor: what every organisation insists on.
+        link_of: makes an organisation's link; tests put faults in between.
+        does_replay: whether organisations recompute every round.
+    """
+
+    def __init__(
+        self,
+        learners: Mapping[OrgId, Learner],
+        *,
+        plan: Mapping[str, Any],
+        initial: snapshot.Vector,
+        seed: int = 0,
+        floor: Floor | None = None,
+        link_of: Callable[[Orchestrator, OrgId], Link] = Loopback,
+        does_replay: bool = True,
+    ) -> None:
+        self.clock = ManualClock(START)
+        self.entropy = SeededEntropy(seed)
+        self.identity = IdentityKey.generate(self.entropy)
+        self.operator = IdentityKey.generate(self.entropy)
+        self.registry = MemoryRegistry()
+        self._plan = dict(plan)
+        blobs = MemoryBlobs()
+        self.recorder = Recorder(
+            store=MemoryBlockStore(), blobs=blobs, clock=self.clock
+        )
+        self.facts = MemoryFactLog()
+        self._begin(blobs, initial)
+        self.orchestrator = Orchestrator(
+            facts=self.facts,
+            blobs=blobs,
+            recorder=self.recorder,
+            registry=self.registry,
+            clock=self.clock,
+            entropy=self.entropy,
+            identity=self.identity,
+            plan_for=self._plan_for,
+        )
+        self.registrar = Registrar(
+            orchestrator=self.orchestrator,
+            registry=self.registry,
+            clock=self.clock,
+            entropy=self.entropy,
+            identity=self.identity,
+            operator=self.operator.public,
+            token_key=TokenKey.generate(self.entropy),
+        )
+        self.participants: dict[OrgId, Participant] = {}
+        for org, learner in learners.items():
+            self.participants[org] = self._join(
+                org, learner, floor or Floor(), link_of, does_replay=does_replay
+            )
+
+    def run_round(
+        self, *, task: Task | None = None, absent: frozenset[OrgId] = frozenset()
+    ) -> Round:
+        """Run one round to its end and return it.
+
+        Args:
+            task: what it is for; None: statistics once, then training.
+            absent: organisations that never answer in it.
+
+        Raises:
+            TooFewParticipants: the round failed; the message says why.
+        """
+        self.orchestrator.start_round(task=task)
+        for _ in range(_STEPS_PER_ROUND):
+            before = self.orchestrator.version
+            for org, participant in self.participants.items():
+                if org not in absent:
+                    participant.step(wait_s=0)
+            if self.orchestrator.version == before:
+                self._pass_time()
+            round_ = self.orchestrator.current
+            if round_ is not None and round_.is_ended:
+                for org, participant in self.participants.items():
+                    if org not in absent:
+                        participant.step(wait_s=0)
+                if round_.failure is not None:
+                    raise TooFewParticipants(round_.failure.sentence)
+                return round_
+        raise TooFewParticipants("the round did not end: it waits for signatures")
+
+    @property
+    def vector(self) -> snapshot.Vector:
+        """The model in force, (d,) float32."""
+        file = self.orchestrator.blobs.get(self.recorder.in_force.model)
+        return snapshot.load(file).vector
+
+    def _pass_time(self) -> None:
+        until = self.orchestrator.drive()
+        if until is not None:
+            wait = (until - self.clock.now()).total_seconds()
+            self.clock.advance(seconds=max(0.0, wait))
+            self.orchestrator.drive()
+
+    def _plan_for(self, participants: int, wishes: Mapping[str, Any]) -> Plan:
+        fields = {
+            "threshold": default_threshold(participants),
+            **self._plan,
+            **wishes,
+        }
+        return Plan(
+            federation="simulation",
+            run_id="run-1",
+            participants=participants,
+            **fields,
+        )
+
+    def _begin(self, blobs: MemoryBlobs, initial: snapshot.Vector) -> None:
+        layout, architecture = self._plan["layout"], self._plan["architecture"]
+        file = snapshot.save(initial, layout=layout, architecture=architecture)
+        blobs.put(file)
+        self.recorder.record(
+            Genesis(
+                federation="simulation",
+                origin="simulation.example/ledger",
+                orchestrator=MemberKeys.of(self.identity.public),
+                created=self.clock.now(),
+                protocol_version=1,
+                initial_model=sha256(file),
+                layout_digest=layout.digest,
+            )
+        )
+
+    def _join(
+        self,
+        org: OrgId,
+        learner: Learner,
+        floor: Floor,
+        link_of: Callable[[Orchestrator, OrgId], Link],
+        *,
+        does_replay: bool,
+    ) -> Participant:
+        token = self.registrar.invite(org, server="http://127.0.0.1:1", lifetime_s=3600)
+        key = IdentityKey.generate(self.entropy)
+        application = enrolment.apply_to_join(
+            token,
+            orchestrator=self.identity.public,
+            key=key,
+            name=org,
+            data_sources=("simulation",),
+            now=self.clock.now(),
+        )
+        self.registrar.enrol(application)
+        blobs = MemoryBlobs()
+        return Participant(
+            me=org,
+            identity=key,
+            facts=MemoryFactLog(),
+            notes=MemoryNotes(),
+            blobs=blobs,
+            mirror=Recorder(store=MemoryBlockStore(), blobs=blobs, clock=self.clock),
+            link=link_of(self.orchestrator, org),
+            learner=learner,
+            floor=floor,
+            clock=self.clock,
+            entropy=self.entropy,
+            does_replay=does_replay,
+        )

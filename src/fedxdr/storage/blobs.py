@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Large byte strings as files named by their SHA-256 (port ``Blobs``).
+
+A file is written beside its place, synced and renamed, so a name that exists holds all
+its bytes even after kill -9; reading checks the digest again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fedxdr.core.errors import IntegrityFault, NotFound, StorageFault
+from fedxdr.core.ids import Digest, sha256
+
+
+class FileBlobs:
+    """The port over one folder.
+
+    Args:
+        folder: made if it does not exist, readable by its owner only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in folder.glob("*.part"):
+            left.unlink()
+
+    def put(self, data: bytes) -> Digest:
+        """Store the bytes durably and return their digest."""
+        digest = sha256(data)
+        path = self._folder / digest
+        if path.exists():
+            return digest
+        part = self._folder / f"{digest}.{os.getpid()}.part"
+        try:
+            with part.open("wb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            part.replace(path)
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise StorageFault(f"cannot write to {self._folder}: {error}") from error
+        return digest
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the bytes."""
+        try:
+            data = (self._folder / digest).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound(f"nothing is stored under {digest[:16]}…") from error
+        if sha256(data) != digest:
+            raise IntegrityFault(f"the file {digest} does not hash to its name")
+        return data
+
+    def has(self, digest: Digest) -> bool:
+        """Return whether something is stored under that digest."""
+        return (self._folder / digest).exists()
+
+    def delete(self, digest: Digest) -> None:
+        """Forget the bytes; nothing happens if there are none."""
+        (self._folder / digest).unlink(missing_ok=True)

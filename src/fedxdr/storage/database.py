@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One SQLite file per party, through SQLAlchemy.
+
+Journal in WAL mode with ``synchronous=FULL``: what was committed survives kill -9 and a
+power cut. Every transaction that writes begins IMMEDIATE, so two writers queue instead
+of failing half-way. One process writes; a lock file beside the database keeps a second
+one out.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import IO, Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from fedxdr.core.errors import StorageFault, Unavailable
+
+METADATA = sa.MetaData()
+
+OPENINGS = sa.Table(
+    "rounds",
+    METADATA,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("round_id", sa.Text, nullable=False, unique=True),
+    sa.Column("opening", sa.LargeBinary, nullable=False),
+)
+FACTS = sa.Table(
+    "facts",
+    METADATA,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("round_id", sa.Text, nullable=False, index=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+MESSAGES = sa.Table(
+    "messages",
+    METADATA,
+    sa.Column("round_id", sa.Text, primary_key=True),
+    sa.Column("slot", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+BLOCKS = sa.Table(
+    "blocks",
+    METADATA,
+    sa.Column("height", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("model_hash", sa.Text, nullable=False, index=True),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("envelopes", sa.LargeBinary, nullable=False),
+)
+INVITATIONS = sa.Table(
+    "invitations",
+    METADATA,
+    sa.Column("invitation_id", sa.Text, primary_key=True),
+    sa.Column("proof_key", sa.LargeBinary, nullable=False),
+    sa.Column("org", sa.Text, nullable=False),
+    sa.Column("expires", sa.Text, nullable=False),
+    sa.Column("used_at", sa.Text),
+)
+REGISTRATIONS = sa.Table(
+    "registrations",
+    METADATA,
+    sa.Column("org", sa.Text, primary_key=True),
+    sa.Column("receipt", sa.LargeBinary, nullable=False),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("capabilities", sa.Text, nullable=False),
+    sa.Column("last_update", sa.Text),
+)
+NONCES = sa.Table(
+    "nonces",
+    METADATA,
+    sa.Column("keyid", sa.Text, primary_key=True),
+    sa.Column("nonce", sa.Text, primary_key=True),
+    sa.Column("expires", sa.Text, nullable=False, index=True),
+)
+NOTES = sa.Table(
+    "notes",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+
+
+class Database:
+    """An open SQLite file; close it when done.
+
+    Args:
+        path: the file; made, with its folder, if it does not exist.
+
+    Raises:
+        Unavailable: another process has it open.
+        StorageFault: it cannot be opened or made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(path.with_suffix(".lock"))
+            self.engine = _engine(path)
+            METADATA.create_all(self.engine)
+        except (OSError, sa.exc.SQLAlchemyError) as error:
+            raise StorageFault(f"cannot open {path}: {error}") from error
+
+    def close(self) -> None:
+        """Release the file and its lock."""
+        self.engine.dispose()
+        self._lock.close()
+
+
+def _lock(path: Path) -> IO[str]:
+    handle = path.open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.close()
+        raise Unavailable(
+            f"{path.with_suffix('')} is in use by another fedxdr process; stop that one "
+            "first, or use another --dir"
+        ) from error
+    return handle
+
+
+def _engine(path: Path) -> Engine:
+    engine = sa.create_engine(
+        f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False}
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: ANN401
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=30000",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def on_begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A link to an orchestrator in the same process, for simulations and tests.
+
+It carries exactly the bytes that HTTP would; only the network is missing.
+"""
+
+from __future__ import annotations
+
+from fedxdr.core.errors import NotFound
+from fedxdr.core.ids import Digest, OrgId, RoundId
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.federation import wire
+from fedxdr.federation.rounds import Kind
+from fedxdr.federation.sessions import Step
+from fedxdr.ledger.block import SignedBlock
+from fedxdr.parties.orchestrator import Orchestrator
+from fedxdr.parties.ports import Standing
+
+KIND_OF: dict[Step, Kind] = {
+    Step.KEYS: Kind.KEYS,
+    Step.SHARES: Kind.SHARES,
+    Step.CONTRIBUTION: Kind.CONTRIBUTION,
+    Step.SURVIVOR_SIGNATURE: Kind.SURVIVOR_SIGNATURE,
+    Step.UNMASKING: Kind.UNMASKING,
+    Step.ACCEPTANCE: Kind.ACCEPTANCE,
+}
+
+
+class Loopback:
+    """Port ``Link`` of one organisation.
+
+    Args:
+        orchestrator: the other end.
+        org: whose link this is; the request signature of HTTP would say so.
+    """
+
+    def __init__(self, orchestrator: Orchestrator, org: OrgId) -> None:
+        self._orchestrator = orchestrator
+        self._org = org
+
+    def standing(self, *, known: Standing | None, wait_s: float) -> Standing:
+        """Return the standing at once; in one process nothing changes by waiting."""
+        del known, wait_s
+        return self._orchestrator.standing()
+
+    def announcement(self, round_id: RoundId) -> Envelope:
+        """Return the signed announcement of a round."""
+        return self._orchestrator.announcement(round_id)
+
+    def fetch(self, round_id: RoundId, step: Step) -> bytes:
+        """Return what the orchestrator has for a step of this organisation."""
+        return self._orchestrator.fetch(round_id, step, self._org)
+
+    def send(self, round_id: RoundId, step: Step, body: bytes) -> None:
+        """Deliver the message of a step."""
+        self._orchestrator.receive(round_id, KIND_OF[step], self._org, body)
+
+    def evidence(self, round_id: RoundId) -> bytes:
+        """Return what a member needs to replay a round."""
+        return wire.pack_evidence(self._orchestrator.evidence(round_id))
+
+    def contribution(self, round_id: RoundId, digest: Digest) -> bytes:
+        """Return the protected vector of a contribution, for replay."""
+        round_ = self._orchestrator.load(round_id)
+        if digest not in self._orchestrator.contributions(round_).values():
+            raise NotFound("no contribution of this round has that digest")
+        return self._orchestrator.blobs.get(digest)
+
+    def blocks(self, *, begin: int, end: int) -> list[SignedBlock]:
+        """Return blocks with heights [begin, end)."""
+        return self._orchestrator.recorder.blocks(begin=begin, end=end)
+
+    def model(self, digest: Digest) -> bytes:
+        """Return a model's file."""
+        return self._orchestrator.blobs.get(digest)

@@ -260,7 +260,9 @@ def next_block(
         prev_hash=prev_hash,
         model_hash=model_hash,
         org_signatures=_acceptances(envelopes),
-        aggregation_metrics=dict(aggregation_metrics or {}),
+        aggregation_metrics={
+            name: float(value) for name, value in (aggregation_metrics or {}).items()
+        },
         provenance=provenance or Provenance(model_version=version),
         entry=entry,
         signatures_digest=signatures_digest(e.digest for e in envelopes),

@@ -251,7 +251,7 @@ def _check_metrics(block: Block, entry: RoundCommitted, standing: Standing) -> N
     )
     at(metrics["survivors_weight"] > 0, "the survivors weigh nothing")
     at(
-        metrics["round"].is_integer() and metrics["round"] > standing.last_round,
+        float(metrics["round"]).is_integer() and metrics["round"] > standing.last_round,
         f"round {metrics['round']:g} after round {standing.last_round:g}",
     )
 

@@ -76,12 +76,13 @@ class KeyStream:
         MalformedMessage: a seed or label ``hkdf`` refuses.
     """
 
-    __slots__ = ("_encryptor", "_left_bytes")
+    __slots__ = ("_left_bytes", "_update_into")
 
     def __init__(self, seed: bytes, *, label: str) -> None:
         key = hkdf(seed, label=label)
         # The tag is never made or used: this is GCM's counter mode alone.
-        self._encryptor = Cipher(algorithms.AES256(key), modes.GCM(_NONCE)).encryptor()
+        encryptor = Cipher(algorithms.AES256(key), modes.GCM(_NONCE)).encryptor()
+        self._update_into = encryptor.update_into
         self._left_bytes = STREAM_LIMIT_BYTES
 
     def read_into(self, buffer: Buffer) -> None:
@@ -95,12 +96,12 @@ class KeyStream:
         if size > self._left_bytes:
             raise MalformedMessage("a key stream ends after 2^36 - 32 bytes")
         self._left_bytes -= size
-        if size <= _ZERO_BYTES:
-            self._encryptor.update_into(_ZEROS[:size], view)
+        if size <= _ZERO_BYTES:  # the usual case, in a loop that counts
+            self._update_into(_ZEROS[:size], view)
             return
         for begin in range(0, size, _ZERO_BYTES):
             part = view[begin : begin + _ZERO_BYTES]
-            self._encryptor.update_into(_ZEROS[: len(part)], part)
+            self._update_into(_ZEROS[: len(part)], part)
 
     def read(self, size_bytes: int) -> bytes:
         """Return the next bytes of the stream.

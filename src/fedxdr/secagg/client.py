@@ -210,7 +210,13 @@ def open_mail(membership: Membership, mails: Iterable[Mail]) -> OpenedMail:
     return OpenedMail(held={name: held[name] for name in sorted(held)}, salts=salts)
 
 
-def mask(membership: Membership, opened: OpenedMail, quantised: Words) -> Words:
+def mask(
+    membership: Membership,
+    opened: OpenedMail,
+    quantised: Words,
+    *,
+    in_place: bool = False,
+) -> Words:
     """Return the masked vector: y_u = x_u + PRG(b_u) + sum of pair masks, mod 2^32.
 
     Bonawitz et al. 2017, figure 4, round 2, with pair masks over the opened mail.
@@ -218,7 +224,9 @@ def mask(membership: Membership, opened: OpenedMail, quantised: Words) -> Words:
     Args:
         membership: our place in the round.
         opened: the mail we opened.
-        quantised: (d,) uint32 from quantise.py; it is not changed.
+        quantised: (d,) uint32 from quantise.py.
+        in_place: whether ``quantised`` itself is masked and returned, so that the plain
+            vector is gone; else it is not changed.
 
     Returns:
         (d,) uint32. Masking the same vector again gives the same bytes; masking another
@@ -241,7 +249,7 @@ def mask(membership: Membership, opened: OpenedMail, quantised: Words) -> Words:
             membership.pairs[peer], salt, low=low, high=high, transcript=transcript
         )
         (add if me == low else subtract).append(seed)
-    masked = np.array(quantised, copy=True, order="C")
+    masked = quantised if in_place else np.array(quantised, copy=True, order="C")
     masking.apply(masked, add=add, subtract=subtract)
     return masked
 

@@ -32,8 +32,8 @@ Words = npt.NDArray[np.uint32]
 """(d,) uint32: a quantised, masked or summed vector in the ring modulo 2^32."""
 
 TRANSCRIPT_BYTES = 32
-BLOCK_BYTES = 128 * 1024
-"""How much is worked on at a time: three such blocks fit a 1 MiB cache."""
+BLOCK_BYTES = 192 * 1024
+"""How much is worked on at a time: block, stream and zeros fit a 1 MiB cache."""
 
 _STREAM_LABEL = "fedxdr/secagg/mask-stream/v1"
 _SELF_LABEL = "fedxdr/secagg/self-mask/v1"
@@ -102,14 +102,16 @@ def apply(
     subtracted = [KeyStream(seed, label=_STREAM_LABEL) for seed in subtract]
     # Streams are little-endian words on every machine.
     scratch = np.empty(min(BLOCK_BYTES // _WORD_BYTES, accumulator.size), dtype="<u4")
+    buffer = scratch.data.cast("B")
     for begin in range(0, accumulator.size, max(scratch.size, 1)):
         block = accumulator[begin : begin + scratch.size]
         words = scratch[: block.size]
+        filled = buffer[: block.nbytes]
         for stream in added:
-            stream.read_into(words.data)
+            stream.read_into(filled)
             np.add(block, words, out=block)
         for stream in subtracted:
-            stream.read_into(words.data)
+            stream.read_into(filled)
             np.subtract(block, words, out=block)
 
 

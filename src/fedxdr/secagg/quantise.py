@@ -84,23 +84,27 @@ def quantise(
     weight: int,
     total_weight: int,
     seed: bytes,
+    in_place: bool = False,
 ) -> Words:
     """Return the weighted values, stochastically rounded, as ring elements.
 
     Args:
-        values: (d,) float32, each finite and within ``bound``; not changed.
+        values: (d,) float32, each finite and within ``bound``.
         bound: C, the clip norm, in [2^-80, 2^80].
         bits: width of the sum, in [8, 31].
         participants: n, how many are listed.
         weight: w_i, this organisation's weight, in [0, total_weight].
         total_weight: W, of all listed participants, > 0.
         seed: 32 secret bytes for the rounding, fresh for this vector.
+        in_place: whether the result takes the memory of ``values``, so that the plain
+            update is gone (also where this raises); else ``values`` is not changed.
 
     Returns:
         (d,) uint32, negative numbers as 2^32 - |q|.
 
     Raises:
-        InvalidUpdate: another type or shape, NaN, infinity, or a value above the bound.
+        InvalidUpdate: another type or shape, NaN, infinity, a value above the bound, or
+            memory that cannot be written in place.
         InvalidPlan: bits, participants, bound or weights out of range.
     """
     scale = scale_of(bound=bound, bits=bits, participants=participants)
@@ -109,10 +113,13 @@ def quantise(
         raise InvalidUpdate(
             f"got {values.dtype} of shape {values.shape}, want float32 (d,)"
         )
+    flags = values.flags
+    if in_place and not (flags.c_contiguous and flags.writeable):
+        raise InvalidUpdate("a vector to quantise in place is contiguous and writeable")
     values = np.ascontiguousarray(values)
     limit = np.float32(bound * (1.0 + BOUND_TOLERANCE / 2))
     stream = KeyStream(seed, label=_LABEL)
-    result = np.empty(values.size, dtype=np.int32)
+    result = values.view(np.int32) if in_place else np.empty(values.size, np.int32)
     size = min(_BLOCK, values.size)
     scaled, floors = np.empty(size, np.float32), np.empty(size, np.float32)
     # Little-endian on every machine.
@@ -181,7 +188,8 @@ def dequantise(
         raise InvalidUpdate(
             f"the sum leaves its {bits} bits: a contribution did not keep to the bound"
         )
-    return total.astype(np.float64) / (scale * survivors_weight / total_weight)
+    divisor = np.float64(scale * survivors_weight / total_weight)
+    return np.divide(total, divisor, dtype=np.float64)
 
 
 def _multiplier(scale: float, *, weight: int, total_weight: int) -> np.float32:

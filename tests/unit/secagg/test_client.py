@@ -240,6 +240,14 @@ def test_masking_again_gives_the_same_bytes_and_leaves_the_input(five) -> None:
     assert np.array_equal(five.plain[me], before)
 
 
+def test_masking_in_place_gives_the_same_and_the_plain_vector_is_gone(five) -> None:
+    me = five.names[0]
+    vector = five.plain[me].copy()
+    masked = client.mask(five.members[me], five.opened[me], vector, in_place=True)
+    assert masked is vector
+    assert np.array_equal(masked, five.masked[me])
+
+
 def test_no_mask_is_made_with_a_peer_whose_shares_did_not_arrive(play_round) -> None:
     # Both rounds have the same roster; in one, the last organisation sent no shares.
     full = play_round(4)

@@ -214,6 +214,19 @@ def test_the_input_is_left_alone_and_may_be_strided() -> None:
     assert np.array_equal(strided, simple(values[::2].copy()))
 
 
+def test_in_place_gives_the_same_in_the_memory_of_the_update() -> None:
+    values = generator(3).uniform(-1, 1, 100_000).astype(np.float32)
+    want = simple(values)
+    got = simple(values, in_place=True)
+    assert np.shares_memory(got, values)
+    assert np.array_equal(got, want)
+    read_only = np.zeros(3, dtype=np.float32)
+    read_only.flags.writeable = False
+    for wrong in (read_only, np.zeros(6, dtype=np.float32)[::2]):
+        with pytest.raises(InvalidUpdate, match="in place"):
+            simple(wrong, in_place=True)
+
+
 def test_another_seed_rounds_otherwise() -> None:
     values = generator(3).uniform(-1, 1, 1000).astype(np.float32)
     assert not np.array_equal(simple(values), simple(values, seed=b"x" * 32))

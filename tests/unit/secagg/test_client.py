@@ -109,7 +109,7 @@ def test_shares_under_another_transcript_or_threshold_are_of_another_polynomial(
     for change in ({"transcript": b"x" * 32}, {"threshold": 3}):
         roster = dataclasses.replace(five.roster, **change)
         member = client.join(five.secrets[me], roster=roster, me=me)
-        own = client._own_shares(member)[me]
+        own = member.shares[me]
         assert own.self_share != base.self_share
         assert own.key_share != base.key_share
 

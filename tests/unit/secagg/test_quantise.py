@@ -165,7 +165,8 @@ def test_rounding_is_fair() -> None:
 
 
 def test_it_is_the_definition_in_slow_integers() -> None:
-    # floor(y) plus one where the next 16 bits of the stream are below frac(y) 2^16.
+    # floor(y) plus one where frac(y), cut to 16 bits, and the stream's next 16 bits
+    # come to one or more.
     rng = generator(2)
     values = rng.uniform(-1, 1, 300).astype(np.float32)
     scale = scale_of(bound=1.0, bits=24, participants=3)
@@ -176,7 +177,7 @@ def test_it_is_the_definition_in_slow_integers() -> None:
         y = float(np.float32(value * multiplier))
         draw = int.from_bytes(stream[2 * index : 2 * index + 2], "little")
         floor = math.floor(y)
-        want.append(floor + (draw < (y - floor) * 65536))
+        want.append(floor + (int((y - floor) * 65536) + draw >= 65536))
     assert signed(simple(values)).tolist() == want
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from fedxdr.core.clock import ManualClock
 from fedxdr.core.errors import TooFewParticipants
 from fedxdr.core.ids import OrgId, sha256
+from fedxdr.core.layout import Vector
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.keys import IdentityKey, TokenKey
 from fedxdr.federation.plan import Floor, Plan, Task, default_threshold
@@ -62,7 +63,7 @@ class SimulatedFederation:
         learners: Mapping[OrgId, Learner],
         *,
         plan: Mapping[str, Any],
-        initial: snapshot.Vector,
+        initial: Vector,
         seed: int = 0,
         floor: Floor | None = None,
         link_of: Callable[[Orchestrator, OrgId], Link] = Loopback,
@@ -136,7 +137,7 @@ class SimulatedFederation:
         raise TooFewParticipants("the round did not end: it waits for signatures")
 
     @property
-    def vector(self) -> snapshot.Vector:
+    def vector(self) -> Vector:
         """The model in force, (d,) float32."""
         file = self.orchestrator.blobs.get(self.recorder.in_force.model)
         return snapshot.load(file).vector
@@ -161,7 +162,7 @@ class SimulatedFederation:
             **fields,
         )
 
-    def _begin(self, blobs: MemoryBlobs, initial: snapshot.Vector) -> None:
+    def _begin(self, blobs: MemoryBlobs, initial: Vector) -> None:
         layout, architecture = self._plan["layout"], self._plan["architecture"]
         file = snapshot.save(initial, layout=layout, architecture=architecture)
         blobs.put(file)

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Telemetry of several organisations that one campaign reaches one after another.
+
+Each organisation has a Suricata sensor at its border (``eve.json``) and a Zeek sensor
+inside (``conn.log``). All share one cut: what came before is past, and was worked up;
+what comes after is to be detected. Campaign sessions of the past carry alerts or an
+incident team's labels, those of the future carry nothing: only ``truth.csv`` knows.
+
+The first organisation is hit first, the last ones only after the cut, so that they have
+no labelled attack of their own while others had it before them. Those that were hit
+early are hit once more after the cut.
+
+It does NOT make it easy: no single feature separates the campaign, alerts miss some of
+it and also fire on benign traffic, and ``private_campaign_at`` gives one organisation
+an intrusion that reached nobody else.
+
+Rule: the same arguments give the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedxdr.core.errors import InvalidSettings
+from fedxdr.core.ids import OrgId, org_id
+from fedxdr.core.randomness import generator
+from fedxdr.simulation.benign import border_traffic
+from fedxdr.simulation.benign_inside import inside_traffic
+from fedxdr.simulation.campaign import CHAIN_S, campaign_steps, private_steps
+from fedxdr.simulation.estate import HOUR_S, Estate, build_estate
+from fedxdr.simulation.eve_writer import SECOND_US, Alert, eve_lines
+from fedxdr.simulation.sessions import Sessions
+from fedxdr.simulation.truth import write_truth
+from fedxdr.simulation.zeek_writer import zeek_lines
+from fedxdr.telemetry.catalogue import Service
+from fedxdr.telemetry.event import MALICIOUS
+
+START: Final = dt.datetime(2025, 3, 3, tzinfo=dt.UTC)
+"""When the world begins: a Monday."""
+
+HOURS: Final = 48.0
+CUT: Final = 0.5
+"""The cut, as a share of the whole time."""
+
+MAX_ORGANISATIONS: Final = 200
+
+_MISSED: Final = 0.1
+"""Share of past campaign sessions that no alert and no incident team found."""
+
+_FALSE_ALARMS: Final = 0.002
+_INFORMING: Final = 0.012
+_BASE62: Final = np.array(
+    list("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Organisation:
+    """One organisation's part of the world.
+
+    Attributes:
+        name: its name.
+        estate: its hosts.
+        border: sessions its Suricata sensor sees: across the border, and DNS.
+        inside: sessions its Zeek sensor sees: between own hosts.
+        flow_id: (border,) uint64.
+        uids: one per session inside.
+        alerts: what Suricata said, by number of the session.
+        found_out: technique by number of the session, what the incident team labelled.
+    """
+
+    name: OrgId
+    estate: Estate
+    border: Sessions
+    inside: Sessions
+    flow_id: NDArray[np.uint64]
+    uids: tuple[str, ...]
+    alerts: dict[int, Alert]
+    found_out: dict[int, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class World:
+    """Everything that happened.
+
+    Attributes:
+        organisations: in the order in which the campaign reached them.
+        cut: UTC; what is before is past at every organisation.
+    """
+
+    organisations: tuple[Organisation, ...]
+    cut: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OrganisationFiles:
+    """Where one organisation's files lie."""
+
+    eve: Path
+    conn: Path
+    truth: Path
+
+
+def cut_time(world: World, organisation: str) -> dt.datetime:
+    """Return the time, UTC, at which an organisation's past ends.
+
+    It may train on what is before, and is tested on what is not.
+
+    Raises:
+        InvalidSettings: no organisation of that name.
+    """
+    if not any(one.name == organisation for one in world.organisations):
+        raise InvalidSettings(f"no organisation named {organisation} in this world")
+    return world.cut
+
+
+def generate(
+    *,
+    organisations: Sequence[str],
+    seed: int,
+    hours: float = HOURS,
+    private_campaign_at: str | None = None,
+) -> World:
+    """Return a world.
+
+    Args:
+        organisations: 1 to 200 names; the campaign reaches them in this order.
+        seed: >= 0; another seed gives another world.
+        hours: how long it lasts, at least 24.
+        private_campaign_at: name of an organisation that is hit, after the cut, by an
+            intrusion that reached nobody else, in place of the campaign.
+
+    Raises:
+        InvalidSettings: no names, too many, one twice, or too short a time.
+    """
+    names = [org_id(name) for name in organisations]
+    if not 1 <= len(names) <= MAX_ORGANISATIONS or len(set(names)) != len(names):
+        raise InvalidSettings(
+            f"a world has 1 to {MAX_ORGANISATIONS} organisations of different names"
+        )
+    if hours < 24:
+        raise InvalidSettings("a world lasts at least 24 hours")
+    if private_campaign_at is not None and private_campaign_at not in names:
+        raise InvalidSettings(f"no organisation named {private_campaign_at} is listed")
+    end_s = hours * HOUR_S
+    cut_s = CUT * end_s
+    onsets = _onsets(len(names), end_s)
+    return World(
+        organisations=tuple(
+            _organisation(
+                name,
+                number=number,
+                seed=seed,
+                onset_s=onset,
+                cut_s=cut_s,
+                end_s=end_s,
+                is_private=name == private_campaign_at,
+            )
+            for number, (name, onset) in enumerate(zip(names, onsets, strict=True))
+        ),
+        cut=START + dt.timedelta(seconds=cut_s),
+    )
+
+
+def write(world: World, directory: Path) -> dict[OrgId, OrganisationFiles]:
+    """Write each organisation's logs into a folder of its name; return the files.
+
+    Args:
+        world: what happened.
+        directory: made where it does not exist; files of the same names are replaced.
+    """
+    start_us = int(START.timestamp()) * SECOND_US
+    written: dict[OrgId, OrganisationFiles] = {}
+    for one in world.organisations:
+        folder = directory / one.name
+        folder.mkdir(parents=True, exist_ok=True)
+        files = OrganisationFiles(
+            eve=folder / "eve.json",
+            conn=folder / "conn.log",
+            truth=folder / "truth.csv",
+        )
+        eve = eve_lines(
+            one.border,
+            addresses=one.estate.addresses,
+            flow_id=one.flow_id,
+            alerts=one.alerts,
+            start_us=start_us,
+        )
+        files.eve.write_bytes(b"".join(line + b"\n" for line in eve))
+        conn = zeek_lines(
+            one.inside,
+            addresses=one.estate.addresses,
+            uids=one.uids,
+            found_out=one.found_out,
+            start_us=start_us,
+        )
+        files.conn.write_text("".join(f"{line}\n" for line in conn), encoding="utf-8")
+        write_truth(files.truth, _truth_of(one))
+        written[one.name] = files
+    return written
+
+
+def _onsets(count: int, end_s: float) -> list[float]:
+    """Return when the campaign reaches each organisation: evenly spread."""
+    first, last = 0.02 * end_s, end_s - CHAIN_S - 0.04 * end_s
+    if count == 1:
+        return [first]
+    return [first + (last - first) * n / (count - 1) for n in range(count)]
+
+
+def _organisation(
+    name: OrgId,
+    *,
+    number: int,
+    seed: int,
+    onset_s: float,
+    cut_s: float,
+    end_s: float,
+    is_private: bool,
+) -> Organisation:
+    draw = generator(seed, number)
+    estate = build_estate(draw, number)
+    parts = [
+        border_traffic(draw, estate, end_s=end_s),
+        inside_traffic(draw, estate, end_s=end_s),
+    ]
+    again_s = float(draw.uniform(cut_s, end_s - CHAIN_S))
+    if is_private:
+        parts.append(private_steps(draw, estate, begin_s=again_s, end_s=end_s))
+    else:
+        parts.append(campaign_steps(draw, estate, begin_s=onset_s, end_s=end_s))
+        if onset_s + CHAIN_S < cut_s:
+            parts.append(campaign_steps(draw, estate, begin_s=again_s, end_s=end_s))
+    everything = Sessions.concatenate(parts)
+    own = estate.is_internal
+    at_border = ~(own[everything.source] & own[everything.destination])
+    at_border |= everything.service == Service.DNS
+    border, inside = everything.select(at_border), everything.select(~at_border)
+    return Organisation(
+        name=name,
+        estate=estate,
+        border=border,
+        inside=inside,
+        flow_id=_flow_ids(draw, len(border)),
+        uids=_uids(draw, len(inside)),
+        alerts=_alerts(draw, border, cut_s),
+        found_out=_found_out(draw, inside, cut_s),
+    )
+
+
+def _flow_ids(draw: np.random.Generator, rows: int) -> NDArray[np.uint64]:
+    """Return (rows,) different identifiers below 2^53, as Suricata writes them."""
+    spread = draw.integers(1, 2**38, rows).astype(np.uint64)
+    order = draw.permutation(rows).astype(np.uint64)
+    return (spread << np.uint64(14)) | (order & np.uint64(0x3FFF))
+
+
+def _uids(draw: np.random.Generator, rows: int) -> tuple[str, ...]:
+    """Return different identifiers as Zeek writes them."""
+    letters = _BASE62[draw.integers(62, size=(rows, 17))]
+    return tuple("C" + "".join(row) for row in letters.tolist())
+
+
+def _alerts(
+    draw: np.random.Generator, border: Sessions, cut_s: float
+) -> dict[int, Alert]:
+    """Return what signatures said: of the campaign's past, and wrongly of the rest."""
+    chance = draw.random(len(border))
+    is_campaign = border.label == MALICIOUS
+    known = is_campaign & (border.start_s < cut_s) & (chance >= _MISSED)
+    alerts = {
+        row: Alert(
+            signature_id=9_000_001,
+            signature="FEDXDR campaign infrastructure or tool",
+            category="A Network Trojan was detected",
+            severity=1,
+            technique=str(border.technique[row]),
+        )
+        for row in np.flatnonzero(known).tolist()
+    }
+    wrong = ~is_campaign & (chance < _FALSE_ALARMS)
+    for row in np.flatnonzero(wrong).tolist():
+        alerts[row] = Alert(
+            signature_id=9_000_002,
+            signature="FEDXDR suspicious pattern",
+            category="Potentially Bad Traffic",
+            severity=2,
+        )
+    informing = ~is_campaign & ~wrong & (chance < _FALSE_ALARMS + _INFORMING)
+    for row in np.flatnonzero(informing).tolist():
+        alerts[row] = Alert(
+            signature_id=9_000_003,
+            signature="FEDXDR protocol decoder event",
+            category="Generic Protocol Command Decode",
+            severity=3,
+        )
+    return alerts
+
+
+def _found_out(
+    draw: np.random.Generator, inside: Sessions, cut_s: float
+) -> dict[int, str]:
+    """Return what the incident team labelled: most of the campaign's past."""
+    chance = draw.random(len(inside))
+    known = (inside.label == MALICIOUS) & (inside.start_s < cut_s) & (chance >= _MISSED)
+    return {row: str(inside.technique[row]) for row in np.flatnonzero(known).tolist()}
+
+
+def _truth_of(one: Organisation) -> list[tuple[str, int, str]]:
+    names = [*map(str, one.flow_id.tolist()), *one.uids]
+    labels = [*one.border.label.tolist(), *one.inside.label.tolist()]
+    techniques = [*one.border.technique.tolist(), *one.inside.technique.tolist()]
+    return list(zip(names, labels, techniques, strict=True))

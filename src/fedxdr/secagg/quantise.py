@@ -48,7 +48,8 @@ BOUND_TOLERANCE = 2.0**-20
 
 _HEADROOM = 2.0**-18
 _LABEL = "fedxdr/secagg/rounding/v1"
-_BLOCK = 64 * 1024
+_BLOCK = 32 * 1024  # values; all scratch of a block fits a 1 MiB cache
+_MAGNITUDE = np.uint32(0x7FFFFFFF)
 _STEPS = np.float32(65536)
 
 
@@ -117,7 +118,7 @@ def quantise(
     if in_place and not (flags.c_contiguous and flags.writeable):
         raise InvalidUpdate("a vector to quantise in place is contiguous and writeable")
     values = np.ascontiguousarray(values)
-    limit = np.float32(bound * (1.0 + BOUND_TOLERANCE / 2))
+    limit = np.float32(bound * (1.0 + BOUND_TOLERANCE / 2)).view(np.uint32)
     stream = KeyStream(seed, label=_LABEL)
     result = values.view(np.int32) if in_place else np.empty(values.size, np.int32)
     size = min(_BLOCK, values.size)
@@ -129,8 +130,10 @@ def quantise(
         block = values[begin : begin + size]
         n = block.size
         y, low, draw, part, is_up = scaled[:n], floors[:n], draws[:n], parts[:n], up[:n]
-        # NaN fails both comparisons.
-        if not (block.max() <= limit and block.min() >= -limit):
+        # Without their sign bit, floats order as their bits do; NaN and infinity last.
+        magnitude = y.view(np.uint32)
+        np.bitwise_and(block.view(np.uint32), _MAGNITUDE, out=magnitude)
+        if magnitude.max() > limit:
             raise InvalidUpdate("a value is NaN, infinite or above the clip norm")
         np.multiply(block, multiplier, out=y)
         np.floor(y, out=low)

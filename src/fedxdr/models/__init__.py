@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models: the temporal graph's bounded context, networks, snapshots, measures."""

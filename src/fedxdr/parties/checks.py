@@ -28,7 +28,7 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
-from fedxdr.federation import messages, opening, wire
+from fedxdr.federation import messages, wire
 from fedxdr.federation.messages import (
     Announcement,
     KeysMessage,
@@ -41,7 +41,6 @@ from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import contributions_root
 from fedxdr.parties.dossier import Dossier
 from fedxdr.parties.recording import InForce
-from fedxdr.secagg import client
 from fedxdr.secagg.stages import Partition
 
 
@@ -125,8 +124,7 @@ def check_key_list(dossier: Dossier, body: bytes) -> None:
     if len(keys) < fewest:
         raise TooFewParticipants(f"{len(keys)} keys; {fewest} are needed")
     if plan.collection_mode == "secagg":
-        roster = opening.roster_of(plan, keys, dossier.transcript_of(body))
-        client.join(dossier.secrets, roster=roster, me=dossier.me)
+        dossier.membership_of(body)
 
 
 def check_mail(dossier: Dossier, body: bytes) -> None:
@@ -137,15 +135,16 @@ def check_mail(dossier: Dossier, body: bytes) -> None:
         InvalidInput: under another key list, for another round, or it does not open.
         TooFewParticipants: shares of too few arrived.
     """
+    transcript = dossier.transcript
     for envelope in wire.unpack_envelopes(body):
         org, message = messages.open_by_sender(
             envelope, ShareMessage, members=dossier.members
         )
-        if message.transcript != dossier.transcript:
+        if message.transcript != transcript:
             raise InvalidInput(f"shares from {org} under another key list")
         if message.round_id != dossier.session.announcement.round_id:
             raise InvalidInput(f"shares from {org} of another round")
-    client.open_mail(dossier.membership, dossier.read_mail(body))
+    dossier.open_mail(body)
 
 
 def check_survivor_set(dossier: Dossier, body: bytes) -> None:
@@ -166,7 +165,7 @@ def check_survivor_set(dossier: Dossier, body: bytes) -> None:
     if asked.transcript != dossier.transcript:
         raise InvalidInput("a survivor set under another key list")
     partition = Partition(survivors=asked.survivors, dropouts=asked.dropouts)
-    shared = dossier.open_mail(dossier.membership).participants
+    shared = dossier.opened_mail.participants
     if partition.participants != shared:
         raise InvalidInput("the set is no partition of those who sent shares")
     if set(asked.contributions) != set(asked.survivors):

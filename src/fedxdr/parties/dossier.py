@@ -6,12 +6,17 @@ round's secret entropy and the members' keys from the mirror. What derives from 
 (key list, transcript, our place in the masked sum, opened mail) is computed here, so
 that checks (checks.py) and answers (participant.py) are functions of a dossier.
 
+What costs (agreeing secrets with every peer, opening their mail) is worked out once per
+round and kept in memory beside the dossier (``Workings``).
+
 Not here: checking; what a dossier reads from ``fetched`` has been checked before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from fedxdr.core import canonical
 from fedxdr.core.errors import NotFound
@@ -29,7 +34,28 @@ from fedxdr.federation.plan import Plan
 from fedxdr.federation.sessions import Session, Step
 from fedxdr.ledger.statements import ContributionStatement
 from fedxdr.secagg import client, derivation
-from fedxdr.secagg.stages import Mail, Partition
+from fedxdr.secagg.stages import Partition
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Workings:
+    """What was worked out in one round, by name and the bytes it was made from.
+
+    It holds secrets: never stored, and dropped with the session. Two values made from
+    the same bytes under the same round entropy are the same, so nothing goes stale.
+    """
+
+    _made: dict[tuple[str, bytes], Any] = field(default_factory=dict, repr=False)
+
+    def once(self, what: str, source: bytes, make: Callable[[], T]) -> T:
+        """Return what ``make`` gives for these bytes, made at the first call only."""
+        key = (what, source)
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +70,7 @@ class Dossier:
         orchestrator: the orchestrator's key on the ledger.
         head: hash of the mirror's newest block.
         least: fewest survivors the local floor asks for.
+        workings: of this round and no other.
     """
 
     session: Session
@@ -53,6 +80,7 @@ class Dossier:
     orchestrator: PublicIdentity
     head: Digest
     least: int
+    workings: Workings = field(default_factory=Workings, compare=False)
 
     @property
     def me(self) -> OrgId:
@@ -83,20 +111,15 @@ class Dossier:
     @property
     def secrets(self) -> derivation.RoundSecrets:
         """The round's secrets, derived from its entropy."""
-        return derivation.derive_secrets(self.secret_entropy)
+        entropy = self.secret_entropy
+        return self.workings.once(
+            "secrets", b"", lambda: derivation.derive_secrets(entropy)
+        )
 
     @property
     def key_list(self) -> dict[OrgId, KeysMessage]:
         """The signed key list, in order."""
-        return {
-            message.org: message
-            for message in (
-                canonical.decode(envelope.payload, KeysMessage)
-                for envelope in wire.unpack_envelopes(
-                    self.session.fetched[Step.KEY_LIST]
-                )
-            )
-        }
+        return self._keys_in(self.session.fetched[Step.KEY_LIST])
 
     @property
     def transcript(self) -> Digest:
@@ -105,25 +128,68 @@ class Dossier:
 
     def transcript_of(self, key_list: bytes) -> Digest:
         """Return the transcript that a key list gives."""
-        return messages.transcript(self.announcement, wire.unpack_envelopes(key_list))
+        return self.workings.once(
+            "transcript",
+            key_list,
+            lambda: messages.transcript(
+                self.announcement, wire.unpack_envelopes(key_list)
+            ),
+        )
 
     @property
     def membership(self) -> client.Membership:
         """Our place in the masked sum."""
-        roster = opening.roster_of(self.plan, self.key_list, self.transcript)
-        return client.join(self.secrets, roster=roster, me=self.me)
+        return self.membership_of(self.session.fetched[Step.KEY_LIST])
 
-    def read_mail(self, body: bytes) -> list[Mail]:
-        """Return the mail in a body, without checking who signed it."""
-        return [
-            canonical.decode(envelope.payload, ShareMessage).mail
-            for envelope in wire.unpack_envelopes(body)
-        ]
+    def membership_of(self, key_list: bytes) -> client.Membership:
+        """Return the place in the masked sum that a key list gives us.
 
-    def open_mail(self, membership: client.Membership) -> client.OpenedMail:
-        """Return our peers' shares, opened."""
-        return client.open_mail(
-            membership, self.read_mail(self.session.fetched[Step.MAIL])
+        Raises:
+            InvalidInput: it does not hold the keys we sent.
+            MalformedMessage: a peer's key that cannot be agreed with.
+            TooFewParticipants: no sum can be made with so few.
+        """
+
+        def join() -> client.Membership:
+            roster = opening.roster_of(
+                self.plan, self._keys_in(key_list), self.transcript_of(key_list)
+            )
+            return client.join(self.secrets, roster=roster, me=self.me)
+
+        return self.workings.once("membership", key_list, join)
+
+    def _keys_in(self, key_list: bytes) -> dict[OrgId, KeysMessage]:
+        def read() -> dict[OrgId, KeysMessage]:
+            found = (
+                canonical.decode(envelope.payload, KeysMessage)
+                for envelope in wire.unpack_envelopes(key_list)
+            )
+            return {message.org: message for message in found}
+
+        return self.workings.once("keys", key_list, read)
+
+    @property
+    def opened_mail(self) -> client.OpenedMail:
+        """Our peers' shares, opened."""
+        return self.open_mail(self.session.fetched[Step.MAIL])
+
+    def open_mail(self, body: bytes) -> client.OpenedMail:
+        """Return the shares in a body of mail; who signed it is NOT checked.
+
+        Raises:
+            InvalidInput: mail that is not for us, comes twice or does not open.
+            TooFewParticipants: shares of too few arrived.
+        """
+        return self.workings.once(
+            "mail",
+            body,
+            lambda: client.open_mail(
+                self.membership,
+                [
+                    canonical.decode(envelope.payload, ShareMessage).mail
+                    for envelope in wire.unpack_envelopes(body)
+                ],
+            ),
         )
 
     @property

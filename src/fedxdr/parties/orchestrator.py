@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -70,6 +70,8 @@ from fedxdr.parties.ports import Blobs, FactLog, Registry, Standing, StoredFact
 from fedxdr.parties.recording import Recorder
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _FACTS: dict[str, type[rounds.Fact]] = {
     kind.__name__: kind
@@ -125,6 +127,8 @@ class Orchestrator:
         self._identity = identity
         self._plan_for = plan_for
         self._round: Round | None = None
+        # what was read from the newest round's messages, which never change
+        self._made: dict[tuple[object, ...], Any] = {}
         self.version = 0
         known = facts.rounds()
         if known:
@@ -152,11 +156,11 @@ class Orchestrator:
         Raises:
             NotFound: there is no such round.
         """
-        opening_ = self._facts.opening(round_id)
-        if opening_ is None:
-            raise NotFound(f"there is no round {round_id}")
+        newest = self._round
+        if newest is not None and newest.announcement.round_id == round_id:
+            return newest
         announcement = canonical.decode(
-            Envelope.from_json(opening_).payload, Announcement
+            self.announcement(round_id).payload, Announcement
         )
         round_ = rounds.begin(announcement, self._plan_of(announcement))
         for stored in self._facts.facts(round_id):
@@ -215,6 +219,7 @@ class Orchestrator:
         envelope = messages.sign(announcement, self._identity)
         self._facts.begin(announcement.round_id, envelope.to_json())
         self._round = rounds.begin(announcement, plan)
+        self._made.clear()
         self.version += 1
         logger.info(
             "round announced",
@@ -278,21 +283,19 @@ class Orchestrator:
         round_ = self._running(round_id)
         message, vector, accepts = self._check(round_, kind, org, body)
         digest = sha256(message)
-        if rounds.judge(round_, kind=kind, org=org, digest=digest):
-            if vector is not None:
-                self.blobs.put(vector)
-            fact = Received(
-                kind=kind,
-                org=org,
-                digest=digest,
-                at=self._clock.now(),
-                accepts=accepts,
-            )
-            self._store(fact, slot=f"{kind}/{org}", message=message)
-            if kind is Kind.CONTRIBUTION:
-                self._registry.touch(org, at=fact.at)
-            self.drive()
-        return Receipt(digest=digest, received_at=self._received_at(kind, org))
+        if not rounds.judge(round_, kind=kind, org=org, digest=digest):
+            received_at = self._received_at(round_, kind, org)
+            return Receipt(digest=digest, received_at=received_at)
+        if vector is not None:
+            self.blobs.put(vector)
+        fact = Received(
+            kind=kind, org=org, digest=digest, at=self._clock.now(), accepts=accepts
+        )
+        self._store(fact, slot=f"{kind}/{org}", message=message)
+        if kind is Kind.CONTRIBUTION:
+            self._registry.touch(org, at=fact.at)
+        self.drive()
+        return Receipt(digest=digest, received_at=fact.at)
 
     def _running(self, round_id: RoundId) -> Round:
         round_ = self._round
@@ -303,10 +306,7 @@ class Orchestrator:
             )
         return round_
 
-    def _received_at(self, kind: Kind, org: OrgId) -> datetime:
-        round_ = self._round
-        if round_ is None:
-            raise NotFound("no round is running")
+    def _received_at(self, round_: Round, kind: Kind, org: OrgId) -> datetime:
         for stored in self._facts.facts(round_.announcement.round_id):
             if stored.name == "Received":
                 fact = canonical.decode(stored.body, Received)
@@ -429,43 +429,87 @@ class Orchestrator:
 
     # What the round has brought together.
 
+    def _once(self, round_: Round, what: str, kind: Kind, make: Callable[[], T]) -> T:
+        """Return what ``make`` gives, read once for one set of senders of a kind.
+
+        A stored message never changes, so what is made of them changes only with who
+        sent one.
+        """
+        newest = self._round
+        if newest is None or newest.announcement != round_.announcement:
+            return make()
+        key = (what, kind, round_.sent(kind))
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
+
     def envelopes(self, round_: Round, kind: Kind) -> dict[OrgId, Envelope]:
         """Return the signed messages of one kind, by sender, in order."""
-        found = {}
-        for org in round_.sent(kind):
-            stored = self._message(round_, f"{kind}/{org}")
-            found[org] = Envelope.from_json(stored)
-        return found
+        return self._once(
+            round_,
+            "envelopes",
+            kind,
+            lambda: {
+                org: Envelope.from_json(self._message(round_, f"{kind}/{org}"))
+                for org in round_.sent(kind)
+            },
+        )
 
     def keys(self, round_: Round) -> dict[OrgId, KeysMessage]:
         """Return the key list."""
-        return {
-            org: canonical.decode(envelope.payload, KeysMessage)
-            for org, envelope in self.envelopes(round_, Kind.KEYS).items()
-        }
+        return self._once(
+            round_,
+            "keys",
+            Kind.KEYS,
+            lambda: {
+                org: canonical.decode(envelope.payload, KeysMessage)
+                for org, envelope in self.envelopes(round_, Kind.KEYS).items()
+            },
+        )
 
     def transcript(self, round_: Round) -> Digest:
         """Return the digest of announcement and key list."""
-        return messages.transcript(
-            self.announcement(round_.announcement.round_id),
-            list(self.envelopes(round_, Kind.KEYS).values()),
+        return self._once(
+            round_,
+            "transcript",
+            Kind.KEYS,
+            lambda: messages.transcript(
+                self.announcement(round_.announcement.round_id),
+                list(self.envelopes(round_, Kind.KEYS).values()),
+            ),
         )
 
-    def shares(self, round_: Round) -> dict[OrgId, list[Envelope]]:
-        """Return the mail of a round, by sender."""
-        return {
-            org: wire.unpack_envelopes(self._message(round_, f"{Kind.SHARES}/{org}"))
-            for org in round_.sent(Kind.SHARES)
-        }
+    def shares(self, round_: Round) -> dict[OrgId, dict[OrgId, Envelope]]:
+        """Return the mail of a round, by sender and recipient."""
+        return self._once(
+            round_,
+            "shares",
+            Kind.SHARES,
+            lambda: {
+                org: {
+                    canonical.decode(e.payload, ShareMessage).mail.recipient: e
+                    for e in wire.unpack_envelopes(
+                        self._message(round_, f"{Kind.SHARES}/{org}")
+                    )
+                }
+                for org in round_.sent(Kind.SHARES)
+            },
+        )
 
     def contributions(self, round_: Round) -> dict[OrgId, Digest]:
         """Return the digest of each survivor's contribution."""
-        return {
-            org: canonical.decode(
-                envelope.payload, ContributionStatement
-            ).contribution_digest
-            for org, envelope in self.envelopes(round_, Kind.CONTRIBUTION).items()
-        }
+        return self._once(
+            round_,
+            "contributions",
+            Kind.CONTRIBUTION,
+            lambda: {
+                org: canonical.decode(
+                    envelope.payload, ContributionStatement
+                ).contribution_digest
+                for org, envelope in self.envelopes(round_, Kind.CONTRIBUTION).items()
+            },
+        )
 
     def survivor_set(self, round_: Round) -> SurvivorSet:
         """Return the set that is summed, for the survivors to sign."""
@@ -521,16 +565,7 @@ class Orchestrator:
                 )
             case Step.MAIL if place >= list(Phase).index(Phase.SHARES):
                 return wire.pack_envelopes(
-                    [
-                        envelope
-                        for sender, mail in self.shares(round_).items()
-                        for envelope in mail
-                        if sender != org
-                        and canonical.decode(
-                            envelope.payload, ShareMessage
-                        ).mail.recipient
-                        == org
-                    ]
+                    [mail[org] for mail in self.shares(round_).values() if org in mail]
                 )
             case Step.SURVIVOR_SET if place >= list(Phase).index(Phase.CONTRIBUTIONS):
                 asked = self.survivor_set(round_)
@@ -554,11 +589,12 @@ class Orchestrator:
         if round_.opened is None:
             raise NotFound(f"the sum of round {round_id} is not open")
         apart = set(round_.dropouts)
+        # only mail between a survivor and a drop-out holds salts that are needed
         shares = [
             envelope
-            for mail in self.shares(round_).values()
-            for envelope in mail
-            if _crosses(canonical.decode(envelope.payload, ShareMessage), apart)
+            for sender, mail in self.shares(round_).items()
+            for recipient, envelope in mail.items()
+            if (sender in apart) != (recipient in apart)
         ]
         return wire.Evidence(
             contributions=tuple(self.envelopes(round_, Kind.CONTRIBUTION).values()),
@@ -669,7 +705,7 @@ class Orchestrator:
             shares=(
                 canonical.decode(envelope.payload, ShareMessage)
                 for mail in self.shares(round_).values()
-                for envelope in mail
+                for envelope in mail.values()
             ),
             vector_of=vector_of,
         )
@@ -744,11 +780,6 @@ class Orchestrator:
             )
         self._store(Failed(reason=reason, sentence=sentence, at=self._clock.now()))
         logger.warning("round failed", extra={"round_id": round_id, "reason": reason})
-
-
-def _crosses(message: ShareMessage, dropouts: set[OrgId]) -> bool:
-    """Return whether a share message goes between a survivor and a drop-out."""
-    return (message.mail.sender in dropouts) != (message.mail.recipient in dropouts)
 
 
 def _same_round(round_: Round, round_id: RoundId, org: OrgId, said: OrgId) -> None:

@@ -67,7 +67,7 @@ from fedxdr.ledger.statements import (
     ContributionStatement,
 )
 from fedxdr.parties.checks import CHECKS, check_announcement
-from fedxdr.parties.dossier import Dossier
+from fedxdr.parties.dossier import Dossier, Workings
 from fedxdr.parties.ports import (
     Blobs,
     FactLog,
@@ -137,6 +137,7 @@ class Participant:
         self._entropy = entropy
         self._does_replay = does_replay
         self._session: Session | None = None
+        self._workings = Workings()
         self._standing: Standing | None = None
         self._makers: dict[Step, Callable[[Dossier], bytes]] = {
             Step.KEYS: self._make_keys,
@@ -173,6 +174,10 @@ class Participant:
         self._standing = standing
         return standing
 
+    def look(self) -> Standing:
+        """Return the orchestrator's standing now, without acting on it."""
+        return self._link.standing(known=None, wait_s=0)
+
     def follow_ledger(self, size: int) -> None:
         """Fetch blocks into the mirror until it has that size.
 
@@ -206,6 +211,7 @@ class Participant:
         session = self._session
         if session is not None and session.announcement.round_id == round_id:
             return
+        self._workings = Workings()
         known = self._facts.opening(round_id)
         if known is None:
             self._session = None
@@ -263,6 +269,7 @@ class Participant:
             orchestrator=in_force.orchestrator,
             head=in_force.head.hash,
             least=self._floor.min_survivors,
+            workings=self._workings,
         )
 
     # Doing what is due.
@@ -340,6 +347,7 @@ class Participant:
         round_id = session.announcement.round_id
         self._store(Ended(reason=reason, sentence=sentence))
         self._notes.put(f"round-entropy/{round_id}", b"")
+        self._workings = Workings()
         logger.log(
             logging.INFO if reason == "committed" else logging.WARNING,
             "session ended",
@@ -403,8 +411,7 @@ class Participant:
                 total_weight=sum(weight.values()),
                 seed=hkdf(dossier.secret_entropy, label=_ROUNDING_LABEL),
             )
-            membership = dossier.membership
-            masked = client.mask(membership, dossier.open_mail(membership), quantised)
+            masked = client.mask(dossier.membership, dossier.opened_mail, quantised)
             vector = masked.astype("<u4").tobytes()
         statement = ContributionStatement(
             org=self.me,
@@ -437,9 +444,8 @@ class Participant:
         self._notes.put(name, survivors)
 
     def _make_unmasking(self, dossier: Dossier) -> bytes:
-        membership = dossier.membership
         answer = client.answer_unmasking(
-            membership, dossier.open_mail(membership), dossier.partition
+            dossier.membership, dossier.opened_mail, dossier.partition
         )
         message = UnmaskingMessage(
             round_id=dossier.session.announcement.round_id,

@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small federation whose links lie, whose writes are cut off and whose parties restart.
+
+``World`` runs the real protocol over memory (simulation/federation.py). What a test
+changes on the way of one organisation it writes into ``world.links[org].changes``; what
+was quantised, before any mask, is read from ``world.quantised``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedxdr.core.errors import Unavailable
+from fedxdr.core.ids import OrgId, org_id
+from fedxdr.core.layout import Layout, Segment
+from fedxdr.core.randomness import generator
+from fedxdr.core.update import Update
+from fedxdr.federation import rounds
+from fedxdr.federation.rounds import Phase, Round
+from fedxdr.federation.sessions import Session, Step
+from fedxdr.parties.orchestrator import Orchestrator
+from fedxdr.parties.participant import Participant
+from fedxdr.parties.ports import Learned
+from fedxdr.parties.recording import Recorder
+from fedxdr.secagg import quantise
+from fedxdr.simulation.federation import SimulatedFederation
+from fedxdr.transport.loopback import Loopback
+
+LAYOUT = Layout(
+    segments=(
+        Segment(name="statistics.mean", shape=(3,)),
+        Segment(name="weights.w", shape=(2, 4)),
+    )
+)
+MAX_STEPS = 60
+
+
+class Learner:
+    """Fixed figures in place of data; the same at every call."""
+
+    def __init__(self, place: int, *, samples: int = 64) -> None:
+        self.place = place
+        self.count = samples
+        self.calls = 0
+
+    def samples(self) -> int:
+        return self.count
+
+    def learn(self, *, task, parent, plan, number) -> Learned:
+        del parent, plan
+        self.calls += 1
+        size = 3 if task == "statistics" else 8
+        coins = generator(self.place, number, size)
+        return Learned(
+            update=Update(
+                values=coins.normal(size=size).astype(np.float32), samples=self.count
+            ),
+            metrics={"held_out_accuracy": 0.5} if task == "training" else {},
+        )
+
+
+class Killed(BaseException):
+    """The process of a party ended here, as if by SIGKILL."""
+
+
+@dataclass(kw_only=True)
+class Fuse:
+    """Ends a party before or after one of its writes.
+
+    ``left`` counts down to the fatal write; None never ends it. ``count`` counts all.
+    """
+
+    left: int | None = None
+    is_after: bool = False
+    count: int = 0
+
+    def write(self, act: Callable[[], Any]) -> Any:
+        self.count += 1
+        if self.left is None:
+            return act()
+        self.left -= 1
+        if self.left > 0:
+            return act()
+        self.left = None
+        if self.is_after:
+            act()
+        raise Killed
+
+
+class Mortal:
+    """A port whose writes go through a fuse."""
+
+    WRITES = frozenset({"append", "begin", "put", "erase", "delete", "use", "touch"})
+
+    def __init__(self, port: Any, fuse: Fuse) -> None:
+        self._port = port
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if name not in self.WRITES:
+            return found
+        return lambda *a, **k: self._fuse.write(lambda: found(*a, **k))
+
+
+class LyingLink(Loopback):
+    """A loopback on which a test changes what an organisation gets to see.
+
+    ``changes`` maps a step or the name of a method to a function from the true answer
+    to the one given.
+    """
+
+    def __init__(self, world: World, orchestrator: Orchestrator, org: OrgId) -> None:
+        super().__init__(orchestrator, org)
+        self.world = world
+        self.changes: dict[Any, Callable[[Any], Any]] = {}
+        self.sent: list[tuple[Step, bytes]] = []
+
+    def _changed(self, name: Any, value: Any) -> Any:
+        change = self.changes.get(name)
+        return value if change is None else change(value)
+
+    def _ask(self, name: Any, act: Callable[[], Any]) -> Any:
+        try:
+            return self._changed(name, act())
+        except Killed as error:
+            self.world.restart_orchestrator()
+            raise Unavailable("the orchestrator was killed") from error
+
+    def standing(self, *, known, wait_s):
+        ask = super().standing
+        return self._ask("standing", lambda: ask(known=known, wait_s=wait_s))
+
+    def announcement(self, round_id):
+        ask = super().announcement
+        return self._ask("announcement", lambda: ask(round_id))
+
+    def fetch(self, round_id, step):
+        ask = super().fetch
+        return self._ask(step, lambda: ask(round_id, step))
+
+    def send(self, round_id, step, body):
+        ask = super().send
+        body = self._changed(("send", step), body)
+        self.sent.append((step, body))
+        return self._ask("send", lambda: ask(round_id, step, body))
+
+    def evidence(self, round_id):
+        ask = super().evidence
+        return self._ask("evidence", lambda: ask(round_id))
+
+    def contribution(self, round_id, digest):
+        ask = super().contribution
+        return self._ask("contribution", lambda: ask(round_id, digest))
+
+    def blocks(self, *, begin, end):
+        ask = super().blocks
+        return self._ask("blocks", lambda: ask(begin=begin, end=end))
+
+    def model(self, digest):
+        ask = super().model
+        return self._ask("model", lambda: ask(digest))
+
+
+@dataclass(kw_only=True)
+class World:
+    """Orchestrator, organisations ``org-a``, ``org-b``, … and what a test sees of them."""
+
+    n: int = 4
+    plan: dict[str, Any] = field(default_factory=dict)
+    floor: Any = None
+    does_replay: bool = True
+    seed: int = 0
+    links: dict[OrgId, LyingLink] = field(default_factory=dict)
+    quantised: dict[OrgId, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.orgs = [org_id(f"org-{chr(ord('a') + i)}") for i in range(self.n)]
+        self.learners = {org: Learner(i) for i, org in enumerate(self.orgs)}
+        self.fed = SimulatedFederation(
+            self.learners,
+            plan={"layout": LAYOUT, "architecture": {"kind": "test"}, **self.plan},
+            initial=np.zeros(LAYOUT.size, dtype=np.float32),
+            seed=self.seed,
+            floor=self.floor,
+            link_of=self._link,
+            does_replay=self.does_replay,
+        )
+
+    def _link(self, orchestrator: Orchestrator, org: OrgId) -> LyingLink:
+        self.links[org] = LyingLink(self, orchestrator, org)
+        return self.links[org]
+
+    # Who is there.
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        return self.fed.orchestrator
+
+    @property
+    def round(self) -> Round:
+        assert self.orchestrator.current is not None
+        return self.orchestrator.current
+
+    def participant(self, org: str) -> Participant:
+        return self.fed.participants[OrgId(org)]
+
+    def session(self, org: str) -> Session:
+        session = self.participant(org).session
+        assert session is not None
+        return session
+
+    def key(self, org: str) -> Any:
+        return self.participant(org)._identity
+
+    def why(self, org: str) -> str:
+        """Return why an organisation's session ended; empty while it goes on."""
+        ended = self.session(org).ended
+        return f"{ended.reason}: {ended.sentence}" if ended else ""
+
+    # Doing.
+
+    def restart(self, org: str) -> None:
+        """Build an organisation's agent again over what it had stored."""
+        old = self.participant(org)
+        self.fed.participants[OrgId(org)] = Participant(
+            me=old.me,
+            identity=old._identity,
+            facts=old._facts,
+            notes=old._notes,
+            blobs=old._blobs,
+            mirror=Recorder(
+                store=old.mirror._store, blobs=old._blobs, clock=self.fed.clock
+            ),
+            link=old._link,
+            learner=old._learner,
+            floor=old._floor,
+            clock=old._clock,
+            entropy=old._entropy,
+            does_replay=old._does_replay,
+        )
+
+    def restart_orchestrator(self) -> None:
+        """Build the orchestrator again over what it had stored."""
+        old = self.orchestrator
+        recorder = Recorder(
+            store=old.recorder._store, blobs=old.blobs, clock=self.fed.clock
+        )
+        new = Orchestrator(
+            facts=old._facts,
+            blobs=old.blobs,
+            recorder=recorder,
+            registry=old._registry,
+            clock=old._clock,
+            entropy=old._entropy,
+            identity=old._identity,
+            plan_for=old._plan_for,
+        )
+        self.fed.orchestrator, self.fed.recorder = new, recorder
+        self.fed.registrar._orchestrator = new
+        for link in self.links.values():
+            link._orchestrator = new
+
+    def make_mortal(self, org: str) -> Fuse:
+        """Put a fuse into every port an organisation writes to."""
+        fuse, agent = Fuse(), self.participant(org)
+        for name in ("_facts", "_notes", "_blobs"):
+            setattr(agent, name, Mortal(getattr(agent, name), fuse))
+        agent.mirror._store = Mortal(agent.mirror._store, fuse)
+        return fuse
+
+    def make_orchestrator_mortal(self) -> Fuse:
+        """Put a fuse into every port the orchestrator writes to."""
+        fuse, old = Fuse(), self.orchestrator
+        old._facts = Mortal(old._facts, fuse)
+        old.blobs = Mortal(old.blobs, fuse)
+        old._registry = Mortal(old._registry, fuse)
+        old.recorder._store = Mortal(old.recorder._store, fuse)
+        return fuse
+
+    def start(self, task: str | None = None) -> None:
+        self.orchestrator.start_round(task=task)
+
+    def go_on(
+        self,
+        *,
+        gone: Callable[[OrgId, Phase], bool] = lambda _org, _phase: False,
+        until: Phase | None = None,
+    ) -> Round:
+        """Let everybody do what is due until the round has ended or stands at a phase.
+
+        Args:
+            gone: whether an organisation no longer answers when the round stands there.
+            until: stop as soon as the round stands at this phase.
+        """
+        for _ in range(MAX_STEPS):
+            before = (self.orchestrator.version, self.round.phase)
+            for org in self.orgs:
+                if self.round.phase is until:
+                    return self.round
+                if gone(org, self.round.phase):
+                    continue
+                try:
+                    self.fed.participants[org].step(wait_s=0)
+                except Killed:
+                    self.restart(org)
+                except Unavailable:
+                    pass
+            if self.round.is_ended and before[1] is self.round.phase:
+                return self.round
+            if before == (self.orchestrator.version, self.round.phase):
+                if rounds.deadline(self.round) is None and not self._passes():
+                    return self.round
+                self.pass_time()
+        raise AssertionError(f"the round stands at {self.round.phase}")
+
+    def _passes(self) -> bool:
+        return self.round.phase is Phase.PROPOSED and not isinstance(
+            rounds.due(self.round, self.fed.clock.now()), rounds.Wait
+        )
+
+    def pass_time(self) -> None:
+        """Let the present phase reach its deadline."""
+        try:
+            until = self.orchestrator.drive()
+            if until is not None:
+                left = (until - self.fed.clock.now()).total_seconds()
+                self.fed.clock.advance(seconds=max(0.0, left))
+                self.orchestrator.drive()
+        except Killed:
+            self.restart_orchestrator()
+
+    def play(self, task: str | None = None, **how: Any) -> Round:
+        """Announce a round and let it go on."""
+        self.start(task)
+        return self.go_on(**how)
+
+    def plain_sum(self, round_: Round) -> np.ndarray:
+        """Return the sum of the survivors' vectors as they were before any mask."""
+        return sum(
+            self.quantised[org].view(np.int32).astype(np.int64)
+            for org in round_.survivors
+        )
+
+    def opened_sum(self, round_: Round) -> np.ndarray:
+        """Return the integer sum that the orchestrator stored when it opened it."""
+        assert round_.opened is not None
+        return np.frombuffer(
+            self.orchestrator.blobs.get(round_.opened.sum_digest), dtype="<i8"
+        )
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """Return what makes a ``World``; the quantised vectors of its rounds are captured."""
+    honest = quantise.quantise
+    made: list[World] = []
+    by_seed: dict[bytes, np.ndarray] = {}
+
+    def capturing(values, **how):
+        found = honest(values, **how)
+        by_seed[how["seed"]] = found
+        made[-1].quantised[stack[-1]] = found.copy()
+        return found
+
+    monkeypatch.setattr(quantise, "quantise", capturing)
+    stack: list[OrgId] = []
+    make = Participant._make_contribution
+
+    def naming(self, dossier):
+        stack.append(self.me)
+        try:
+            return make(self, dossier)
+        finally:
+            stack.pop()
+
+    monkeypatch.setattr(Participant, "_make_contribution", naming)
+
+    def build(**how: Any) -> World:
+        made.append(World(**how))
+        return made[-1]
+
+    return build

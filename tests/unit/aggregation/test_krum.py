@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fedxdr.aggregation.geometry import Distances
 from fedxdr.aggregation.krum import (
     krum,
     krum_selection,
@@ -135,6 +136,56 @@ def test_clear_cases_need_no_second_look(monkeypatch):
     updates = (100 + spreads * rng.standard_normal((20, 5000))).astype(np.float32)
     assert krum_selection(updates, byzantine=4) == (0,)
     assert krum_selection(updates, byzantine=4, selected=5) == (0, 1, 2, 3, 4)
+
+
+def test_a_hostile_first_row_leaves_few_to_the_definition(definition, monkeypatch):
+    scored = []
+    exact = krum_module.distances_from
+
+    def watched(array, rows):
+        scored.append(len(rows))
+        return exact(array, rows)
+
+    monkeypatch.setattr(krum_module, "distances_from", watched)
+    rng = generator(24)
+    updates = (1 + 1e-4 * rng.standard_normal((30, 4000))).astype(np.float32)
+    updates[0] = 1e12
+    scores = definition.float64_krum_scores(updates, 5)
+    assert krum_selection(updates, byzantine=5) == (int(np.argmin(scores)),)
+    assert sum(scored) <= 2
+
+
+@st.composite
+def bounded(draw):
+    """Distances, bounds, and true distances within the bounds, at their ends too."""
+    n = draw(st.integers(3, 8))
+    upper = arrays(np.float64, (n, n), elements=st.integers(0, 12).map(float))
+    squared, bound = (np.triu(draw(upper), 1) for _ in range(2))
+    sign = np.triu(draw(arrays(np.float64, (n, n), elements=st.sampled_from([-1, 1]))))
+    true = np.maximum(squared + sign * bound, 0)
+    neighbours = draw(st.integers(1, n - 1))
+    return (
+        Distances(squared=squared + squared.T, bound=bound + bound.T),
+        true + true.T,
+        neighbours,
+        draw(st.integers(1, n)),
+    )
+
+
+@settings(max_examples=300)
+@given(case=bounded())
+def test_rows_are_sure_or_out_only_where_no_true_distances_say_otherwise(case):
+    found, true, neighbours, selected = case
+    sure, still_open = krum_module._split(
+        found, neighbours=neighbours, selected=selected
+    )
+    scores = [
+        sum(sorted(np.delete(row, place))[:neighbours])
+        for place, row in enumerate(true)
+    ]
+    ranked = sorted(range(len(true)), key=lambda row: (scores[row], row))
+    assert set(sure) <= set(ranked[:selected]) <= set(sure) | set(still_open)
+    assert not set(sure) & set(still_open)
 
 
 @pytest.mark.parametrize("byzantine", [1, 2, 3])

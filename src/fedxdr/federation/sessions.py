@@ -236,6 +236,9 @@ def due(session: Session, phase: Phase) -> Due:
     """
     if session.ended is not None:
         return Wait()
+    if phase is Phase.COMMITTED and Step.CONTRIBUTION in session.acknowledged:
+        # others carried the round to its end; nothing more is asked of us
+        return End(reason="committed", sentence="the block is on the ledger")
     for row in TABLE[session.plan.collection_mode]:
         step = row.step
         if step in session.missed:

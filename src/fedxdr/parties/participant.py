@@ -9,11 +9,12 @@ rounds, and never another organisation's update.
 Rules that always hold:
     1. Shares are revealed once per round, for one survivor set.
     2. On one parent model one survivor set is signed for opening and no other: the
-       difference of two sums would show one update (n-1 differencing).
+       difference of two sums would show one update (n-1 differencing). Statistics do
+       not depend on the parent: for them the same holds under one plan.
     3. A proposed model is replayed from the masked contributions before it is accepted,
        unless the operator turned that off; the statement says which.
-    4. When a round is over its secrets are erased; the facts that forbid a second
-       answer stay.
+    4. When a round is over, or another begins, its secrets are erased; the facts that
+       forbid a second answer stay.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ _FACTS: dict[str, type[sessions.Fact]] = {
 }
 _ROUNDING_LABEL = "fedxdr/rounding/v1"
 _ENTROPY_BYTES = 32
+_ENTROPY = "round-entropy/"
 
 
 class Participant:
@@ -211,7 +213,6 @@ class Participant:
         session = self._session
         if session is not None and session.announcement.round_id == round_id:
             return
-        self._workings = Workings()
         known = self._facts.opening(round_id)
         if known is None:
             self._session = None
@@ -220,7 +221,10 @@ class Participant:
             known = self._join(round_id)
             if known is None:
                 return
-        self._session = self._load(round_id, Envelope.from_json(known))
+        session = self._load(round_id, Envelope.from_json(known))
+        is_over = session is None or session.ended is not None
+        self._erase_secrets(but=None if is_over else round_id)
+        self._session = session
 
     def _join(self, round_id: RoundId) -> bytes | None:
         """Return the stored announcement of a new round, None if we sit out."""
@@ -240,9 +244,16 @@ class Participant:
             return None
         # the round's secret exists before anything about it is stored or sent
         entropy = self._entropy.draw(_ENTROPY_BYTES)
-        self._notes.put(f"round-entropy/{round_id}", entropy)
+        self._notes.put(f"{_ENTROPY}{round_id}", entropy)
         self._facts.begin(round_id, envelope.to_json())
         return envelope.to_json()
+
+    def _erase_secrets(self, *, but: RoundId | None) -> None:
+        """Erase the secrets of every round but one: of ended, lost and left ones."""
+        self._workings = Workings()
+        for name in self._notes.names(_ENTROPY):
+            if name != f"{_ENTROPY}{but}" and self._notes.get(name):
+                self._notes.put(name, b"")
 
     def _load(self, round_id: RoundId, envelope: Envelope) -> Session | None:
         announcement = canonical.decode(envelope.payload, Announcement)
@@ -264,7 +275,7 @@ class Participant:
         return Dossier(
             session=session,
             announcement=Envelope.from_json(announcement),
-            entropy=self._notes.get(f"round-entropy/{round_id}"),
+            entropy=self._notes.get(f"{_ENTROPY}{round_id}"),
             members=in_force.identities,
             orchestrator=in_force.orchestrator,
             head=in_force.head.hash,
@@ -303,7 +314,7 @@ class Participant:
             body = self._makers[step](self._dossier(session))
         except Unavailable:
             raise
-        except Refused as error:
+        except (InvalidInput, Refused) as error:
             self._end(session, "refused", f"{step}: {error}")
         else:
             self._store(Made(step=step, body=body))
@@ -323,6 +334,9 @@ class Participant:
                 "came too late", extra={"round_id": round_id, "step": str(step)}
             )
             self._store(Missed(step=step))
+        except AlreadyAnswered as error:
+            # we sent other bytes and forgot: this agent was set back to a backup
+            self._end(session, "refused", f"{step}: {error}")
         else:
             self._store(Acknowledged(step=step))
 
@@ -346,8 +360,7 @@ class Participant:
     def _end(self, session: Session, reason: str, sentence: str) -> None:
         round_id = session.announcement.round_id
         self._store(Ended(reason=reason, sentence=sentence))
-        self._notes.put(f"round-entropy/{round_id}", b"")
-        self._workings = Workings()
+        self._erase_secrets(but=None)
         logger.log(
             logging.INFO if reason == "committed" else logging.WARNING,
             "session ended",
@@ -433,15 +446,21 @@ class Participant:
     def _open_once(self, session: Session, asked: SurvivorSet) -> None:
         """Remember which set was signed on a parent model; refuse any other."""
         announcement = session.announcement
-        name = f"opening/{announcement.parent_model}/{announcement.task}"
+        task = announcement.task
+        bases = [announcement.parent_model]
+        if task == "statistics":
+            bases.append(announcement.plan_digest)
+        names = [f"opening/{base}/{task}" for base in bases]
         survivors = canonical.jcs(list(asked.survivors))
-        before = self._notes.get(name)
-        if before is not None and before != survivors:
-            raise AlreadyAnswered(
-                "on this parent model the sum of another survivor set was signed for "
-                "opening; the difference of the two would show one update"
-            )
-        self._notes.put(name, survivors)
+        for name in names:
+            if self._notes.get(name) not in {None, survivors}:
+                raise AlreadyAnswered(
+                    "on this parent model (for statistics: under this plan) another "
+                    "survivor set was signed for opening; the difference of the two "
+                    "sums would show one update"
+                )
+        for name in names:
+            self._notes.put(name, survivors)
 
     def _make_unmasking(self, dossier: Dossier) -> bytes:
         answer = client.answer_unmasking(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small federation whose links lie, whose writes are cut off and whose parties restart.
+"""A small federation whose links lie, whose writes fail and whose parties restart.
 
 ``World`` runs the real protocol over memory (simulation/federation.py). What a test
 changes on the way of one organisation it writes into ``world.links[org].changes``; what
@@ -20,7 +20,6 @@ from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import generator
 from fedxdr.core.update import Update
-from fedxdr.federation import rounds
 from fedxdr.federation.rounds import Phase, Round
 from fedxdr.federation.sessions import Session, Step
 from fedxdr.parties.orchestrator import Orchestrator
@@ -169,7 +168,7 @@ class LyingLink(Loopback):
 
 @dataclass(kw_only=True)
 class World:
-    """Orchestrator, organisations ``org-a``, ``org-b``, … and what a test sees of them."""
+    """An orchestrator, ``org-a``, ``org-b``, … and what became of them."""
 
     n: int = 4
     plan: dict[str, Any] = field(default_factory=dict)
@@ -314,26 +313,22 @@ class World:
             if self.round.is_ended and before[1] is self.round.phase:
                 return self.round
             if before == (self.orchestrator.version, self.round.phase):
-                if rounds.deadline(self.round) is None and not self._passes():
+                if not self.pass_time():
                     return self.round
-                self.pass_time()
         raise AssertionError(f"the round stands at {self.round.phase}")
 
-    def _passes(self) -> bool:
-        return self.round.phase is Phase.PROPOSED and not isinstance(
-            rounds.due(self.round, self.fed.clock.now()), rounds.Wait
-        )
-
-    def pass_time(self) -> None:
-        """Let the present phase reach its deadline."""
+    def pass_time(self) -> bool:
+        """Let the present phase reach its deadline; False if it has none."""
         try:
             until = self.orchestrator.drive()
-            if until is not None:
-                left = (until - self.fed.clock.now()).total_seconds()
-                self.fed.clock.advance(seconds=max(0.0, left))
-                self.orchestrator.drive()
+            if until is None:
+                return self.round.is_ended
+            left = (until - self.fed.clock.now()).total_seconds()
+            self.fed.clock.advance(seconds=max(0.0, left))
+            self.orchestrator.drive()
         except Killed:
             self.restart_orchestrator()
+        return True
 
     def play(self, task: str | None = None, **how: Any) -> Round:
         """Announce a round and let it go on."""

@@ -155,21 +155,21 @@ class _Header:
 
     def _convert(self, rows: list[list[str]]) -> tuple[Table | None, dict[int, str]]:
         """Return rows of cells as a table, and the rows whose numbers are none."""
+        if not rows:
+            return None, {}
         bad: dict[int, str] = {}
         wanted = [name for name in ("ts", *NUMBERS) if name in self.fields]
-        if "ts" not in wanted and rows:
+        if "ts" not in wanted:
             return None, dict.fromkeys(range(len(rows)), "the header names no field ts")
         columns = dict(zip(self.fields, zip(*rows, strict=True), strict=True))
         numbers: dict[str, NDArray[np.float64]] = {}
-        for name in wanted if rows else ():
+        for name in wanted:
             top = LAST_SECOND if name == "ts" else _top_of(name)
             numbers[name], wrong = _floats(columns[name], self.unset, top)
             if name == "ts":
                 wrong |= numbers[name] < 0
             for row in np.flatnonzero(wrong).tolist():
                 bad.setdefault(row, f"{name} is not a number in range")
-        if not rows:
-            return None, bad
         keep = [row for row in range(len(rows)) if row not in bad]
         nothing = {self.unset, self.empty}
         texts: dict[str, Sequence[str]] = {

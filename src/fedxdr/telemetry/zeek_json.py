@@ -165,5 +165,6 @@ def _times(records: Sequence[_Record]) -> tuple[NDArray[np.int64], NDArray[np.bo
     where = [row for row, time in enumerate(given) if isinstance(time, str)]
     if where:
         times[where], sound[where] = iso_times_ns([str(given[row]) for row in where])
-    sound |= [not (r.orig_h or r.id_orig_h) for r in records]
+    needless = [not (r.orig_h or r.id_orig_h) for r in records]
+    sound |= np.array(needless, np.bool_)
     return times, sound

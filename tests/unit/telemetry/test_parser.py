@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all parsers share: lines, tokens, shapes of texts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedxdr.telemetry.parser import (
+    MAX_KEPT_BYTES,
+    Rejected,
+    codes,
+    integers,
+    line_count,
+    lines_of,
+    numbered,
+    text_shapes,
+    tokens,
+)
+
+
+def shape_by_definition(text: str | None) -> tuple[int, float]:
+    """Length in bytes and Shannon entropy, written from the definition."""
+    if not text:
+        return -1, math.nan
+    raw = text.encode()
+    cut = raw[:1024]
+    shares = [count / len(cut) for count in Counter(cut).values()]
+    return len(raw), -sum(p * math.log2(p) for p in shares)
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=40)), max_size=12))
+def test_shapes_of_texts(texts: list[str | None]) -> None:
+    lengths, entropies = text_shapes(texts)
+    assert (lengths.dtype, entropies.dtype) == (np.int32, np.float32)
+    want = [shape_by_definition(text) for text in texts]
+    assert lengths.tolist() == [length for length, _ in want]
+    np.testing.assert_allclose(entropies, [h for _, h in want], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "entropy"), [("aaaa", 0.0), ("abab", 1.0), ("abcd", 2.0)]
+)
+def test_known_entropies(text: str, entropy: float) -> None:
+    assert text_shapes([text])[1][0] == entropy
+
+
+def test_a_very_long_text_is_measured_at_its_beginning() -> None:
+    text = "ab" * 512 + "xyz" * 5000
+    lengths, entropies = text_shapes([text])
+    assert lengths[0] == 16_024
+    assert entropies[0] == 1.0
+
+
+def test_many_texts_are_read_in_slabs() -> None:
+    texts = [f"{n:05d}" for n in range(9000)]
+    lengths, entropies = text_shapes(texts)
+    assert (lengths == 5).all()
+    want = [shape_by_definition(text)[1] for text in texts]
+    np.testing.assert_allclose(entropies, want, atol=1e-5)
+
+
+def test_each_address_is_tokenised_once() -> None:
+    asked: list[str] = []
+
+    def tokenise(text: str) -> int:
+        asked.append(text)
+        return int(text)
+
+    assert tokens(["7", "", "-8", "7"], tokenise).tolist() == [7, 0, -8, 7]
+    assert sorted(asked) == ["-8", "7"]
+
+
+@given(st.lists(st.binary(max_size=6)))
+def test_lines_are_counted_and_numbered_alike(parts: list[bytes]) -> None:
+    block = b"\n".join(parts)
+    lines = lines_of(block)
+    assert line_count(block) == len(lines)
+    assert b"\n".join(lines) == block.removesuffix(b"\n")
+    for number, line in numbered(block, 10):
+        assert line.strip()
+        assert lines[number - 10] == line
+
+
+def test_a_rejected_line_is_not_shown_and_not_kept_whole() -> None:
+    one = Rejected.of(3, "not JSON", b"secret" * 100_000)
+    assert len(one.line) == MAX_KEPT_BYTES
+    assert "secret" not in repr(one)
+
+
+def test_codes_and_integers() -> None:
+    assert codes(["a", None, "a"], lambda text: len(text or "")).tolist() == [1, 0, 1]
+    assert integers([None, 2**62]).tolist() == [-1, 2**62]
+    assert len(codes([], lambda _: 0)) == len(integers([])) == 0

@@ -279,3 +279,20 @@ def test_a_wrong_digest_of_the_container_is_refused(small_bundle):
     other = closed_again([b"{}", *lines[1:]]).split(b"\n")[-2]
     failure = refusal(b"".join(line + b"\n" for line in [*lines[:-1], other]))
     assert failure.step == Step.CONTAINER
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'{"digest":', b'{ "digest":'),
+        (b',"head":', b',"hat":1,"head":'),
+        (b'"head":{"payload"', b'"head":{ "payload"'),
+        (b'"signatures":', b'"signed":1,"signatures":'),
+    ],
+)
+def test_a_last_line_in_another_form_is_refused(small_bundle, old, new):
+    lines = small_bundle.split(b"\n")[:-1]
+    assert old in lines[-1]
+    lines[-1] = lines[-1].replace(old, new, 1)
+    failure = refusal(b"".join(line + b"\n" for line in lines))
+    assert (failure.step, failure.height) == (Step.CONTAINER, None)

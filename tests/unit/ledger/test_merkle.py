@@ -229,6 +229,28 @@ def test_hashes_of_other_lengths_are_refused(length):
         )
 
 
+@pytest.mark.parametrize("size", range(1, 18))
+def test_a_further_hash_behind_a_right_proof_is_refused(size):
+    for index in range(size):
+        proof = merkle.inclusion_proof(HASHES[:size], index)
+        with pytest.raises(VerificationFailed, match="too long"):
+            included(index, size, [*proof, HASHES[0]])
+        proof = merkle.consistency_proof(HASHES, index + 1, size)
+        with pytest.raises(VerificationFailed, match="too long"):
+            consistent(index + 1, size, [*proof, HASHES[0]])
+
+
+@pytest.mark.parametrize("size", range(2, 18))
+def test_a_right_proof_without_its_last_hash_is_refused(size):
+    for index in range(size - 1):
+        proof = merkle.inclusion_proof(HASHES[:size], index)
+        with pytest.raises(VerificationFailed, match="too short"):
+            included(index, size, proof[:-1])
+        proof = merkle.consistency_proof(HASHES, index + 1, size)
+        with pytest.raises(VerificationFailed, match="too short"):
+            consistent(index + 1, size, proof[:-1])
+
+
 def test_a_node_cannot_pass_for_a_leaf():
     inner = HASHES[0] + HASHES[1]
     assert merkle.leaf_hash(inner) != merkle.node_hash(HASHES[0], HASHES[1])

@@ -8,7 +8,9 @@ import pytest
 from fedxdr.core.errors import VerificationFailed
 from fedxdr.core.ids import sha256
 from fedxdr.crypto import envelope as dsse
-from fedxdr.ledger import statements
+from fedxdr.ledger import rules, statements
+from fedxdr.ledger.block import contributions_root
+from fedxdr.ledger.standing import Standing
 from fedxdr.ledger.statements import EnrolmentStatement, PrivacyClaim
 from fedxdr.ledger.steps import Step
 from fedxdr.ledger.verifier import verify
@@ -122,8 +124,6 @@ def test_another_contribution_than_the_one_stated(founded):
 
 
 def test_another_contribution_under_a_root_that_fits(founded):
-    from fedxdr.ledger.block import contributions_root  # noqa: PLC0415
-
     contributed = [founded.contribution(org, "round-1") for org in founded.keys]
     stated = {
         s.org: s.contribution_digest for s in map(statements.read, contributed)
@@ -144,6 +144,23 @@ def test_a_contribution_that_nobody_stated(founded):
         entry_lies={"survivors": ("alpha", "bravo", "charlie"), "dropouts": ()},
     )
     refused(told, Step.CONTRIBUTIONS, match="charlie")
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"alpha": OTHER},
+        dict.fromkeys(("alpha", "bravo", "charlie", "delta"), OTHER),
+        {},
+    ],
+    ids=["missing", "more", "none"],
+)
+def test_contributions_of_others_than_those_in_the_sum(founded, stated):
+    lie = {"contributions": stated, "contributions_root": contributions_root(stated)}
+    told = founded.commit(entry_lies=lie)
+    refused(
+        told, Step.CONTRIBUTIONS, match="^block 5, step 4.*: contributions: missing"
+    )
 
 
 def test_another_kind_of_envelope_beside_a_round(founded):
@@ -488,6 +505,11 @@ def test_a_wrong_parent_that_everybody_signed(founded):
 def test_a_model_that_was_in_force_before(founded):
     told = founded.commit().commit().commit(model=b"model 1")
     refused(told, Step.LINEAGE, HEIGHT + 2, match="in force before")
+    standing = Standing()
+    for signed in told.blocks[:-1]:
+        standing.follow(signed.block, signed.block.hash)
+    with pytest.raises(VerificationFailed, match="in force before"):
+        rules.check(told.blocks[-1], standing)
 
 
 @pytest.mark.parametrize("before", ["commit", "fail"])

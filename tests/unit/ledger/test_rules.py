@@ -99,8 +99,18 @@ def test_a_block_dated_before_the_one_it_follows(federation):
     ],
     ids=["model", "version", "parent", "metrics", "signatures"],
 )
-def test_a_quiet_block_that_says_what_only_a_round_may(begun, lie, step):
-    refused(begun.enrol("alpha", **lie), step, 1)
+@pytest.mark.parametrize("kind", ["member", "plan", "failure"])
+def test_a_quiet_block_that_says_what_only_a_round_may(begun, kind, lie, step):
+    match kind:
+        case "member":
+            begun.enrol("alpha")
+        case "plan":
+            begun.adopt()
+        case "failure":
+            begun.fail("round-x")
+    changed = dataclasses.replace(begun.last, **lie)
+    begun.blocks[-1] = dataclasses.replace(begun.blocks[-1], block=changed)
+    refused(begun, step, 1)
 
 
 def test_a_genesis_with_another_model_than_it_names(federation):

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application: routes under one prefix, problems for errors, a clock that ticks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from fastapi import FastAPI
+
+from fedxdr import __version__
+from fedxdr.api import federation, health, ledger, problems
+from fedxdr.api.service import Service
+from fedxdr.core.errors import FedxdrError
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "/api/fl-blockchain"
+_TICK_S = 0.05
+
+
+def create_app(service: Service) -> FastAPI:
+    """Return the application over a service."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        ticking = asyncio.ensure_future(_tick(service))
+        try:
+            yield
+        finally:
+            ticking.cancel()
+
+    app = FastAPI(
+        title="fedxdr orchestrator",
+        version=__version__,
+        lifespan=lifespan,
+        description=__doc__,
+    )
+    app.state.service = service
+    problems.install(app)
+    for router in (federation.router, ledger.router, health.router):
+        app.include_router(router, prefix=PREFIX)
+    return app
+
+
+async def _tick(service: Service) -> None:
+    """Do what deadlines make due; a fault stops the round, never the loop."""
+
+    def drive(service: Service) -> datetime | None:
+        return service.orchestrator.drive()
+
+    while True:
+        try:
+            await service.run(drive)
+        except FedxdrError:
+            logger.exception("a round cannot go on")
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(_TICK_S)

@@ -1,0 +1,454 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of federation: joining, rounds, the round's messages, models."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import ValidationError
+
+from fedxdr.api.schemas import Invite, Register, StartRound
+from fedxdr.api.service import (
+    Service,
+    Signed,
+    body_of,
+    operator,
+    reader,
+    service_of,
+    writer,
+)
+from fedxdr.core import canonical
+from fedxdr.core.errors import (
+    InvalidPlan,
+    InvitationRefused,
+    MalformedMessage,
+    NotFound,
+    WrongPhase,
+)
+from fedxdr.core.ids import digest, org_id, round_id
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.federation import opening, wire
+from fedxdr.federation.plan import Plan
+from fedxdr.federation.rounds import Kind, Round, deadline
+from fedxdr.federation.sessions import Step
+from fedxdr.parties import views
+from fedxdr.parties.enrolment import Application
+from fedxdr.parties.orchestrator import Receipt
+from fedxdr.parties.registrar import Enrolled
+
+router = APIRouter(prefix="/federation", tags=["federation"])
+
+_POLL_S = 0.02
+_WAIT_MAX_S = 30.0
+_JSON = "application/json"
+_BINARY = "application/octet-stream"
+_SENT: dict[str, Kind] = {
+    "keys": Kind.KEYS,
+    "shares": Kind.SHARES,
+    "survivor-signature": Kind.SURVIVOR_SIGNATURE,
+    "unmasking": Kind.UNMASKING,
+    "acceptance": Kind.ACCEPTANCE,
+}
+
+Reader = Annotated[str, Depends(reader)]
+Writer = Annotated[Signed, Depends(writer)]
+Operator = Annotated[Signed, Depends(operator)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Offset = Annotated[int, Query(ge=0)]
+
+
+@router.post("/register", status_code=201)
+async def register(request: Request) -> dict[str, Any]:
+    """Enrol an organisation that holds an invitation."""
+    service = service_of(request)
+    form = _parse(Register, await body_of(request))
+    application = _application(form)
+
+    def enrol(service: Service) -> dict[str, Any]:
+        enrolled = service.registrar.enrol(application)
+        return _enrolled(service, enrolled)
+
+    return await service.run(enrol)
+
+
+@router.post("/invitations", status_code=201)
+async def invite(request: Request, signed: Operator) -> dict[str, Any]:
+    """Make a one-time invitation; the operator signs this request."""
+    form = _parse(Invite, signed.body)
+
+    def make(service: Service) -> dict[str, Any]:
+        token = service.registrar.invite(
+            form.org_id,
+            server=form.server or str(request.base_url).rstrip("/"),
+            lifetime_s=form.lifetime_s,
+        )
+        return {
+            "token": str(token),
+            "org_id": token.org,
+            "expires_in_s": form.lifetime_s,
+        }
+
+    return await service_of(request).run(make)
+
+
+@router.get("/organizations")
+async def organisations(
+    request: Request, _: Reader, limit: Limit = 50, offset: Offset = 0
+) -> dict[str, Any]:
+    """List the members with their state."""
+
+    def look(service: Service) -> list[views.OrganisationView]:
+        return views.organisations(service.orchestrator, service.registry)
+
+    found = await service_of(request).run(look)
+    return {
+        "organizations": [canonical.builtins(v) for v in found[offset:][:limit]],
+        "total": len(found),
+        "limit": limit,
+        "offset": offset,
+    }
+
+
+@router.post("/round/start", status_code=201)
+@router.post("/start-round", status_code=201, deprecated=True)
+async def start_round(request: Request, signed: Operator) -> dict[str, Any]:
+    """Open a round; the operator signs this request."""
+    form = _parse(StartRound, signed.body or b"{}")
+    return await service_of(request).run(_start, form)
+
+
+def _start(service: Service, form: StartRound) -> dict[str, Any]:
+    in_force = service.orchestrator.recorder.in_force
+    number = in_force.attempted + 1
+    if form.round_number not in {None, number}:
+        raise WrongPhase(f"the next round has number {number}")
+    if form.global_weights not in {None, in_force.model}:
+        raise WrongPhase(f"the model in force is {in_force.model}")
+    wishes = _wishes(form)
+    round_ = service.orchestrator.start_round(task=form.task, wishes=wishes)
+    return _opened(round_)
+
+
+def _wishes(form: StartRound) -> dict[str, Any]:
+    wishes = dict(form.config)
+    if form.aggregation_method is not None:
+        wishes["aggregation_method"] = form.aggregation_method
+    if form.min_orgs_required is not None:
+        wishes["min_survivors"] = form.min_orgs_required
+    known = set(Plan.__dataclass_fields__)
+    for name in wishes:
+        if name not in known:
+            raise InvalidPlan(
+                f"a plan has no field {name!r}; it has {', '.join(sorted(known))}"
+            )
+    return wishes
+
+
+def _opened(round_: Round) -> dict[str, Any]:
+    announcement, plan = round_.announcement, round_.plan
+    return {
+        "round_id": announcement.round_id,
+        "round_number": announcement.number,
+        "task": announcement.task,
+        "status": "in_progress",
+        "participants": list(announcement.cohort),
+        "started_at": _time(announcement.opened_at),
+        "deadline": _time(deadline(round_)),
+        "plan_digest": announcement.plan_digest,
+        "privacy_params": {
+            "mechanism": plan.privacy_mechanism,
+            "collection_mode": plan.collection_mode,
+            "clipping_norm": plan.clip_norm,
+        },
+    }
+
+
+@router.post("/round/submit-gradient", status_code=202)
+@router.post("/submit-gradient", status_code=202, deprecated=True)
+async def submit_gradient(request: Request, signed: Writer) -> dict[str, Any]:
+    """Take one organisation's protected update (CBOR, or JSON with base64)."""
+    service = service_of(request)
+    is_json = request.headers.get("content-type", "").startswith(_JSON)
+
+    def take(service: Service) -> dict[str, Any]:
+        body = _contribution_body(service, signed.body) if is_json else signed.body
+        name = request.query_params.get("round_id") or _round_of(service)
+        receipt = service.orchestrator.receive(
+            round_id(name), Kind.CONTRIBUTION, signed.org, body
+        )
+        round_ = service.orchestrator.load(round_id(name))
+        return {
+            "status": "accepted",
+            "gradient_id": receipt.digest,
+            "received_at": _time(receipt.received_at),
+            "ack": True,
+            "aggregation_eta": _time(deadline(round_)),
+        }
+
+    return await service.run(take)
+
+
+def _contribution_body(service: Service, body: bytes) -> bytes:
+    """Return the canonical CBOR of a contribution that came as JSON."""
+    current = service.orchestrator.current
+    if current is None:
+        raise WrongPhase("no round is running")
+    if b'"gradient"' in body and b'"statement"' not in body:
+        raise WrongPhase(
+            "a plaintext gradient is not taken: this run collects in mode "
+            f"{current.plan.collection_mode}, and every contribution carries its "
+            "organisation's signed statement; let the agent send it"
+        )
+    size = opening.vector_size(current.plan, current.announcement.task)
+    return wire.pack_contribution(wire.contribution_from_json(body, size=size))
+
+
+def _round_of(service: Service) -> str:
+    current = service.orchestrator.current
+    if current is None:
+        raise WrongPhase("no round is running")
+    return current.announcement.round_id
+
+
+@router.get("/standing")
+async def standing(
+    request: Request,
+    _: Reader,
+    round_id: str = "",
+    phase: str = "",
+    height: int = -1,
+    wait_s: Annotated[float, Query(ge=0, le=_WAIT_MAX_S)] = 0.0,
+) -> dict[str, Any]:
+    """Say where the newest round stands; hold the answer until there is news."""
+    service = service_of(request)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + wait_s
+    while True:
+        # reading one reference; the lock is not needed for it
+        now = service.orchestrator.standing()
+        found = (str(now.round_id or ""), str(now.phase or ""), now.height)
+        if found != (round_id, phase, height) or loop.time() >= end:
+            return {
+                "round_id": now.round_id,
+                "phase": now.phase,
+                "height": now.height,
+            }
+        await asyncio.sleep(_POLL_S)
+
+
+@router.get("/round/{name}/status")
+async def round_status(request: Request, name: str, _: Reader) -> dict[str, Any]:
+    """Say where one round stands and who is awaited."""
+
+    def look(service: Service) -> views.RoundStatus:
+        round_ = service.orchestrator.load(round_id(name))
+        return views.round_status(service.orchestrator, round_)
+
+    found: dict[str, Any] = canonical.builtins(await service_of(request).run(look))
+    return found
+
+
+@router.get("/status")
+async def status(request: Request, _: Reader) -> dict[str, Any]:
+    """Describe the federation at a glance."""
+
+    def look(service: Service) -> views.FederationStatus:
+        return views.federation_status(service.orchestrator)
+
+    found: dict[str, Any] = canonical.builtins(await service_of(request).run(look))
+    return found
+
+
+@router.get("/round/{name}/announcement")
+async def announcement(request: Request, name: str, _: Reader) -> Response:
+    """Return the signed announcement of a round."""
+
+    def look(service: Service) -> bytes:
+        return service.orchestrator.announcement(round_id(name)).to_json()
+
+    return Response(await service_of(request).run(look), media_type=_JSON)
+
+
+@router.get("/round/{name}/evidence")
+async def evidence(request: Request, name: str, _: Reader) -> Response:
+    """Return what a member needs to replay a round."""
+
+    def look(service: Service) -> bytes:
+        return wire.pack_evidence(service.orchestrator.evidence(round_id(name)))
+
+    return Response(await service_of(request).run(look), media_type=_JSON)
+
+
+@router.get("/round/{name}/contribution/{name_of_vector}")
+async def contribution(
+    request: Request, name: str, name_of_vector: str, _: Reader
+) -> Response:
+    """Return one protected vector of an opened round, for replay by members."""
+
+    def look(service: Service) -> bytes:
+        orchestrator = service.orchestrator
+        wanted = digest(name_of_vector)
+        round_ = orchestrator.load(round_id(name))
+        if (
+            round_.opened is None
+            or wanted not in orchestrator.contributions(round_).values()
+        ):
+            raise NotFound("no contribution of an opened round has that digest")
+        return orchestrator.blobs.get(wanted)
+
+    return Response(await service_of(request).run(look), media_type=_BINARY)
+
+
+@router.get("/round/{name}/{step}")
+async def fetch(request: Request, name: str, step: str, by: Reader) -> Response:
+    """Return what an organisation fetches in a step of its session."""
+
+    def look(service: Service) -> bytes:
+        if step not in set(Step):
+            raise NotFound(f"a round has no {step}")
+        return service.orchestrator.fetch(round_id(name), Step(step), org_id(by))
+
+    return Response(await service_of(request).run(look), media_type=_JSON)
+
+
+@router.post("/round/{name}/{step}", status_code=202)
+async def send(
+    request: Request, name: str, step: str, signed: Writer
+) -> dict[str, Any]:
+    """Take one message of a round."""
+
+    def take(service: Service) -> Receipt:
+        if step not in _SENT:
+            raise NotFound(f"a round takes no {step}")
+        return service.orchestrator.receive(
+            round_id(name), _SENT[step], signed.org, signed.body
+        )
+
+    receipt = await service_of(request).run(take)
+    return {
+        "status": "accepted",
+        "digest": receipt.digest,
+        "received_at": _time(receipt.received_at),
+    }
+
+
+@router.get("/model/{name}")
+async def model(request: Request, name: str, _: Reader) -> Response:
+    """Return a global model's file (safetensors)."""
+
+    def look(service: Service) -> bytes:
+        wanted = digest(name)
+        views.ancestry(service.orchestrator, wanted)
+        return service.orchestrator.blobs.get(wanted)
+
+    def proposed(service: Service) -> bytes:
+        current = service.orchestrator.current
+        if current is None or current.opened is None:
+            raise NotFound("there is no such model")
+        if current.opened.model_hash != digest(name):
+            raise NotFound("there is no such model")
+        return service.orchestrator.blobs.get(current.opened.model_hash)
+
+    service = service_of(request)
+    try:
+        file = await service.run(proposed)
+    except NotFound:
+        file = await service.run(look)
+    return Response(file, media_type=_BINARY)
+
+
+@router.get("/global-model")
+async def global_model(
+    request: Request,
+    _: Reader,
+    model_version: str | None = None,
+    *,
+    inline: bool = False,
+) -> dict[str, Any]:
+    """Describe the model in force, or an older version of it."""
+
+    def look(service: Service) -> dict[str, Any]:
+        orchestrator = service.orchestrator
+        recorder = orchestrator.recorder
+        stored = recorder.blocks(begin=0, end=recorder.size())
+        wanted = model_version or recorder.model_version
+        for signed in stored:
+            if signed.block.provenance.model_version == wanted:
+                view = views.block_view(signed)
+                name = signed.block.model_hash
+                file = orchestrator.blobs.get(name) if inline else None
+                return {
+                    "model_version": wanted,
+                    "weights": {
+                        "format": "safetensors",
+                        "link": f"{request.scope['root_path']}"
+                        f"/api/fl-blockchain/federation/model/{name}",
+                        "sha256": name,
+                        "inline": base64.b64encode(file).decode() if file else None,
+                    },
+                    "hash": name,
+                    "provenance": view["provenance"],
+                    "signatures": view["signatures"],
+                }
+        raise NotFound(f"there is no model version {wanted}")
+
+    return await service_of(request).run(look)
+
+
+def _parse(schema: type[Any], body: bytes) -> Any:  # noqa: ANN401 - an instance of schema
+    try:
+        return schema.model_validate_json(body)
+    except ValidationError as error:
+        found = "; ".join(
+            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()
+        )
+        raise MalformedMessage(found) from error
+
+
+def _application(form: Register) -> Application:
+    if form.invitation is None or form.enrolment is None:
+        raise InvitationRefused(
+            "joining takes an invitation: ask the operator for one and run "
+            "`fedxdr join` with it"
+        )
+    try:
+        proof = base64.b64decode(form.invitation.proof, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedMessage("the proof is not base64") from error
+    return Application(
+        enrolment=Envelope.from_value(form.enrolment),
+        invitation_id=digest(form.invitation.id),
+        proof=proof,
+        endpoint=form.endpoint,
+        capabilities=tuple(form.capabilities),
+    )
+
+
+def _enrolled(service: Service, enrolled: Enrolled) -> dict[str, Any]:
+    in_force = service.orchestrator.recorder.in_force
+    receipt = json.loads(enrolled.receipt.payload)
+    return {
+        "org_id": receipt["org"],
+        "registered_at": receipt["registered_at"],
+        "status": "active",
+        "registration_token": enrolled.token,
+        "global_config": {
+            "federation": in_force.genesis.federation,
+            "origin": in_force.genesis.origin,
+            "genesis": receipt["genesis"],
+            "plan_digest": in_force.plan.digest if in_force.plan else None,
+            "model_hash": in_force.model,
+            "max_body_bytes": service.max_body_bytes,
+        },
+        "receipt": enrolled.receipt.to_value(),
+    }
+
+
+def _time(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat().replace("+00:00", "Z")

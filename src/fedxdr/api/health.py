@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes about the service itself: alive, ready, what it is, what protects."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from fedxdr import __version__
+from fedxdr.api.service import Service, service_of
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/health")
+async def health(request: Request) -> dict[str, str]:
+    """Say that the process is alive."""
+    now = service_of(request).clock.now().isoformat().replace("+00:00", "Z")
+    return {"status": "healthy", "timestamp": now}
+
+
+@router.get("/ready")
+async def ready(request: Request, response: Response) -> dict[str, Any]:
+    """Say whether database, ledger and key are there."""
+
+    def look(service: Service) -> dict[str, Any]:
+        recorder = service.orchestrator.recorder
+        return {
+            "ready": recorder.size() > 0,
+            "height": recorder.size() - 1,
+            "head": recorder.in_force.head.hash,
+        }
+
+    found = await service_of(request).run(look)
+    response.status_code = 200 if found["ready"] else 503
+    return found
+
+
+@router.get("/info")
+async def info(request: Request) -> dict[str, Any]:
+    """Say what this is, and whose key signs here."""
+    service = service_of(request)
+
+    def look(service: Service) -> str:
+        return service.orchestrator.recorder.in_force.genesis.federation
+
+    routes = [r for r in request.app.routes if isinstance(r, APIRoute)]
+    return {
+        "system": "fedxdr",
+        "version": __version__,
+        "federation": await service.run(look),
+        "components": [
+            "FederationOrchestrator",
+            "PrivacyLayer",
+            "BlockchainLedger",
+            "FederatedModels",
+        ],
+        "api_endpoints": sum(len(route.methods or ()) for route in routes),
+        "orchestrator_key": base64.b64encode(service.identity.public.ed25519).decode(),
+        "orchestrator_keyid": service.identity.public.keyid,
+    }
+
+
+@router.get("/privacy/config")
+async def privacy_config(request: Request) -> dict[str, Any]:
+    """Say what protects contributions under the plan in force, and what does not."""
+
+    def look(service: Service) -> dict[str, Any]:
+        plan = service.orchestrator.recorder.in_force.plan
+        is_masked = plan is not None and plan.collection_mode == "secagg"
+        return {
+            "differential_privacy": {
+                "mechanism": plan.privacy_mechanism if plan else "none",
+                "epsilon": None,
+                "delta": None,
+                "clipping_norm": plan.clip_norm if plan else None,
+            },
+            "homomorphic_encryption": "disabled",
+            "secure_aggregation": "enabled" if is_masked else "disabled",
+            "gradient_sanitization": "enabled",
+        }
+
+    return await service_of(request).run(look)

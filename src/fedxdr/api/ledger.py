@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of the ledger: blocks, lineage, verification, the whole as one bundle.
+
+Reading the ledger needs no token: it is there to be checked.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from fedxdr.api.federation import Limit, Offset
+from fedxdr.api.schemas import VerifyModel
+from fedxdr.api.service import Service, service_of
+from fedxdr.core import canonical
+from fedxdr.core.errors import NotFound, VerificationFailed
+from fedxdr.core.ids import digest
+from fedxdr.ledger import verifier
+from fedxdr.parties import views
+
+router = APIRouter(tags=["ledger"])
+
+_Height = Annotated[int | None, Query(ge=0)]
+
+
+@router.get("/blockchain/ledger/blocks")
+@router.get("/ledger/blocks", deprecated=True)
+async def blocks(
+    request: Request,
+    limit: Limit = 10,
+    offset: Offset = 0,
+    from_height: _Height = None,
+    to_height: _Height = None,
+) -> dict[str, Any]:
+    """List blocks, newest first."""
+
+    def look(service: Service) -> dict[str, Any]:
+        recorder = service.orchestrator.recorder
+        begin = from_height or 0
+        end = recorder.size() if to_height is None else to_height + 1
+        stored = list(reversed(recorder.blocks(begin=begin, end=end)))
+        return {
+            "blocks": [views.block_view(s) for s in stored[offset:][:limit]],
+            "total": len(stored),
+            "limit": limit,
+            "offset": offset,
+        }
+
+    return await service_of(request).run(look)
+
+
+@router.get("/blockchain/ledger/block/{height}")
+@router.get("/ledger/block/{height}", deprecated=True)
+async def block(request: Request, height: int) -> dict[str, Any]:
+    """Return one whole block with its hash and signatures."""
+
+    def look(service: Service) -> dict[str, Any]:
+        found = service.orchestrator.recorder.blocks(begin=height, end=height + 1)
+        if not found:
+            raise NotFound(f"there is no block {height}")
+        return views.block_view(found[0])
+
+    return await service_of(request).run(look)
+
+
+@router.get("/ledger/raw-blocks")
+async def raw_blocks(
+    request: Request,
+    begin: Annotated[int, Query(ge=0)] = 0,
+    end: Annotated[int, Query(ge=0)] = 50,
+) -> list[dict[str, Any]]:
+    """Return blocks with heights [begin, end) byte for byte, at most 200."""
+
+    def look(service: Service) -> list[dict[str, Any]]:
+        stored = service.orchestrator.recorder.blocks(
+            begin=begin, end=min(end, begin + 200)
+        )
+        return [
+            {
+                "body": signed.block.body().decode(),
+                "envelopes": [e.to_json().decode() for e in signed.envelopes],
+            }
+            for signed in stored
+        ]
+
+    return await service_of(request).run(look)
+
+
+@router.get("/blockchain/ledger/verify")
+async def verify(request: Request) -> dict[str, Any]:
+    """Verify the whole ledger as an auditor would, from an export."""
+
+    def look(service: Service) -> dict[str, Any]:
+        now = service.clock.now().isoformat().replace("+00:00", "Z")
+        recorder = service.orchestrator.recorder
+        try:
+            report = verifier.verify(
+                recorder.export(service.identity),
+                pinned_orchestrator_key=service.identity.public.ed25519,
+            )
+        except VerificationFailed as error:
+            return {
+                "chain_valid": False,
+                "blocks_verified": error.height or 0,
+                "last_block_hash": None,
+                "verification_timestamp": now,
+                "reason": str(error),
+            }
+        return {
+            "chain_valid": True,
+            "blocks_verified": report.blocks_verified,
+            "last_block_hash": report.last_block_hash,
+            "verification_timestamp": now,
+            "reason": None,
+        }
+
+    return await service_of(request).run(look)
+
+
+@router.get("/ledger/bundle")
+async def bundle(request: Request) -> Response:
+    """Export the ledger as one canonical bundle with the newest model."""
+
+    def look(service: Service) -> bytes:
+        return service.orchestrator.recorder.export(service.identity)
+
+    return Response(
+        await service_of(request).run(look), media_type="application/x-ndjson"
+    )
+
+
+@router.get("/blockchain/provenance/{model_hash}")
+@router.get("/ledger/provenance/{model_hash}", deprecated=True)
+async def provenance(request: Request, model_hash: str) -> dict[str, Any]:
+    """Return a model's lineage, newest first, back to the genesis model."""
+
+    def look(service: Service) -> views.Ancestry:
+        return views.ancestry(service.orchestrator, digest(model_hash))
+
+    found: dict[str, Any] = canonical.builtins(await service_of(request).run(look))
+    return found
+
+
+@router.post("/ledger/verify")
+async def verify_model(request: Request, form: VerifyModel) -> dict[str, Any]:
+    """Say whether a model and given signatures stand on the verified ledger."""
+
+    def look(service: Service) -> dict[str, Any]:
+        recorder = service.orchestrator.recorder
+        wanted = digest(form.model_hash)
+        report = verifier.verify(
+            recorder.export(service.identity),
+            pinned_orchestrator_key=service.identity.public.ed25519,
+        )
+        for signed in recorder.blocks(begin=0, end=recorder.size()):
+            if signed.block.model_hash == wanted:
+                known = signed.block.org_signatures
+                wrong = sorted(
+                    org
+                    for org, signature in form.org_signatures.items()
+                    if known.get(org) != signature  # type: ignore[call-overload]
+                )
+                why = [f"{org}: no such signature on the ledger" for org in wrong]
+                return {
+                    "verified": not wrong,
+                    "trust_score": 0.0 if wrong else report.trust.score,
+                    "why": why or list(report.trust.reasons),
+                }
+        return {
+            "verified": False,
+            "trust_score": 0.0,
+            "why": ["no block of this ledger has that model"],
+        }
+
+    return await service_of(request).run(look)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies of requests; unknown fields are refused."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class InvitationProof(_Schema):
+    """Which invitation is used, and the proof that its secret is known."""
+
+    id: str = Field(description="SHA-256 of the invitation's secret, hexadecimal")
+    proof: str = Field(description="HMAC-SHA256 over the enrolment, base64")
+
+
+class Register(_Schema):
+    """An organisation asks to join; ``fedxdr join`` makes this body."""
+
+    org_id: str
+    org_name: str = ""
+    data_sources: dict[str, str] | list[str] = Field(default_factory=list)
+    crypto_pubkey: str | None = Field(default=None, description="Ed25519, base64")
+    public_key: str | None = Field(default=None, description="same as crypto_pubkey")
+    endpoint: str = ""
+    capabilities: list[str] = Field(default_factory=list)
+    invitation: InvitationProof | None = None
+    enrolment: dict[str, Any] | None = Field(
+        default=None, description="the signed enrolment statement, a DSSE envelope"
+    )
+
+
+class Invite(_Schema):
+    """The operator invites an organisation."""
+
+    org_id: str
+    server: str | None = Field(
+        default=None, description="address in the token, if not that of this request"
+    )
+    lifetime_s: int = Field(default=86_400, ge=1, le=30 * 86_400)
+
+
+class StartRound(_Schema):
+    """The operator opens a round."""
+
+    round_number: int | None = Field(default=None, ge=1)
+    aggregation_method: str | None = None
+    min_orgs_required: int | None = Field(default=None, ge=1)
+    task: Literal["statistics", "training"] | None = None
+    global_weights: str | None = Field(
+        default=None, description="SHA-256 of the model in force, if given"
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="fields of the plan that are to change"
+    )
+
+
+class VerifyModel(_Schema):
+    """A question about one model."""
+
+    model_hash: str
+    org_signatures: dict[str, str] = Field(default_factory=dict)

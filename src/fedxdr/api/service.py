@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the routes work on, and how they take turns.
+
+The parties are not made for two threads at once: ``Service.run`` runs a call in a
+worker thread while it holds the one lock, so slow work never blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Concatenate, ParamSpec, TypeVar
+
+from fastapi import Request
+
+from fedxdr.core.clock import Clock
+from fedxdr.core.errors import TooLarge, Unauthorised, UnknownSender
+from fedxdr.core.ids import OrgId, org_id
+from fedxdr.crypto import requests
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.parties.orchestrator import Orchestrator
+from fedxdr.parties.ports import Registry
+from fedxdr.parties.registrar import OPERATOR, Registrar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The orchestrator's parts behind the routes.
+
+    Attributes:
+        orchestrator: rounds and ledger.
+        registrar: members, tokens, request signatures.
+        registry: what is kept about members beside the ledger.
+        identity: the orchestrator's key; signs heads.
+        clock: the time.
+        max_body_bytes: of one request.
+        lock: owned by whoever calls a party; guards all of them.
+    """
+
+    orchestrator: Orchestrator
+    registrar: Registrar
+    registry: Registry
+    identity: IdentityKey
+    clock: Clock
+    max_body_bytes: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    async def run(
+        self,
+        call: Callable[Concatenate[Service, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return ``call(service, …)``, run in a thread under the lock."""
+
+        def locked() -> T:
+            with self.lock:
+                return call(self, *args, **kwargs)
+
+        return await asyncio.to_thread(locked)
+
+
+def service_of(request: Request) -> Service:
+    """Return the service behind an application."""
+    service = request.app.state.service
+    if not isinstance(service, Service):
+        raise TypeError("the application was made without a service")
+    return service
+
+
+async def body_of(request: Request) -> bytes:
+    """Return the request's body.
+
+    Raises:
+        TooLarge: more than the service's limit; nothing beyond it was read.
+    """
+    limit = service_of(request).max_body_bytes
+    too_large = TooLarge(f"a request has at most {limit} bytes")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limit:
+        raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A request whose signature is good.
+
+    Attributes:
+        by: an organisation's name, or ``operator``.
+        body: the exact bytes.
+    """
+
+    by: str
+    body: bytes
+
+    @property
+    def org(self) -> OrgId:
+        """The organisation that signed.
+
+        Raises:
+            UnknownSender: the operator signed.
+        """
+        if self.by == OPERATOR:
+            raise UnknownSender("an organisation signs this request, not the operator")
+        return org_id(self.by)
+
+
+async def writer(request: Request) -> Signed:
+    """Return the signed body of a request that writes; its nonce is used up.
+
+    Raises:
+        BadSignature: not signed, expired, or over another request.
+        UnknownSender: by a key that is not on the ledger.
+        ReplayedRequest: seen before.
+    """
+    body = await body_of(request)
+    service = service_of(request)
+
+    def check(service: Service) -> str:
+        return service.registrar.signer(_signed_parts(request, body), is_write=True)
+
+    return Signed(by=await service.run(check), body=body)
+
+
+async def operator(request: Request) -> Signed:
+    """Return the body of a request that the operator signed.
+
+    Raises:
+        UnknownSender: somebody else signed it.
+    """
+    signed = await writer(request)
+    if signed.by != OPERATOR:
+        raise UnknownSender("only the operator may do this")
+    return signed
+
+
+async def reader(request: Request) -> str:
+    """Return who reads: by bearer token, or by a signed request.
+
+    Raises:
+        Unauthorised: neither a token nor a signature.
+        BadSignature: a signature that does not verify.
+    """
+    service = service_of(request)
+    authorisation = request.headers.get("authorization", "")
+    if authorisation.lower().startswith("bearer "):
+        return service.registrar.bearer(authorisation[7:].strip())
+    if "signature-input" not in request.headers:
+        raise Unauthorised(
+            "send a bearer token (Authorization: Bearer …) or sign the request"
+        )
+
+    def check(service: Service) -> str:
+        return service.registrar.signer(_signed_parts(request, b""), is_write=False)
+
+    return await service.run(check)
+
+
+def _signed_parts(request: Request, body: bytes) -> requests.Request:
+    return requests.Request(
+        method=request.method,
+        url=str(request.url),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=body,
+    )

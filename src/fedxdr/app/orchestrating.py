@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An orchestrator's folder: how it is made, and what runs on it.
+
+The folder holds ``server.db`` (rounds, members, ledger), ``blobs/`` (masked
+contributions, sums, models), ``keys/`` (orchestrator, operator, token) and
+``server.json`` (name of the federation, origin of its ledger, address).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from fedxdr.api.app import create_app
+from fedxdr.api.service import Service
+from fedxdr.app.server_file import ServerFile, operator_key
+from fedxdr.app.settings import PlanSettings
+from fedxdr.core.clock import Clock, SystemClock
+from fedxdr.core.errors import InvalidSettings
+from fedxdr.core.ids import org_id, sha256
+from fedxdr.core.randomness import SystemEntropy
+from fedxdr.crypto.keys import TokenKey
+from fedxdr.federation.plan import Plan, default_threshold
+from fedxdr.ledger.entries import Genesis, MemberKeys
+from fedxdr.models import snapshot
+from fedxdr.parties.orchestrator import Orchestrator
+from fedxdr.parties.recording import Recorder
+from fedxdr.parties.registrar import Registrar
+from fedxdr.storage.blobs import FileBlobs
+from fedxdr.storage.blocks import SqlBlockStore
+from fedxdr.storage.database import Database
+from fedxdr.storage.registry import SqlRegistry
+from fedxdr.storage.rounds import SqlFactLog
+from fedxdr.storage.secrets import read_seed, write_seed
+
+KEYS = ("orchestrator", "operator", "token")
+PROTOCOL_VERSION = 1
+_MAX_BODY_BYTES = 256 * 1024 * 1024
+
+
+def initialise(folder: Path, *, federation: str, model: snapshot.Snapshot) -> None:
+    """Make an orchestrator's folder: keys, ledger with its genesis block, first model.
+
+    Args:
+        folder: new or empty.
+        federation: the federation's name, as an organisation's name is formed.
+        model: the first model.
+
+    Raises:
+        InvalidSettings: there is an orchestrator already, or the name is none.
+    """
+    if (folder / "server.json").exists() or (folder / "keys").exists():
+        raise InvalidSettings(f"{folder} holds an orchestrator already")
+    name = org_id(federation)
+    entropy, clock = SystemEntropy(), SystemClock()
+    for key in KEYS:
+        write_seed(folder / "keys" / f"{key}.key", entropy.draw(32))
+    identity = operator_key(folder, name="orchestrator")
+    database = Database(folder / "server.db")
+    try:
+        blobs = FileBlobs(folder / "blobs")
+        file = snapshot.save(
+            model.vector, layout=model.card.layout, architecture=model.card.architecture
+        )
+        blobs.put(file)
+        origin = f"{name}.fedxdr.example/ledger"
+        Recorder(store=SqlBlockStore(database), blobs=blobs, clock=clock).record(
+            Genesis(
+                federation=name,
+                origin=origin,
+                orchestrator=MemberKeys.of(identity.public),
+                created=clock.now(),
+                protocol_version=PROTOCOL_VERSION,
+                initial_model=sha256(file),
+                layout_digest=model.card.layout.digest,
+            )
+        )
+    finally:
+        database.close()
+    ServerFile(federation=name, origin=origin).write(folder)
+
+
+class OpenOrchestrator:
+    """An orchestrator on its folder; close it when done.
+
+    Args:
+        folder: made by ``initialise``.
+        settings: seeds of the next plan.
+        clock: the time.
+    """
+
+    def __init__(
+        self, folder: Path, *, settings: PlanSettings, clock: Clock | None = None
+    ) -> None:
+        self.file = ServerFile.read(folder)
+        self._settings = settings
+        self._database = Database(folder / "server.db")
+        clock, entropy = clock or SystemClock(), SystemEntropy()
+        self.identity = operator_key(folder, name="orchestrator")
+        blobs = FileBlobs(folder / "blobs")
+        registry = SqlRegistry(self._database)
+        recorder = Recorder(
+            store=SqlBlockStore(self._database), blobs=blobs, clock=clock
+        )
+        self._card = snapshot.load(blobs.get(recorder.in_force.model)).card
+        self.orchestrator = Orchestrator(
+            facts=SqlFactLog(self._database),
+            blobs=blobs,
+            recorder=recorder,
+            registry=registry,
+            clock=clock,
+            entropy=entropy,
+            identity=self.identity,
+            plan_for=self._plan_for,
+        )
+        self.registrar = Registrar(
+            orchestrator=self.orchestrator,
+            registry=registry,
+            clock=clock,
+            entropy=entropy,
+            identity=self.identity,
+            operator=operator_key(folder).public,
+            token_key=TokenKey(seed=read_seed(folder / "keys" / "token.key")),
+        )
+        self.service = Service(
+            orchestrator=self.orchestrator,
+            registrar=self.registrar,
+            registry=registry,
+            identity=self.identity,
+            clock=clock,
+            max_body_bytes=_MAX_BODY_BYTES,
+            lock=threading.Lock(),
+        )
+
+    @property
+    def application(self) -> FastAPI:
+        """The HTTP application over this orchestrator."""
+        return create_app(self.service)
+
+    def close(self) -> None:
+        """Release the folder."""
+        self._database.close()
+
+    def _plan_for(self, participants: int, wishes: Mapping[str, Any]) -> Plan:
+        fields: dict[str, Any] = {
+            "threshold": default_threshold(participants),
+            **self._settings.plan_fields(),
+            **wishes,
+        }
+        return Plan(
+            federation=self.file.federation,
+            run_id="run-1",
+            participants=participants,
+            layout=self._card.layout,
+            architecture=self._card.architecture,
+            **fields,
+        )

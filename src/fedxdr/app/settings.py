@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one reader of the environment: variables that seed the next plan.
+
+Names are the origin's (``FL_*``). What all parties must agree on is not configuration:
+these values only fill the plan that the operator proposes next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fedxdr.core.errors import InvalidSettings
+from fedxdr.federation.plan import Deadlines, Training
+
+
+class PlanSettings(BaseSettings):
+    """Variables that seed the next plan.
+
+    Attributes are named as the variables, without ``FL_`` and in lower case; their
+    descriptions are in docs/reference/settings.md.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FL_", extra="ignore")
+
+    aggregation_method: str = "FedProx"
+    aggregation_robust_method: str | None = None
+    privacy_clipping_norm: float = Field(default=10.0, gt=0)
+    proximal_parameter: float = Field(default=0.01, ge=0)
+    batch_size: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=0.002, gt=0)
+    local_epochs: int = Field(default=1, ge=1)
+    federation_timeout: float = Field(default=600.0, gt=0)
+    phase_timeout: float = Field(default=30.0, gt=0)
+    max_org_failure_rate: float = Field(default=0.34, ge=0, lt=1)
+    min_survivors: int = Field(default=3, ge=3)
+    training_seed: int = Field(default=0, ge=0)
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Return the plan's fields that these settings fill."""
+        is_robust = self.aggregation_method == "RobustAggregator"
+        return {
+            "aggregation_method": self.aggregation_method,
+            "robust_method": self.aggregation_robust_method if is_robust else None,
+            "clip_norm": self.privacy_clipping_norm,
+            "min_survivors": self.min_survivors,
+            "max_failure_rate": self.max_org_failure_rate,
+            "training": Training(
+                local_epochs=self.local_epochs,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                proximal_mu=self.proximal_parameter,
+                seed=self.training_seed,
+            ),
+            "deadlines": Deadlines(
+                keys_s=self.phase_timeout,
+                shares_s=self.phase_timeout,
+                contributions_s=self.federation_timeout,
+                survivors_s=self.phase_timeout,
+                unmasking_s=self.phase_timeout,
+            ),
+        }
+
+
+def plan_settings() -> PlanSettings:
+    """Return the settings of this process's environment.
+
+    Raises:
+        InvalidSettings: a variable with a value that is none.
+    """
+    try:
+        return PlanSettings()
+    except ValidationError as error:
+        found = "; ".join(
+            f"FL_{'_'.join(str(p) for p in e['loc']).upper()}: {e['msg']}"
+            for e in error.errors()
+        )
+        raise InvalidSettings(found) from error

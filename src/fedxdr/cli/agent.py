@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands of an organisation: ``join``, ``agent run``, ``agent assess``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from fedxdr.app.participating import AgentFile, OpenParticipant
+from fedxdr.app.participating import join as join_federation
+from fedxdr.cli.console import OUT, print_json, start_logging, table
+from fedxdr.core import canonical
+from fedxdr.core.errors import InvalidSettings, Unavailable
+from fedxdr.federation.plan import Floor
+from fedxdr.parties.enrolment import InvitationToken
+
+logger = logging.getLogger(__name__)
+
+agent = typer.Typer(no_args_is_help=True, help="An organisation's agent.")
+
+Folder = Annotated[Path, typer.Option("--dir", help="The organisation's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Eve = Annotated[
+    list[str] | None, typer.Option(help="Suricata EVE files (glob), repeatable.")
+]
+Zeek = Annotated[
+    list[str] | None, typer.Option(help="Zeek logs (file, folder, glob), repeatable.")
+]
+Until = Annotated[
+    str | None, typer.Option(help="Train on events before this RFC 3339 time only.")
+]
+_WAIT_S = 10.0
+_PAUSE_S = 1.0
+
+
+def join(
+    token: Annotated[str, typer.Argument(help="The line `fedxdr invite` printed.")],
+    folder: Folder,
+    name: Annotated[
+        str | None, typer.Option(help="The organisation's name, for people.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Kinds of telemetry, repeatable.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Join a federation: make keys here, check the pin, enrol."""
+    began = time.monotonic()
+    invitation = InvitationToken.parse(token)
+    file = join_federation(
+        folder,
+        invitation,
+        name=name or invitation.org,
+        data_sources=tuple(source or ("suricata-eve", "zeek-conn")),
+    )
+    seconds = round(time.monotonic() - began, 3)
+    if as_json:
+        print_json(
+            {
+                "org_id": file.org,
+                "server": file.server,
+                "genesis": file.genesis,
+                "dir": str(folder),
+                "seconds": seconds,
+            }
+        )
+        return
+    OUT.print(f"[bold]{file.org}[/] has joined {file.server} in {seconds} s.")
+    OUT.print("Its keys were made here and stay here.", style="dim")
+    OUT.print(
+        f"Next: fedxdr agent run --dir {folder} --eve '/var/log/suricata/eve*.json'",
+        highlight=False,
+    )
+
+
+@agent.command()
+def run(
+    folder: Folder,
+    eve: Eve = None,
+    zeek: Zeek = None,
+    until: Until = None,
+    min_survivors: Annotated[
+        int, typer.Option(help="Local floor: fewest updates in a sum.")
+    ] = 3,
+    *,
+    accept_clear: Annotated[
+        bool, typer.Option(help="Local floor: take part in mode clear as well.")
+    ] = False,
+    replay: Annotated[
+        bool, typer.Option(help="Recompute every proposed model before accepting.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would leave, and end.")
+    ] = False,
+    as_json: AsJson = False,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING.")] = "INFO",
+) -> None:
+    """Take part in rounds until stopped."""
+    start_logging(level=log_level)
+    learner = load_learner(folder, eve, zeek, until)
+    opened = OpenParticipant(
+        folder,
+        learner=learner,
+        floor=Floor(
+            modes=("secagg", "clear") if accept_clear else ("secagg",),
+            min_survivors=min_survivors,
+        ),
+        does_replay=replay,
+    )
+    try:
+        opened.follow_ledger()
+        if dry_run:
+            _print_dry_run(opened, learner, as_json=as_json)
+            return
+        OUT.print(f"{opened.file.org}: ready", highlight=False)
+        try:
+            _serve(opened)
+        finally:
+            opened.note_sent_bytes()
+    finally:
+        opened.close()
+
+
+def _serve(opened: OpenParticipant) -> None:
+    """Take part until SIGTERM; an orchestrator that is away is waited for."""
+    stopping = False
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        while not stopping:
+            try:
+                opened.participant.step(wait_s=_WAIT_S)
+            except Unavailable as error:
+                logger.warning("the orchestrator is away", extra={"reason": str(error)})
+                time.sleep(_PAUSE_S)
+    except KeyboardInterrupt:
+        logger.info("stopped")
+
+
+def _print_dry_run(
+    opened: OpenParticipant,
+    learner: Any,  # noqa: ANN401 - a Trainer; its type needs torch
+    *,
+    as_json: bool,
+) -> None:
+    plan = opened.participant.mirror.in_force.plan
+    layout = learner.layout
+    sizes = {s.name: s.size for s in layout.segments}
+    report = {
+        "org_id": opened.file.org,
+        "events_read": learner.events,
+        "examples": learner.samples(),
+        "collection_mode": plan.collection_mode if plan else "no plan yet",
+        "privacy_mechanism": plan.privacy_mechanism if plan else "none",
+        "epsilon": None,
+        "numbers_per_training_round": sum(
+            n for name, n in sizes.items() if name.startswith("weights.")
+        )
+        + 1,
+        "bytes_per_training_round": 4
+        * (sum(n for k, n in sizes.items() if k.startswith("weights.")) + 1),
+        "also_in_clear": ["round keys", "sample bucket (power of two)", "signatures"],
+        "segments": sizes,
+    }
+    if as_json:
+        print_json(report)
+        return
+    rows = [[key, str(value)] for key, value in report.items() if key != "segments"]
+    table("What would leave this organisation", ["what", "value"], rows)
+
+
+@agent.command()
+def assess(
+    folder: Folder,
+    truth: Annotated[Path, typer.Option(help="CSV of connection,label,technique.")],
+    until: Annotated[str, typer.Option(help="Where the past ends, RFC 3339.")],
+    eve: Eve = None,
+    zeek: Zeek = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Compare, on what came after UNTIL, this organisation alone and federated."""
+    from fedxdr.simulation.truth import read_truth  # noqa: PLC0415 - not for `run`
+
+    learner = load_learner(folder, eve, zeek, until)
+    opened = OpenParticipant(folder, learner=learner)
+    try:
+        opened.follow_ledger()
+        participant = opened.participant
+        plan = participant.mirror.in_force.plan
+        if plan is None:
+            raise InvalidSettings("no round was run yet: there is nothing to compare")
+        result = learner.assess(
+            federated=participant.model(),
+            plan=plan,
+            rounds=participant.mirror.in_force.tasks.count("training"),
+            labels_of=read_truth(truth).labels_of,
+        )
+        value = {"org_id": opened.file.org, **canonical.builtins(result)}
+    finally:
+        opened.close()
+    if as_json:
+        print_json(value)
+        return
+    rows = [[key, str(found)] for key, found in value.items()]
+    table("Alone and federated", ["what", "value"], rows)
+
+
+def load_learner(
+    folder: Path, eve: list[str] | None, zeek: list[str] | None, until: str | None
+) -> Any:  # noqa: ANN401 - a Trainer; its type needs torch
+    """Return this organisation's data, read and pseudonymised under its own key.
+
+    Raises:
+        InvalidSettings: no source was named, or UNTIL is not a time.
+        InvalidTelemetry: a source that cannot be read.
+    """
+    from fedxdr.app.learners import load  # noqa: PLC0415 - imports torch
+
+    sources = [*(eve or ()), *(zeek or ())]
+    if not sources:
+        raise InvalidSettings(
+            "name this organisation's logs: --eve '/var/log/suricata/eve*.json' or "
+            "--zeek /var/log/zeek"
+        )
+    AgentFile.read(folder)
+    return load(folder, sources, until=None if until is None else _instant(until))
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidSettings(f"{text!r} is no RFC 3339 time") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

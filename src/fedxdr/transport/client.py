@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An organisation's HTTP link to the orchestrator.
+
+Every request is signed by the organisation's identity key over method, target, body and
+a fresh nonce. What fails on the way is tried again with a new nonce, which is safe: the
+orchestrator gives the same answer to the same bytes. Problem documents (RFC 9457) come
+back as the errors they were made from.
+
+Not here: what to send and whether to believe the answer (parties).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import msgspec
+import stamina
+
+from fedxdr.core import errors
+from fedxdr.core.canonical import from_builtins
+from fedxdr.core.clock import Clock
+from fedxdr.core.errors import (
+    FedxdrError,
+    InvalidInput,
+    MalformedMessage,
+    TooLarge,
+    Unavailable,
+)
+from fedxdr.core.ids import Digest, RoundId, round_id
+from fedxdr.core.randomness import Entropy
+from fedxdr.crypto import requests
+from fedxdr.crypto.envelope import Envelope, Signer
+from fedxdr.federation.rounds import Phase
+from fedxdr.federation.sessions import Step
+from fedxdr.ledger import block as blocks
+from fedxdr.ledger.block import SignedBlock
+from fedxdr.parties.ports import Standing
+
+PREFIX = "/api/fl-blockchain"
+_JSON = "application/json"
+_CBOR = "application/cbor"
+_LIMIT_BYTES = 1 << 30
+_ATTEMPTS = 5
+_TIMEOUT_S = 30.0
+
+
+def _all_errors(root: type[FedxdrError]) -> dict[str, type[FedxdrError]]:
+    found = {root.code: root}
+    for below in root.__subclasses__():
+        found.update(_all_errors(below))
+    return found
+
+
+class Client:
+    """Signed requests to one orchestrator.
+
+    Args:
+        server: base address, ``http://host:port``.
+        signer: whose requests these are; None for requests that need no signature.
+        clock: the time.
+        entropy: for nonces.
+        transport: replaces the network in tests.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        signer: Signer | None,
+        clock: Clock,
+        entropy: Entropy,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._server = server.rstrip("/")
+        self._signer = signer
+        self._clock = clock
+        self._entropy = entropy
+        self._http = httpx.Client(
+            timeout=_TIMEOUT_S, transport=transport, trust_env=False
+        )
+        self.sent_bytes = 0
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        content_type: str = _JSON,
+        wait_s: float = 0.0,
+    ) -> bytes:
+        """Return the body of the answer to a signed request.
+
+        Args:
+            method: upper case.
+            path: below the interface's prefix, with its query.
+            body: the exact bytes.
+            content_type: of the body.
+            wait_s: how long the server may hold the request.
+
+        Raises:
+            Unavailable: no answer after several attempts.
+            FedxdrError: the error that the server answered with.
+        """
+        for attempt in stamina.retry_context(
+            on=Unavailable, attempts=_ATTEMPTS, wait_initial=0.05, wait_max=2.0
+        ):
+            with attempt:
+                return self._once(method, path, body, content_type, wait_s)
+        raise Unavailable(f"{self._server} does not answer")
+
+    def _once(
+        self, method: str, path: str, body: bytes, content_type: str, wait_s: float
+    ) -> bytes:
+        url = f"{self._server}{PREFIX}{path}"
+        headers: dict[str, str] = {}
+        if body or method == "POST":
+            headers["content-type"] = content_type
+        if self._signer is not None:
+            request = requests.Request(
+                method=method, url=url, headers=headers, body=body
+            )
+            requests.sign(
+                request,
+                signer=self._signer,
+                now=self._clock.now(),
+                entropy=self._entropy,
+            )
+        try:
+            answer = self._http.request(
+                method,
+                url,
+                content=body,
+                headers=headers,
+                timeout=_TIMEOUT_S + wait_s,
+            )
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self._server} cannot be reached: {error}") from error
+        self.sent_bytes += len(body)
+        if len(answer.content) > _LIMIT_BYTES:
+            raise TooLarge("the server's answer is too large")
+        if answer.is_success:
+            return answer.content
+        raise problem(answer.status_code, answer.content)
+
+
+def problem(status: int, body: bytes) -> FedxdrError:
+    """Return the error that a problem document (RFC 9457) was made from."""
+    try:
+        document = msgspec.json.decode(body)
+        code = str(document["type"]).rsplit("/", 1)[-1]
+        detail = str(document["detail"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return Unavailable(f"the server answered {status} without a reason")
+    kind = _all_errors(FedxdrError).get(code, InvalidInput)
+    if kind is errors.VerificationFailed:
+        return InvalidInput(detail)
+    if status >= 500:  # the server's own fault: it may be better later
+        return Unavailable(f"the server reports a fault: {detail}")
+    return kind(detail)
+
+
+class HttpLink:
+    """Port ``Link`` over HTTP.
+
+    Args:
+        client: signed requests of one organisation.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def standing(self, *, known: Standing | None, wait_s: float) -> Standing:
+        """Return the standing, at once if it differs from ``known``, else in time."""
+        query = f"?wait_s={wait_s:g}"
+        if known is not None:
+            query += (
+                f"&round_id={known.round_id or ''}&phase={known.phase or ''}"
+                f"&height={known.height}"
+            )
+        value = self._json("GET", f"/federation/standing{query}", wait_s=wait_s)
+        try:
+            return Standing(
+                round_id=round_id(value["round_id"]) if value["round_id"] else None,
+                phase=Phase(value["phase"]) if value["phase"] else None,
+                height=int(value["height"]),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise MalformedMessage("not a standing") from error
+
+    def announcement(self, round_id: RoundId) -> Envelope:
+        """Return the signed announcement of a round."""
+        path = f"/federation/round/{round_id}/announcement"
+        return Envelope.from_json(self._client.call("GET", path))
+
+    def fetch(self, round_id: RoundId, step: Step) -> bytes:
+        """Return what the orchestrator has for a step of this organisation."""
+        return self._client.call("GET", f"/federation/round/{round_id}/{step}")
+
+    def send(self, round_id: RoundId, step: Step, body: bytes) -> None:
+        """Deliver the message of a step."""
+        if step is Step.CONTRIBUTION:
+            path = f"/federation/round/submit-gradient?round_id={round_id}"
+            self._client.call("POST", path, body=body, content_type=_CBOR)
+        else:
+            path = f"/federation/round/{round_id}/{step}"
+            self._client.call("POST", path, body=body)
+
+    def evidence(self, round_id: RoundId) -> bytes:
+        """Return what a member needs to replay a round."""
+        return self._client.call("GET", f"/federation/round/{round_id}/evidence")
+
+    def contribution(self, round_id: RoundId, digest: Digest) -> bytes:
+        """Return the protected vector of a contribution, for replay."""
+        path = f"/federation/round/{round_id}/contribution/{digest}"
+        return self._client.call("GET", path)
+
+    def blocks(self, *, begin: int, end: int) -> list[SignedBlock]:
+        """Return blocks with heights [begin, end)."""
+        path = f"/ledger/raw-blocks?begin={begin}&end={end}"
+        value = self._json("GET", path)
+        if not isinstance(value, list):
+            raise MalformedMessage("not a list of blocks")
+        return [_signed_block(item) for item in value]
+
+    def model(self, digest: Digest) -> bytes:
+        """Return a model's file."""
+        return self._client.call("GET", f"/federation/model/{digest}")
+
+    def _json(self, method: str, path: str, *, wait_s: float = 0.0) -> Any:  # noqa: ANN401 - any JSON value
+        body = self._client.call(method, path, wait_s=wait_s)
+        try:
+            return msgspec.json.decode(body)
+        except msgspec.DecodeError as error:
+            raise MalformedMessage("the server's answer is not JSON") from error
+
+
+def _signed_block(value: Any) -> SignedBlock:  # noqa: ANN401 - any JSON value
+    try:
+        wire = from_builtins(value, _WireBlock)
+    except MalformedMessage as error:
+        raise MalformedMessage("not a block with its envelopes") from error
+    return SignedBlock(
+        block=blocks.parse(wire.body.encode()),
+        envelopes=tuple(Envelope.from_json(e.encode()) for e in wire.envelopes),
+    )
+
+
+class _WireBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A block as text: its exact bytes, so that the hash is over what was sent."""
+
+    body: str
+    envelopes: tuple[str, ...]

@@ -13,9 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
-
-from fedxdr.api.app import create_app
 from fedxdr.api.service import Service
 from fedxdr.app.server_file import ServerFile, operator_key
 from fedxdr.app.settings import PlanSettings
@@ -135,11 +132,6 @@ class OpenOrchestrator:
             max_body_bytes=_MAX_BODY_BYTES,
             lock=threading.Lock(),
         )
-
-    @property
-    def application(self) -> FastAPI:
-        """The HTTP application over this orchestrator."""
-        return create_app(self.service)
 
     def close(self) -> None:
         """Release the folder."""

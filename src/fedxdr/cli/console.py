@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from typing_extensions import override
 
 from fedxdr.core.errors import FedxdrError
 
@@ -44,6 +45,7 @@ class _Fields(logging.Formatter):
         vars(logging.LogRecord("", 0, "", 0, "", (), None)) | {"message": 0}
     )
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
         fields = " ".join(

@@ -67,6 +67,7 @@ def run(
     """Serve the federation until stopped."""
     import uvicorn  # noqa: PLC0415 - the other commands start faster without
 
+    from fedxdr.api.app import create_app  # noqa: PLC0415 - the same
     from fedxdr.app.orchestrating import OpenOrchestrator  # noqa: PLC0415 - the same
     from fedxdr.app.settings import plan_settings  # noqa: PLC0415 - the same
 
@@ -82,7 +83,7 @@ def run(
     dataclasses.replace(opened.file, address=address).write(folder)
     OUT.print(f"Serving on {address}", highlight=False)
     config = uvicorn.Config(
-        opened.application,
+        create_app(opened.service),
         log_config=None,
         lifespan="on",
         access_log=False,

@@ -235,9 +235,11 @@ def regular(
         begin_s: first possible time.
         end_s: end of the range.
         period_s: > 0.
-        jitter: each gap is the period times a number in [1 - jitter, 1 + jitter].
+        jitter: in [0, 1); a gap is the period times a number in [1 - jitter,
+            1 + jitter].
     """
-    count = int((end_s - begin_s) / period_s * 1.5) + 2
+    span_s = max(end_s - begin_s, 0.0)
+    count = int(span_s / (period_s * (1 - jitter))) + 2
     gaps = period_s * draw.uniform(1 - jitter, 1 + jitter, count)
     times: Numbers = begin_s + draw.uniform(0, period_s) + np.cumsum(gaps) - gaps[0]
     return times[times < end_s]

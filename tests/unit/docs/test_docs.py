@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from fedxdr.app.settings import PlanSettings
 from fedxdr.cli.main import COMMANDS, EXIT_STATUS
 from fedxdr.core.errors import FedxdrError

@@ -93,8 +93,8 @@ def check_key_list(dossier: Dossier, body: bytes) -> None:
 
     Raises:
         BadSignature: an entry not signed by the member it names.
-        InvalidInput: names twice, out of order or outside the cohort; other keys than
-            ours under our name; an answer to another announcement.
+        InvalidInput: names twice, out of order or outside the cohort; no keys; other
+            keys than ours under our name; an answer to another announcement.
         WrongPhase: we are not on it: our keys came too late.
         TooFewParticipants: fewer than the plan's threshold or minimum.
     """
@@ -110,6 +110,9 @@ def check_key_list(dossier: Dossier, body: bytes) -> None:
             raise InvalidInput(f"{org} stands twice on the key list")
         if not 0 <= message.sample_exponent <= plan.max_weight_exponent:
             raise InvalidInput(f"{org} claims a sample bucket out of range")
+        if (message.keys is None) != (plan.collection_mode == "clear"):
+            # whoever has no keys would count for the quorum without being in the sum
+            raise InvalidInput(f"{org} sent no round keys, or keys that are not wanted")
         keys[org] = message
     if list(keys) != sorted(keys):
         raise InvalidInput("the key list is not in order")

@@ -312,9 +312,9 @@ class World:
                     pass
             if self.round.is_ended and before[1] is self.round.phase:
                 return self.round
-            if before == (self.orchestrator.version, self.round.phase):
-                if not self.pass_time():
-                    return self.round
+            is_still = before == (self.orchestrator.version, self.round.phase)
+            if is_still and not self.pass_time():
+                return self.round
         raise AssertionError(f"the round stands at {self.round.phase}")
 
     def pass_time(self) -> bool:
@@ -350,9 +350,15 @@ class World:
         )
 
 
+@pytest.fixture(scope="session")
+def plain_world():
+    """Return what makes a ``World`` for tests that share one."""
+    return World
+
+
 @pytest.fixture
 def world(monkeypatch):
-    """Return what makes a ``World``; the quantised vectors of its rounds are captured."""
+    """Return what makes a ``World``; its quantised vectors are captured."""
     honest = quantise.quantise
     made: list[World] = []
     by_seed: dict[bytes, np.ndarray] = {}

@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Local learning: examples from telemetry, fits, and whether federation pays."""
+"""An organisation's own learning: features, local fit, trainer; and evaluation.
+
+``torch`` comes in with fit.py, trainer.py and what uses them; nothing is imported here.
+"""

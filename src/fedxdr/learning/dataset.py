@@ -1,121 +1,173 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Examples from events: own features, bounded context, labels, past and future.
+"""Labelled telemetry of several organisations, split by wall-clock time.
 
-Alerts of intrusion detection systems are labels and never examples; an event without a
-label counts as benign, because a SOC's analysts label what they find.
+An ``Organisation`` is a table: time, features, attack family, and which rows are its
+own past. ``situations`` says, for each organisation, what anybody may use when its test
+window opens: only rows at or before that instant, of anyone.
 
-Not here: reading logs (intake), the network (models).
+It does NOT read files (see ait.py, tables.py).
+
+Rules that always hold: own past is the first 60 % of the organisation's time; nothing
+later than the cut is used for training, statistics or thresholds.
+
+Source: the wall-clock-causal protocol of this project's evaluation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+import numpy.typing as npt
 
-from fedxdr.models import context as graph
-from fedxdr.telemetry.catalogue import Kind
+from fedxdr.core.errors import InvalidTelemetry
+from fedxdr.models.graph import Floats, Integers
 from fedxdr.telemetry.event import MALICIOUS, Events
-from fedxdr.telemetry.features import OWN_FEATURES, own_features
 
-FEATURES: tuple[str, ...] = (*OWN_FEATURES, *graph.CONTEXT_FEATURES)
-OWN, CONTEXT, KEYS = len(OWN_FEATURES), len(graph.CONTEXT_FEATURES), len(graph.KEYS)
-_AGE_SCALE = 1 / 8
+PAST_SHARE: Final = 0.6
+"""Part of an organisation's time that is its own past."""
+
+FEWEST_ROWS: Final = 500
+"""Others take part with more rows than this before the cut."""
+
+VICTIM_ROWS: Final = 100
+"""With more attack rows than this before the cut an organisation is a victim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Examples:
-    """All events of one organisation as a network sees them.
+class Organisation:
+    """One organisation's labelled rows, in time order.
 
     Attributes:
-        events: n rows, in order of time, without alerts.
-        features: (n, F) float32, not standardised.
-        index: (n, keys, K) int64, positions of earlier events.
-        is_there: (n, keys, K) float32, 1.0 where there is one.
-        age: (n, keys, K) float32, scaled log age.
-        is_same_way: (n, keys, K) float32, 1.0 where source and source agree.
-        label: (n,) bool, True for malicious.
-        is_past: (n,) bool, True for what may be learned from.
+        name: of the organisation.
+        time_ns: (n,) int64, ascending.
+        features: (n, D) float32.
+        family: (n,) int64, 0 benign, others point into ``families``.
+        families: names; the first is benign.
     """
 
-    events: Events
-    features: NDArray[np.float32]
-    index: NDArray[np.int64]
-    is_there: NDArray[np.float32]
-    age: NDArray[np.float32]
-    is_same_way: NDArray[np.float32]
-    label: NDArray[np.bool_]
-    is_past: NDArray[np.bool_]
+    name: str
+    time_ns: Integers
+    features: Floats
+    family: Integers
+    families: tuple[str, ...]
 
-    def __len__(self) -> int:
-        return len(self.label)
-
-    @property
-    def past(self) -> NDArray[np.int64]:
-        """Positions of what may be learned from."""
-        return np.flatnonzero(self.is_past)
+    def __post_init__(self) -> None:
+        if not len(self.time_ns) == len(self.features) == len(self.family):
+            raise InvalidTelemetry(f"{self.name}: columns of different lengths")
+        if not len(self.time_ns):
+            raise InvalidTelemetry(f"{self.name}: no rows")
+        if (np.diff(self.time_ns) < 0).any():
+            raise InvalidTelemetry(f"{self.name}: rows are not in time order")
 
     @property
-    def future(self) -> NDArray[np.int64]:
-        """Positions of what came after."""
-        return np.flatnonzero(~self.is_past)
+    def is_past(self) -> npt.NDArray[np.bool_]:
+        """(n,) mask of the first 60 % of its time."""
+        first, last = int(self.time_ns[0]), int(self.time_ns[-1])
+        return np.asarray(self.time_ns <= first + PAST_SHARE * (last - first))
 
-    def batch(
-        self, rows: NDArray[np.int64], *, mean: Tensor, scale: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what the network takes for some rows.
 
-        Args:
-            rows: (b,) positions.
-            mean: (F,) of the features.
-            scale: (F,) 1 / standard deviation.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """Rows that one organisation may use.
 
-        Returns:
-            event (b, F), neighbours (b, keys, K, own + 2), is_there (b, keys, K).
-        """
-        event = (torch.from_numpy(self.features[rows]) - mean) * scale
-        earlier = self.index[rows]
-        own = torch.from_numpy(self.features[:, :OWN])[torch.from_numpy(earlier)]
-        own = (own - mean[:OWN]) * scale[:OWN]
-        extra = torch.from_numpy(
-            np.stack([self.age[rows], self.is_same_way[rows]], axis=-1)
+    Attributes:
+        name: of the organisation.
+        features: (n, D) float32.
+        family: (n,) int64.
+    """
+
+    name: str
+    features: Floats
+    family: Integers
+
+    @property
+    def attacks(self) -> int:
+        """How many rows belong to an attack."""
+        return int((self.family != 0).sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Situation:
+    """What is known when one organisation's test window opens.
+
+    Attributes:
+        own: its own past.
+        others: rows of the other organisations that take part, up to the cut.
+        test: its later rows.
+        cut_ns: when the window opens.
+        families: names of the families.
+    """
+
+    own: Part
+    others: tuple[Part, ...]
+    test: Part
+    cut_ns: int
+    families: tuple[str, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Everyone who can take part in a federation: the others, then itself."""
+        return (*self.others, self.own)
+
+    @property
+    def earlier_victims(self) -> int:
+        """How many others were attacked before the cut."""
+        return sum(part.attacks > VICTIM_ROWS for part in self.others)
+
+
+def situations(organisations: Sequence[Organisation]) -> list[Situation]:
+    """Return one situation per organisation, the earliest cut first.
+
+    Raises:
+        InvalidTelemetry: names that are not distinct, or nothing after the own past.
+    """
+    if len({item.name for item in organisations}) != len(organisations):
+        raise InvalidTelemetry("two organisations have the same name")
+    found = [_situation(item, organisations) for item in organisations]
+    return sorted(found, key=lambda item: item.cut_ns)
+
+
+def families_of(events: Events) -> npt.NDArray[np.int64]:
+    """Return the family number of each event: benign 0, else by technique.
+
+    Rows without a label count as benign; attacks without a technique are family 1.
+    """
+    is_attack = events.label == MALICIOUS
+    return np.where(is_attack, events.technique.astype(np.int64) + 2, 0)
+
+
+def family_names(events: Events) -> tuple[str, ...]:
+    """Return the names that ``families_of`` points to."""
+    return ("benign", "attack", *events.techniques)
+
+
+def _situation(target: Organisation, everyone: Sequence[Organisation]) -> Situation:
+    past = target.is_past
+    if past.all():
+        raise InvalidTelemetry(
+            f"{target.name}: no rows after the first {PAST_SHARE:.0%} of its time"
         )
-        there = torch.from_numpy(self.is_there[rows])
-        return event, torch.cat([own, extra], dim=-1), there
-
-
-def examples_of(events: Events, *, k: int, until_ns: int | None = None) -> Examples:
-    """Return the examples in events.
-
-    Args:
-        events: any order; alerts are left out.
-        k: earlier events per index key, >= 1.
-        until_ns: where the past ends (UTC nanoseconds); None: all of it is past.
-    """
-    events = events.select(events.kind != Kind.ALERT)
-    events = events.select(np.argsort(events.time_ns, kind="stable"))
-    found = graph.contexts(events.source, events.destination, k=k)
-    context = graph.context_features(
-        found,
-        time_ns=events.time_ns,
-        source=events.source,
-        destination=events.destination,
+    cut = int(target.time_ns[~past][0])
+    others = []
+    for item in everyone:
+        if item is target:
+            continue
+        allowed = item.time_ns <= cut
+        if allowed.sum() > FEWEST_ROWS:
+            others.append(_part(item, allowed))
+    return Situation(
+        own=_part(target, past),
+        others=tuple(others),
+        test=_part(target, ~past),
+        cut_ns=cut,
+        families=target.families,
     )
-    index = np.stack([found[key].index for key in graph.KEYS], axis=1)
-    there = np.stack([found[key].is_there for key in graph.KEYS], axis=1)
-    gaps = np.stack([graph.gaps_s(found[k_], events.time_ns) for k_ in graph.KEYS], 1)
-    same = events.source[index] == events.source[:, None, None]
-    end = np.iinfo(np.int64).max if until_ns is None else until_ns
-    return Examples(
-        events=events,
-        features=np.concatenate([own_features(events), context], axis=1),
-        index=index,
-        is_there=there.astype(np.float32),
-        age=(np.log1p(gaps * 1000.0) * _AGE_SCALE * there).astype(np.float32),
-        is_same_way=(same & there).astype(np.float32),
-        label=events.label == MALICIOUS,
-        is_past=events.time_ns < end,
+
+
+def _part(source: Organisation, rows: npt.NDArray[np.bool_]) -> Part:
+    return Part(
+        name=source.name, features=source.features[rows], family=source.family[rows]
     )

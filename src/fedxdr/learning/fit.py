@@ -1,149 +1,154 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fitting a network on one organisation's past.
+"""One organisation's local fit in one round, and scoring. Deterministic with its seed.
 
-Every attack of the past is used in every epoch, with a few benign events for each. So
-an organisation whose past was quiet takes few steps: it has little to say about
-attacks, and a whole quiet past would pull the common model away from them. FedProx adds
-mu/2 ||w - w_t||^2 to the local objective and keeps organisations that see different
-things from walking apart.
+Each epoch draws a balanced sample: half benign rows, half attack rows, attack families
+by a power of their size, so that a step of three rows is not drowned by a scan of a
+million. The loss is binary cross-entropy plus the proximal term.
 
-Rules that always hold: one thread, one seed: the same data and number give the same
-update; nothing after the cut is looked at.
+It does NOT clip the update (federation/opening.py does, for everyone alike) and it
+never changes the feature statistics.
 
-Sources: McMahan et al. 2017, Algorithm 1; Li et al. 2020, eq. 2.
+Sources: FedAvg's local update, McMahan et al. 2017, Algorithm 1; proximal term
+mu/2 ||w - w_t||^2, Li et al. 2020, equation (2); Adam, Kingma and Ba 2015, Algorithm 1.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from fedxdr.core.errors import InvalidTelemetry
+from fedxdr.core.layout import Vector
 from fedxdr.core.randomness import generator
 from fedxdr.federation.plan import Training
-from fedxdr.learning.dataset import Examples
-from fedxdr.models.tgnn import TemporalGraphNetwork
+from fedxdr.models import parameters
+from fedxdr.models.architecture import Architecture
+from fedxdr.models.graph import Floats, Integers
 
-_ATTACKS_PER_EPOCH = 2048
-_BENIGN_PER_ATTACK = 6
-_BENIGN_AT_LEAST = 128
-_SCORE_ROWS = 8192
-_SMALLEST_SPREAD = 0.02
+EXAMPLES_PER_EPOCH: Final = 10_240
+"""Size of the balanced sample that one local epoch goes through."""
+
+BENIGN: Final = 0
+"""Family number of benign rows."""
+
+_FAMILY_POWER: Final = 0.3
+_SCORING_BLOCK: Final = 8192
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scaling:
-    """How features are standardised.
+def balanced_rows(
+    family: npt.NDArray[np.integer], *, size: int, draw: np.random.Generator
+) -> Integers:
+    """Return indices of a balanced sample, drawn with replacement.
 
-    Attributes:
-        mean: (F,) tensor.
-        scale: (F,) tensor, 1 / standard deviation, bounded.
+    Half of it is benign; attack families share the other half by their row count to
+    the power of 0.3. With benign rows only, or attack rows only, all of it is of them.
+
+    Args:
+        family: (n,), 0 benign, others one number per attack family.
+        size: how many, >= 1.
+        draw: source of the sample.
+
+    Returns:
+        (size,) int64, in random order.
+
+    Raises:
+        InvalidTelemetry: no rows at all.
     """
-
-    mean: Tensor
-    scale: Tensor
-
-    @classmethod
-    def of(cls, mean: NDArray[np.float32], mean_square: NDArray[np.float32]) -> Scaling:
-        """Return the scaling that federated means and mean squares give."""
-        variance = np.maximum(mean_square - mean**2, _SMALLEST_SPREAD**2)
-        return cls(
-            mean=torch.from_numpy(np.array(mean, dtype=np.float32)),
-            scale=torch.from_numpy((1 / np.sqrt(variance)).astype(np.float32)),
-        )
+    if family.size == 0:
+        raise InvalidTelemetry("there is nothing to learn from: no rows")
+    numbers, counts = np.unique(family, return_counts=True)
+    share = np.where(numbers == BENIGN, 0.0, counts.astype(float) ** _FAMILY_POWER)
+    if share.sum():
+        share /= share.sum()
+    is_benign = numbers == BENIGN
+    if is_benign.any():
+        share = share / 2 if share.sum() else share
+        share[is_benign] = 1.0 - share.sum()
+    wanted = draw.multinomial(size, share)
+    rows = [
+        draw.choice(np.flatnonzero(family == number), count)
+        for number, count in zip(numbers, wanted, strict=True)
+        if count
+    ]
+    return draw.permutation(np.concatenate(rows)).astype(np.int64)
 
 
 def fit(
-    module: TemporalGraphNetwork,
-    examples: Examples,
-    rows: NDArray[np.int64],
+    vector: Vector,
     *,
-    scaling: Scaling,
+    architecture: Architecture,
+    features: Floats,
+    family: npt.NDArray[np.integer],
     training: Training,
-    number: int,
-) -> None:
-    """Fit the module in place on some rows of the past.
+    seed: tuple[int, ...],
+) -> Vector:
+    """Return the weights' difference after the local epochs.
 
     Args:
-        module: with the weights w_t of the parent model.
-        examples: the organisation's.
-        rows: positions that may be used.
-        scaling: of the features.
-        training: epochs, batch size, rate, mu, public seed.
-        number: of the round, so that every round samples anew.
+        vector: (d,) float32, the parent model.
+        architecture: of that model.
+        features: (n, D) float32.
+        family: (n,), 0 benign.
+        training: local epochs, batch size, learning rate, proximal mu.
+        seed: numbers >= 0; the same give the same difference.
+
+    Returns:
+        (span of ``weights.``,) float32: local minus parent.
     """
-    torch.set_num_threads(1)
-    draw = generator(training.seed, number)
-    reference = [parameter.detach().clone() for parameter in module.parameters()]
-    optimiser = torch.optim.Adam(module.parameters(), lr=training.learning_rate)
-    module.train()
+    network = parameters.network(architecture, vector)
+    weights = list(network.parameters())
+    anchor = [weight.detach().clone() for weight in weights]
+    optimiser = torch.optim.Adam(weights, lr=training.learning_rate, foreach=True)
+    draw = generator(*seed)
+    # statistics do not change during a fit: standardise once per epoch
+    network.train()
     for _ in range(training.local_epochs):
-        chosen = _sample(examples.label, rows, draw)
-        labels = torch.from_numpy(examples.label[chosen].astype(np.float32))
-        weight = _balance(labels)
-        for begin in range(0, len(chosen), training.batch_size):
-            part = slice(begin, begin + training.batch_size)
+        rows = balanced_rows(family, size=EXAMPLES_PER_EPOCH, draw=draw)
+        inputs = network.standardise(torch.from_numpy(features[rows]))
+        truth = torch.from_numpy((family[rows] != BENIGN).astype(np.float32))
+        for begin in range(0, len(rows), training.batch_size):
+            end = begin + training.batch_size
+            logits = network.score(network.embed(inputs[begin:end]))
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                logits, truth[begin:end]
+            )
             optimiser.zero_grad()
-            logits = module(
-                *examples.batch(chosen[part], mean=scaling.mean, scale=scaling.scale)
-            )
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                logits, labels[part], pos_weight=weight
-            )
-            if training.proximal_mu > 0:
-                loss = loss + training.proximal_mu / 2 * _distance(module, reference)
-            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+            loss.backward()
+            if training.proximal_mu:
+                _add_proximal_gradient(weights, anchor, training.proximal_mu)
             optimiser.step()
+    begin, end = architecture.layout.span("weights.")
+    after: Vector = parameters.read(network)[begin:end]
+    return after - vector[begin:end]
 
 
-@torch.no_grad()
-def score(
-    module: TemporalGraphNetwork,
-    examples: Examples,
-    rows: NDArray[np.int64],
-    *,
-    scaling: Scaling,
-) -> NDArray[np.float32]:
-    """Return (len(rows),) logits; higher is more suspicious."""
-    torch.set_num_threads(1)
-    module.eval()
-    parts = [
-        module(
-            *examples.batch(
-                rows[begin : begin + _SCORE_ROWS],
-                mean=scaling.mean,
-                scale=scaling.scale,
-            )
-        ).numpy()
-        for begin in range(0, len(rows), _SCORE_ROWS)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+def logits(vector: Vector, *, architecture: Architecture, features: Floats) -> Floats:
+    """Return the scores of events, (n,) float32: higher is more suspicious.
+
+    Args:
+        vector: (d,) float32, the model.
+        architecture: of that model.
+        features: (n, D) float32.
+    """
+    network = parameters.network(architecture, vector)
+    network.eval()
+    found = np.zeros(len(features), np.float32)
+    with torch.inference_mode():
+        for begin in range(0, len(features), _SCORING_BLOCK):
+            end = begin + _SCORING_BLOCK
+            block = torch.from_numpy(features[begin:end])
+            found[begin:end] = network(block).numpy()
+    return found
 
 
-def _sample(
-    label: NDArray[np.bool_], rows: NDArray[np.int64], draw: np.random.Generator
-) -> NDArray[np.int64]:
-    attacks, benign = rows[label[rows]], rows[~label[rows]]
-    if len(attacks) > _ATTACKS_PER_EPOCH:
-        attacks = draw.choice(attacks, _ATTACKS_PER_EPOCH, replace=False)
-    wanted = max(_BENIGN_AT_LEAST, _BENIGN_PER_ATTACK * len(attacks))
-    if len(benign) > wanted:
-        benign = draw.choice(benign, wanted, replace=False)
-    return draw.permutation(np.concatenate([attacks, benign]))
-
-
-def _balance(labels: Tensor) -> Tensor:
-    """Return the weight of an attack: benign per attack, between 1 and 20."""
-    attacks = labels.sum()
-    return ((len(labels) - attacks) / attacks.clamp(min=1.0)).clamp(1.0, 20.0)
-
-
-def _distance(module: nn.Module, reference: list[Tensor]) -> Tensor:
-    parts = [
-        ((parameter - before) ** 2).sum()
-        for parameter, before in zip(module.parameters(), reference, strict=True)
-    ]
-    return torch.stack(parts).sum()
+def _add_proximal_gradient(
+    weights: list[torch.nn.Parameter], anchor: list[torch.Tensor], mu: float
+) -> None:
+    """Add mu (w - w_t), the gradient of the proximal term."""
+    with torch.no_grad():
+        for weight, start in zip(weights, anchor, strict=True):
+            if weight.grad is not None:
+                weight.grad.add_(weight - start, alpha=mu)

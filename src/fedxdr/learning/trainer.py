@@ -1,189 +1,197 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An organisation's learner: the port ``Learner`` over its own telemetry.
+"""An organisation's learner: what an agent asks when a round wants its contribution.
 
-It learns from the past only, keeps the newest tenth of the past aside to measure
-itself, and never hands out an example.
+It holds the organisation's features and labels and never hands them out. It answers
+the two tasks of a round (feature statistics, local training), scores events with any
+model of its architecture and chooses thresholds on its own past.
+
+Rules that always hold: the same data, plan, parent and round number give the same
+update; every tenth row is held out and never trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
-from fedxdr.core.errors import InvalidSettings
-from fedxdr.core.layout import Layout
+from fedxdr.core.errors import InvalidPlan, InvalidTelemetry
+from fedxdr.core.layout import Vector
 from fedxdr.core.update import Update
-from fedxdr.federation.plan import Plan, Task, Training
-from fedxdr.learning.architecture import build
-from fedxdr.learning.dataset import Examples
-from fedxdr.learning.fit import Scaling, fit, score
-from fedxdr.models import snapshot
-from fedxdr.models.metrics import recall_at
-from fedxdr.models.parameters import WEIGHTS, set_weights, weights_of
-from fedxdr.models.tgnn import TemporalGraphNetwork
+from fedxdr.federation.plan import Plan, Task
+from fedxdr.learning import features as feature_sets
+from fedxdr.learning import fit
+from fedxdr.learning.dataset import families_of
+from fedxdr.learning.statistics import bounded_statistics
+from fedxdr.models import metrics, snapshot
+from fedxdr.models.architecture import Architecture, architecture_of
+from fedxdr.models.graph import Floats
 from fedxdr.parties.ports import Learned
 from fedxdr.telemetry.event import Events
 
-_HELD_OUT = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """What federation has brought one organisation, on what came after its past.
-
-    Attributes:
-        events: events after the cut.
-        attacks: attacks among them.
-        recall_alone: recall at 1 % false alarms of a model fitted on its own past only.
-        recall_federated: the same of the federation's model; null where undefined.
-    """
-
-    events: int
-    attacks: int
-    recall_alone: float | None
-    recall_federated: float | None
+_HELD_OUT_EVERY: Final = 10
+_FEWEST_TO_HOLD_OUT: Final = 50
+_MOST_HELD_OUT: Final = 4096
 
 
 class Trainer:
-    """The learner of one organisation.
+    """A learner over features that were computed before.
 
     Args:
-        examples: its telemetry.
-        initial: the architecture and first weights, for fitting alone.
-
-    Raises:
-        InvalidSettings: no event lies in the past.
+        features: (n, D) float32, rows of the allowed past, n >= 1.
+        family: (n,), 0 benign, others one number per attack family.
+        architecture: of the models it will see.
+        name: the organisation's; separates its sampling from others'.
     """
 
-    def __init__(self, examples: Examples, *, initial: snapshot.Snapshot) -> None:
-        if not examples.is_past.any():
-            raise InvalidSettings("no event lies before the cut: nothing to learn from")
-        self._examples = examples
-        self._initial = initial
-        past = examples.past
-        kept = max(1, int(len(past) * (1 - _HELD_OUT)))
-        self._fitted, self._held_out = past[:kept], past[kept:]
+    def __init__(
+        self,
+        features: Floats,
+        family: npt.NDArray[np.integer],
+        *,
+        architecture: Architecture,
+        name: str,
+    ) -> None:
+        if features.shape != (len(family), architecture.inputs) or not len(family):
+            raise InvalidTelemetry(
+                f"got features {features.shape}, want ({len(family)}, "
+                f"{architecture.inputs}) and at least one row"
+            )
+        self.architecture = architecture
+        self._features = features
+        self._family = family
+        self._salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        self._is_held_out = _held_out(family)
 
-    @property
-    def layout(self) -> Layout:
-        """Segments of the model's flat vector."""
-        return self._initial.card.layout
+    @classmethod
+    def from_events(
+        cls,
+        events: Events,
+        *,
+        architecture: Architecture,
+        name: str,
+        until_ns: int | None = None,
+    ) -> Trainer:
+        """Return a learner over an organisation's events.
 
-    @property
-    def events(self) -> int:
-        """How many events were read, future ones included."""
-        return len(self._examples)
+        Rows without a label count as benign: that is what a team assumes of traffic
+        nobody complained about. Alerts are never inputs.
+
+        Args:
+            events: in any order.
+            architecture: names the feature set.
+            name: the organisation's.
+            until_ns: only events at or before this instant are used, if given.
+        """
+        wanted = prepare(events, architecture=architecture)
+        if until_ns is not None:
+            wanted = wanted.select(wanted.time_ns <= until_ns)
+        found = feature_sets.find(architecture.features)
+        return cls(
+            found.compute(wanted),
+            families_of(wanted),
+            architecture=architecture,
+            name=name,
+        )
 
     def samples(self) -> int:
         """Return how many examples stand behind an update."""
-        return len(self._fitted)
+        return len(self._family)
 
     def learn(self, *, task: Task, parent: bytes, plan: Plan, number: int) -> Learned:
-        """Return what this organisation's data adds to the parent model."""
+        """Return what this organisation's data adds to the parent model.
+
+        Args:
+            task: ``statistics`` or ``training``.
+            parent: the parent model's file.
+            plan: the plan in force.
+            number: of the round.
+
+        Raises:
+            InvalidPlan: the plan's network is not this learner's.
+        """
         if task == "statistics":
-            update = Update(values=self._statistics(), samples=self.samples())
-            return Learned(update=update, metrics={})
-        old = snapshot.load(parent)
-        module = self._module(old)
-        scaling = _scaling(old)
-        fit(
-            module,
-            self._examples,
-            self._fitted,
-            scaling=scaling,
-            training=plan.training,
-            number=number,
-        )
-        begin, end = old.card.layout.span(WEIGHTS)
-        delta = weights_of(module) - old.vector[begin:end]
-        accuracy = self._accuracy(module, scaling)
-        return Learned(
-            update=Update(values=delta.astype(np.float32), samples=self.samples()),
-            metrics={"held_out_accuracy": accuracy},
-        )
-
-    def scores(self, file: bytes, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the scores of a model on some rows; higher is more suspicious."""
-        model = snapshot.load(file)
-        return score(self._module(model), self._examples, rows, scaling=_scaling(model))
-
-    def alone(self, *, training: Training, rounds: int) -> bytes:
-        """Return the model this organisation gets without anybody.
-
-        Args:
-            training: as in the plan.
-            rounds: as many local fits as the federation had rounds.
-        """
-        layout, vector = self.layout, self._initial.vector.copy()
-        begin, end = layout.span("statistics.")
-        vector[begin:end] = self._statistics()
-        old = snapshot.Snapshot(vector=vector, card=self._initial.card)
-        module = self._module(old)
-        for number in range(rounds):
-            fit(
-                module,
-                self._examples,
-                self._fitted,
-                scaling=_scaling(old),
-                training=training,
-                number=number,
+            values = bounded_statistics(self._features)
+            return Learned(
+                update=Update(values=values, samples=self.samples()), metrics={}
             )
-        begin, end = layout.span(WEIGHTS)
-        vector[begin:end] = weights_of(module)
-        return snapshot.save(
-            vector, layout=layout, architecture=self._initial.card.architecture
+        vector = self._vector(parent)
+        kept = ~self._is_held_out
+        values = fit.fit(
+            vector,
+            architecture=self.architecture,
+            features=self._features[kept],
+            family=self._family[kept],
+            training=plan.training,
+            seed=(plan.training.seed, number, self._salt),
+        )
+        after = vector.copy()
+        begin, end = self.architecture.layout.span("weights.")
+        after[begin:end] += values
+        return Learned(
+            update=Update(values=values, samples=self.samples()),
+            metrics={"held_out_accuracy": self._held_out_accuracy(after)},
         )
 
-    def assess(
-        self,
-        *,
-        federated: bytes,
-        plan: Plan,
-        rounds: int,
-        labels_of: Callable[[Events], NDArray[np.bool_]],
-    ) -> Comparison:
-        """Compare alone and federated on what came after the past.
+    def score(self, model: bytes, features: Floats) -> Floats:
+        """Return the scores of events under a model, (n,) float32.
 
         Args:
-            federated: the federation's model.
-            plan: the plan it was trained under.
-            rounds: how many training rounds it had.
-            labels_of: returns what events really were, True for attacks.
+            model: a snapshot's file.
+            features: (n, D) float32.
         """
-        rows = self._examples.future
-        labels = labels_of(self._examples.events.select(rows))
-        alone = self.alone(training=plan.training, rounds=rounds)
-        return Comparison(
-            events=len(rows),
-            attacks=int(labels.sum()),
-            recall_alone=_recall(labels, self.scores(alone, rows)),
-            recall_federated=_recall(labels, self.scores(federated, rows)),
+        return fit.logits(
+            self._vector(model), architecture=self.architecture, features=features
         )
 
-    def _module(self, model: snapshot.Snapshot) -> TemporalGraphNetwork:
-        module = build(model.card.architecture)
-        set_weights(module, model.vector, layout=model.card.layout)
-        return module
+    def threshold(self, model: bytes, *, false_alarm_budget: float) -> float | None:
+        """Return the score above which an event alarms, from the own past alone.
 
-    def _statistics(self) -> NDArray[np.float32]:
-        features = self._examples.features[self._fitted].astype(np.float64)
-        both = [features.mean(axis=0), (features**2).mean(axis=0)]
-        return np.concatenate(both).astype(np.float32)
+        Args:
+            model: a snapshot's file.
+            false_alarm_budget: share of this organisation's benign past rows that may
+                lie above, in [0, 1).
 
-    def _accuracy(self, module: TemporalGraphNetwork, scaling: Scaling) -> float:
-        rows = self._held_out if len(self._held_out) else self._fitted
-        found = score(module, self._examples, rows, scaling=scaling) > 0
-        return float((found == self._examples.label[rows]).mean())
+        Returns:
+            a threshold, None without benign rows.
+        """
+        benign = self._features[self._family == fit.BENIGN]
+        return metrics.threshold(self.score(model, benign), budget=false_alarm_budget)
+
+    def _vector(self, model: bytes) -> Vector:
+        found = snapshot.load(model)
+        if architecture_of(found.card.architecture) != self.architecture:
+            raise InvalidPlan("the model has another architecture than this learner")
+        return found.vector
+
+    def _held_out_accuracy(self, vector: Vector) -> float:
+        """Return the mean over both classes of what is classified right, or 0."""
+        rows = np.flatnonzero(self._is_held_out)[:_MOST_HELD_OUT]
+        if not len(rows):
+            return 0.0
+        scores = fit.logits(
+            vector, architecture=self.architecture, features=self._features[rows]
+        )
+        truth = self._family[rows] != fit.BENIGN
+        right = (scores > 0) == truth
+        return float(
+            np.mean([right[truth == side].mean() for side in np.unique(truth)])
+        )
 
 
-def _scaling(model: snapshot.Snapshot) -> Scaling:
-    arrays = model.card.layout.unflatten(model.vector)
-    return Scaling.of(arrays["statistics.mean"], arrays["statistics.mean_square"])
+def prepare(events: Events, *, architecture: Architecture) -> Events:
+    """Return the events that a feature set reads, in time order."""
+    is_about_alerts = architecture.features != "traffic"
+    return (events if is_about_alerts else events.select(events.is_input)).sort()
 
 
-def _recall(labels: NDArray[np.bool_], scores: NDArray[np.float32]) -> float | None:
-    found = recall_at(labels, scores, rate=0.01)
-    return None if np.isnan(found) else found
+def _held_out(family: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """Return (n,) mask: every tenth row of each family that can spare them."""
+    mask = np.zeros(len(family), bool)
+    for number in np.unique(family):
+        rows = np.flatnonzero(family == number)
+        if len(rows) >= _FEWEST_TO_HOLD_OUT:
+            mask[rows[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]] = True
+    return mask

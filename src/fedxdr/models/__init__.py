@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models: the temporal graph's bounded context, networks, snapshots, measures."""
+"""Detectors: neighbourhoods in time, the temporal graph network, snapshots, metrics.
+
+``torch`` is needed by tgnn.py and parameters.py only, so nothing is imported here: an
+orchestrator and ``fedxdr verify`` read snapshots without it.
+"""

@@ -1,61 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A torch module as a flat vector in a layout's order, and back.
+"""Between a flat vector and the tensors of a network.
 
-The layout of a detector: ``statistics.mean`` and ``statistics.mean_square`` of its
-features, then ``weights.*``, the module's parameters in the order of their names.
+Rules that always hold: the order is the layout's; what is read is a copy.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
 
-from fedxdr.core.layout import Layout, Segment, Vector
-
-STATISTICS = "statistics."
-WEIGHTS = "weights."
+from fedxdr.core.layout import Vector
+from fedxdr.models.architecture import Architecture
+from fedxdr.models.tgnn import TemporalGraphNetwork
 
 
-def layout_of(module: nn.Module, *, features: int) -> Layout:
-    """Return the layout of a detector around a module.
+def network(architecture: Architecture, vector: Vector) -> TemporalGraphNetwork:
+    """Return the network with the numbers of a vector.
 
     Args:
-        module: the network.
-        features: how many features have statistics, > 0.
-    """
-    statistics = (
-        Segment(name=f"{STATISTICS}mean", shape=(features,)),
-        Segment(name=f"{STATISTICS}mean_square", shape=(features,)),
-    )
-    weights = (
-        Segment(name=f"{WEIGHTS}{name}", shape=tuple(parameter.shape))
-        for name, parameter in sorted(module.named_parameters())
-    )
-    return Layout(segments=(*statistics, *weights))
-
-
-def weights_of(module: nn.Module) -> Vector:
-    """Return the module's parameters as one vector, float32, in order of names."""
-    parts = [
-        parameter.detach().cpu().numpy().ravel()
-        for _, parameter in sorted(module.named_parameters())
-    ]
-    return np.concatenate(parts).astype(np.float32)
-
-
-@torch.no_grad()
-def set_weights(module: nn.Module, vector: Vector, *, layout: Layout) -> None:
-    """Write the ``weights.*`` of a flat vector into a module.
-
-    Args:
-        module: the network.
+        architecture: of d numbers.
         vector: (d,) float32 in the layout's order.
-        layout: from ``layout_of``.
 
     Raises:
-        InvalidUpdate: the vector is not of that layout.
+        InvalidUpdate: the vector has another length.
     """
-    arrays = layout.unflatten(vector)
-    for name, parameter in module.named_parameters():
-        parameter.copy_(torch.from_numpy(arrays[f"{WEIGHTS}{name}"].copy()))
+    built = TemporalGraphNetwork(architecture)
+    write(built, vector)
+    return built
+
+
+def write(target: TemporalGraphNetwork, vector: Vector) -> None:
+    """Set every tensor of the network from a vector, (d,) float32.
+
+    Raises:
+        InvalidUpdate: the vector has another length.
+    """
+    arrays = target.architecture.layout.unflatten(vector)
+    with torch.no_grad():
+        for name, array in arrays.items():
+            target.tensor(name).copy_(torch.from_numpy(np.array(array)))
+
+
+def read(source: TemporalGraphNetwork) -> Vector:
+    """Return every number of the network as one vector, (d,) float32."""
+    layout = source.architecture.layout
+    return layout.flatten(
+        {
+            segment.name: source.tensor(segment.name).detach().numpy()
+            for segment in layout.segments
+        }
+    )

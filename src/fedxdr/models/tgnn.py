@@ -1,79 +1,135 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The temporal graph network: an event, its endpoints' recent past, one score.
+"""The temporal graph network: an event scored from its bounded past.
 
-Each earlier event under an index key is encoded by one shared layer from its own
-features and its age; means over the key's events are fused with the event's own and
-context features into an embedding, from which a linear head tells how malicious the
-event looks. Weights are shared by all organisations; node states are nothing but the
-organisation's own recent events.
+For every event: (1) each neighbour (a recent earlier event of the same host, service,
+…) is represented by a shared layer, with a learned vector for its place in the ranks;
+(2) a mixer per node reads the ranks side by side; (3) the nodes' neighbourhoods are
+fused with the event's own features into an embedding; (4) a head gives the logit of
+"malicious". One hop, no recurrent state: one event's influence ends with the largest
+rank and window.
 
-Not here: sampling and fitting (learning/fit.py), the context's index (graph.py).
+It does NOT build neighbourhoods (graph.py), fit (learning/fit.py) or hold state between
+calls. Inputs are standardised inside with the model's own statistics and clipped.
 
-Source: one-hop temporal mean aggregation as in GraphMixer (Cong et al. 2023) and
-E-GraphSAGE (Lo et al. 2022), over bounded recency.
+Source: link encoder with fixed-size recent neighbourhoods and a mixer, Cong et al. 2023
+(GraphMixer), section 3; learned places instead of its fixed cosine time encoding.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from fedxdr.models.architecture import Architecture
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """The numbers a network is built from.
+CLIP: Final = 4.0
+"""Standardised inputs are cut to [-4, 4]: a rare value must not own the logit."""
 
-    Attributes:
-        own: features of one event, > 0.
-        context: features of its bounded past, >= 0.
-        keys: index keys, > 0.
-        neighbour: width of a neighbour's encoding.
-        embedding: width of an event's embedding.
-    """
-
-    own: int
-    context: int
-    keys: int
-    neighbour: int = 32
-    embedding: int = 128
+MIN_STD: Final = 0.02
+"""Smallest standard deviation: constant features stay near 0."""
 
 
 class TemporalGraphNetwork(nn.Module):
-    """Scores events from themselves and their endpoints' bounded past."""
+    """The network of an architecture.
 
-    def __init__(self, shape: Shape) -> None:
+    Args:
+        architecture: its sizes.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        # own features of the earlier event, its age, and whether it went the same way
-        self.neighbour = nn.Linear(shape.own + 2, shape.neighbour)
-        fused = shape.own + shape.context + 2 * shape.keys * shape.neighbour
-        self.fuse = nn.Linear(fused, shape.embedding)
-        self.mix = nn.Linear(shape.embedding, shape.embedding)
-        self.malicious = nn.Linear(shape.embedding, 1)
+        self.architecture = architecture
+        shapes = {s.name: s.shape for s in architecture.layout.segments}
+        self._names: dict[str, str] = {}
+        for name, shape in shapes.items():
+            attribute = name.replace(".", "_")
+            self._names[name] = attribute
+            if name.startswith("weights."):
+                self.register_parameter(attribute, nn.Parameter(torch.zeros(shape)))
+            else:
+                self.register_buffer(attribute, torch.zeros(shape))
 
-    def embed(self, event: Tensor, neighbours: Tensor, is_there: Tensor) -> Tensor:
-        """Return embeddings.
-
-        Args:
-            event: (b, own + context) standardised features.
-            neighbours: (b, keys, K, own + 2) of the earlier events.
-            is_there: (b, keys, K) 1.0 where there is one, else 0.0.
-
-        Returns:
-            (b, embedding).
-        """
-        encoded = torch.relu(self.neighbour(neighbours)) * is_there.unsqueeze(-1)
-        count = is_there.sum(2, keepdim=True).clamp(min=1.0)
-        mean = encoded.sum(2) / count
-        largest = encoded.amax(2)
-        fused = torch.cat([event, mean.flatten(1), largest.flatten(1)], dim=1)
-        hidden = torch.relu(self.fuse(fused))
-        return torch.relu(self.mix(hidden)) + hidden
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor of a layout's segment."""
+        found = getattr(self, self._names[name])
+        if not isinstance(found, Tensor):
+            raise TypeError(f"{name} is not a tensor")
+        return found
 
     @override
-    def forward(self, event: Tensor, neighbours: Tensor, is_there: Tensor) -> Tensor:
-        """Return (b,) logits that the event is malicious; arguments as ``embed``."""
-        logits: Tensor = self.malicious(self.embed(event, neighbours, is_there))
-        return logits.squeeze(-1)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logits of "malicious".
+
+        Args:
+            inputs: (n, D) float32, not standardised.
+
+        Returns:
+            (n,) float32.
+        """
+        return self.score(self.embed(self.standardise(inputs)))
+
+    def standardise(self, inputs: Tensor) -> Tensor:
+        """Return (x - mean) / std, clipped, with the model's own statistics."""
+        mean = self.tensor("statistics.mean")
+        variance = self.tensor("statistics.mean_square") - mean.square()
+        std = variance.clamp(min=MIN_STD**2).sqrt()
+        return ((inputs - mean) / std).clamp(-CLIP, CLIP)
+
+    def embed(self, standardised: Tensor) -> Tensor:
+        """Return the events' embeddings.
+
+        Args:
+            standardised: (n, D) float32.
+
+        Returns:
+            (n, embedding) float32.
+        """
+        shape = self.architecture
+        own = standardised
+        if shape.keys:
+            count = shape.keys * shape.ranks * shape.token
+            tokens = standardised[:, :count].reshape(
+                -1, shape.keys, shape.ranks, shape.token
+            )
+            nodes = tokens.permute(1, 0, 2, 3).reshape(
+                shape.keys, -1, shape.token
+            )  # (keys, n * ranks, token)
+            neighbours = torch.bmm(nodes, self.tensor("weights.neighbour.weight"))
+            neighbours = neighbours.reshape(
+                shape.keys, -1, shape.ranks, shape.neighbour
+            )
+            neighbours = torch.relu(
+                neighbours + self.tensor("weights.neighbour.place").unsqueeze(1)
+            )
+            mixed = torch.baddbmm(
+                self.tensor("weights.mixer.bias").unsqueeze(1),
+                neighbours.reshape(shape.keys, -1, shape.ranks * shape.neighbour),
+                self.tensor("weights.mixer.weight"),
+            )
+            mixed = torch.relu(mixed).permute(1, 0, 2).reshape(len(tokens), -1)
+            own = torch.cat([mixed, standardised[:, count:]], dim=1)
+        hidden = torch.relu(
+            nn.functional.linear(
+                own,
+                self.tensor("weights.fuse.weight"),
+                self.tensor("weights.fuse.bias"),
+            )
+        )
+        return torch.relu(
+            nn.functional.linear(
+                hidden,
+                self.tensor("weights.embed.weight"),
+                self.tensor("weights.embed.bias"),
+            )
+        )
+
+    def score(self, embedding: Tensor) -> Tensor:
+        """Return the head's logits, (n,), of embeddings (n, embedding)."""
+        return nn.functional.linear(
+            embedding,
+            self.tensor("weights.malicious.weight"),
+            self.tensor("weights.malicious.bias"),
+        ).squeeze(-1)

@@ -82,6 +82,7 @@ def test_bounds_hold_beside_a_far_off_row(hostile, size):
         distances(updates, centre=median_norm_row(updates), double=True),
     ):
         assert np.isfinite(found.squared).all()
+        assert (found.squared >= 0).all()
         assert (np.abs(found.squared - want) <= found.bound).all()
     near = np.delete(np.delete(found.bound, hostile, 0), hostile, 1)
     assert near.max() < 1e-9

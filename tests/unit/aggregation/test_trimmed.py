@@ -45,6 +45,15 @@ def test_as_many_as_are_trimmed_cannot_leave_the_range_of_the_others(updates, da
     assert (got <= honest.max(axis=0)).all()
 
 
+@pytest.mark.parametrize("participants", [5, 20])
+def test_values_are_added_in_ascending_order(participants):
+    """-2^53 + 1 + 1 + 1 + 2^53 is 3 from below in float64, and 0 from above."""
+    column = np.ones(participants, dtype=np.float32)
+    column[0], column[3] = 2.0**53, -(2.0**53)
+    got = trimmed_mean(column[:, np.newaxis], trim=0)
+    assert got[0] == np.float32((participants - 2) / participants)
+
+
 @pytest.mark.parametrize("trim", [-1, 2, 3])
 def test_nothing_left_to_average_is_refused(trim):
     with pytest.raises(InvalidUpdate, match="2 \\* trim < n"):

@@ -21,6 +21,7 @@ from fedxdr.simulation.estate import (
     coded,
     hashed,
     office_times,
+    served_names,
     word,
 )
 from fedxdr.simulation.sessions import (
@@ -43,7 +44,7 @@ def border_traffic(
     days = end_s / DAY_S
     return Sessions.concatenate(
         [
-            _browsing(draw, estate, end_s, visits=int(90 * days)),
+            _browsing(draw, estate, end_s, visits=int(76 * days)),
             _calls_home(draw, estate, end_s),
             _devices(draw, estate, end_s),
             _reputation_lookups(draw, estate, end_s, bursts=int(22 * days)),
@@ -51,7 +52,7 @@ def border_traffic(
             _cloud_backup(draw, estate, end_s),
             _sync(draw, estate, end_s),
             _clock(draw, estate, end_s),
-            _knocking(draw, estate, end_s, count=int(130 * days)),
+            _knocking(draw, estate, end_s, count=int(110 * days)),
             _visitors(draw, estate, end_s, count=int(60 * days)),
         ]
     )
@@ -143,7 +144,7 @@ def _browsing(
         where = np.flatnonzero(plain == is_plain)
         count = len(where)
         hosts = site[where]
-        texts = [estate.names[host] for host in hosts.tolist()]
+        texts = served_names(draw, estate, hosts)
         if is_plain:
             paths = coded(draw, count, low=2, high=40)
             texts = [f"{text}/{path}" for text, path in zip(texts, paths, strict=True)]
@@ -227,14 +228,14 @@ def _tls(
     draw: np.random.Generator,
     estate: Estate,
     times: Numbers,
-    source: Hosts | int,
-    destination: Hosts | int,
+    source: int,
+    destination: int,
     *,
     sent: float,
     received: float,
 ) -> Sessions:
     rows = len(times)
-    hosts = np.broadcast_to(destination, rows).tolist()
+    hosts = np.full(rows, destination, np.int32)
     return sessions(
         draw,
         start_s=times,
@@ -250,7 +251,7 @@ def _tls(
             rows,
             p=[0.85, 0.15],
         ),
-        name=[estate.names[host] for host in hosts],
+        name=served_names(draw, estate, hosts),
     )
 
 
@@ -298,7 +299,7 @@ def _uploads(
         sent=heavy(draw, count, median=400_000 * estate.scale, spread=1.6),
         received=heavy(draw, count, median=20_000, spread=1.5),
         duration_s=heavy(draw, count, median=60, spread=1.4),
-        name=[estate.names[host] for host in hosts.tolist()],
+        name=served_names(draw, estate, hosts),
     )
     return _with_lookups(draw, estate, made, share=0.4)
 

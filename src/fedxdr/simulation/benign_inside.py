@@ -31,10 +31,10 @@ def inside_traffic(
     days = end_s / DAY_S
     return Sessions.concatenate(
         [
-            _files(draw, estate, end_s, times=int(130 * days)),
-            _logins(draw, estate, end_s, count=int(180 * days)),
+            _files(draw, estate, end_s, times=int(110 * days)),
+            _logins(draw, estate, end_s, count=int(140 * days)),
             _mail(draw, estate, end_s),
-            _applications(draw, estate, end_s, count=int(230 * days)),
+            _applications(draw, estate, end_s, count=int(200 * days)),
             _monitoring(draw, estate, end_s),
             _vulnerability_scan(draw, estate, end_s),
             _administration(draw, estate, end_s, count=int(40 * days)),
@@ -42,7 +42,7 @@ def inside_traffic(
             _failing_job(draw, estate, end_s),
             _backup(draw, estate, end_s),
             _help_desk(draw, estate, end_s, count=int(45 * days)),
-            _strays(draw, estate, end_s, count=int(150 * days)),
+            _strays(draw, estate, end_s, count=int(140 * days)),
         ]
     )
 
@@ -101,7 +101,7 @@ def _logins(
 def _mail(draw: np.random.Generator, estate: Estate, end_s: float) -> Sessions:
     """Mail programs ask their server every now and then while they run."""
     parts = []
-    for host in draw.choice(estate.workstations, 12, replace=False).tolist():
+    for host in draw.choice(estate.workstations, 10, replace=False).tolist():
         for day in range(int(np.ceil(end_s / DAY_S))):
             begin = (
                 day * DAY_S + float(draw.uniform(5, 9) - estate.hours_ahead) * HOUR_S

@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from fedxdr.simulation.benign import lookups
-from fedxdr.simulation.estate import HOUR_S, Estate, coded
+from fedxdr.simulation.estate import HOUR_S, Estate, coded, served_names
 from fedxdr.simulation.sessions import Numbers, Sessions, heavy, regular, sessions
 from fedxdr.telemetry.catalogue import Service, State
 from fedxdr.telemetry.event import MALICIOUS
@@ -159,7 +159,7 @@ def _beacon(
             count,
             p=[0.85, 0.15],
         ),
-        name=[estate.names[command]] * count,
+        name=served_names(draw, estate, np.full(count, command, np.int32)),
         label=MALICIOUS,
         technique=BEACON,
     )
@@ -279,7 +279,7 @@ def _exfiltration(
         sent=heavy(draw, count, median=900_000, spread=1.0),
         received=heavy(draw, count, median=9000, spread=1.0),
         duration_s=heavy(draw, count, median=25, spread=1.0),
-        name=[estate.names[held.drop]] * count,
+        name=served_names(draw, estate, np.full(count, held.drop, np.int32)),
         label=MALICIOUS,
         technique=EXFILTRATION,
     )

@@ -156,6 +156,22 @@ def hashed(draw: np.random.Generator, rows: int, *, low: int, high: int) -> list
     return _random_texts(draw, rows, low, high, _HEX)
 
 
+def served_names(
+    draw: np.random.Generator, estate: Estate, hosts: NDArray[np.int32]
+) -> list[str]:
+    """Return the server name of each of (n,) visits: some ask for a random part of it.
+
+    Content networks and applications serve from names such as ``x7kq2.site.example``.
+    """
+    parts = coded(draw, len(hosts), low=2, high=15)
+    whole = (draw.random(len(hosts)) < 0.55).tolist()
+    names = [estate.names[host] for host in hosts.tolist()]
+    return [
+        name if plain else f"{part}.{name.removeprefix('www.')}"
+        for name, part, plain in zip(names, parts, whole, strict=True)
+    ]
+
+
 def office_times(
     draw: np.random.Generator, estate: Estate, rows: int, *, end_s: float
 ) -> Numbers:

@@ -7,7 +7,7 @@ r"""What aggregating once costs: CPU and memory of each rule, and whether Krum i
 Both sides aggregate the same (n, d) float32 matrix in one thread, each run in a fresh
 process, as a server does between two rounds: the first aggregation of that size in that
 process (imports and a tiny aggregation come before). ``again_cpu_s`` is the second one,
-when pages and caches are warm. ``extra_rss_bytes`` is peak memory above what stood
+when pages and caches are warm, and ``ratio_again`` the ratio of the two sides' medians. ``extra_rss_bytes`` is peak memory above what stood
 before, so above the input. Updates are a common vector plus each organisation's own
 noise of 1e-4 to 5e-4. Weights are equal, the trimmed share is 0.2 at each side, Krum
 assumes n // 5 Byzantine participants, multi-Krum averages the other n - n // 5.
@@ -205,18 +205,23 @@ def _show_rule(rule: str, options: argparse.Namespace, version: str) -> None:
         arguments = [*once, f"--side={side}", f"--rules={rule}"]
         return lambda: run_fresh("benchmarks.aggregators", arguments)
 
-    show(
-        line(
-            rule,
-            sizes={"organisations": n, "parameters": d, "input_bytes": 4 * n * d},
-            seed=seed,
-            ours=run("ours"),
-            peer=run("flower") if options.peer else None,
-            peer_name="flwr",
-            peer_version=version,
-            runs=options.runs,
-        )
+    result = line(
+        rule,
+        sizes={"organisations": n, "parameters": d, "input_bytes": 4 * n * d},
+        seed=seed,
+        ours=run("ours"),
+        peer=run("flower") if options.peer else None,
+        peer_name="flwr",
+        peer_version=version,
+        runs=options.runs,
     )
+    match result:
+        case {
+            "ours": {"again_cpu_s": float(own)},
+            "peer": {"again_cpu_s": float(other)},
+        }:
+            result["ratio_again"] = round(other / own, 2)
+    show(result)
 
 
 def _show_agreement(options: argparse.Namespace, version: str) -> None:

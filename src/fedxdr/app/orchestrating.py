@@ -16,8 +16,9 @@ from typing import Any
 from fedxdr.api.service import Service
 from fedxdr.app.server_file import ServerFile, operator_key
 from fedxdr.app.settings import PlanSettings
+from fedxdr.core import canonical
 from fedxdr.core.clock import Clock, SystemClock
-from fedxdr.core.errors import InvalidSettings
+from fedxdr.core.errors import InvalidPlan, InvalidSettings, MalformedMessage
 from fedxdr.core.ids import org_id, sha256
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.crypto.keys import TokenKey
@@ -37,6 +38,7 @@ from fedxdr.storage.secrets import read_seed, write_seed
 KEYS = ("orchestrator", "operator", "token")
 PROTOCOL_VERSION = 1
 _MAX_BODY_BYTES = 256 * 1024 * 1024
+_GIVEN = ("federation", "run_id", "participants", "layout", "architecture", "version")
 
 
 def initialise(folder: Path, *, federation: str, model: snapshot.Snapshot) -> None:
@@ -138,16 +140,41 @@ class OpenOrchestrator:
         self._database.close()
 
     def _plan_for(self, participants: int, wishes: Mapping[str, Any]) -> Plan:
-        fields: dict[str, Any] = {
-            "threshold": default_threshold(participants),
-            **self._settings.plan_fields(),
-            **wishes,
-        }
-        return Plan(
+        plan = Plan(
             federation=self.file.federation,
             run_id="run-1",
             participants=participants,
+            threshold=default_threshold(participants),
             layout=self._card.layout,
             architecture=self._card.architecture,
-            **fields,
+            **self._settings.plan_fields(),
         )
+        return plan_with(plan, wishes) if wishes else plan
+
+
+def plan_with(plan: Plan, wishes: Mapping[str, Any]) -> Plan:
+    """Return a plan with the fields that the operator wants otherwise.
+
+    Args:
+        plan: as the settings make it.
+        wishes: field -> JSON value; for ``training`` and ``deadlines`` an object with
+            the fields that change.
+
+    Raises:
+        InvalidPlan: a field that is no plan's or not the operator's to choose, a value
+            of another type, or a combination that cannot work.
+    """
+    fields: dict[str, Any] = canonical.builtins(plan)
+    for name, wish in wishes.items():
+        if name not in fields:
+            raise InvalidPlan(
+                f"a plan has no field {name!r}; it has {', '.join(sorted(fields))}"
+            )
+        if name in _GIVEN:
+            raise InvalidPlan(f"{name} follows from members and model; leave it out")
+        is_part = isinstance(wish, Mapping) and isinstance(fields[name], dict)
+        fields[name] = {**fields[name], **wish} if is_part else wish
+    try:
+        return canonical.from_builtins(fields, Plan)
+    except MalformedMessage as error:
+        raise InvalidPlan(f"these wishes make no plan: {error}") from error

@@ -7,10 +7,11 @@ r"""What aggregating once costs: CPU and memory of each rule, and whether Krum i
 Both sides aggregate the same (n, d) float32 matrix in one thread, each run in a fresh
 process, as a server does between two rounds: the first aggregation of that size in that
 process (imports and a tiny aggregation come before). ``again_cpu_s`` is the second one,
-when pages and caches are warm, and ``ratio_again`` the ratio of the two sides' medians. ``extra_rss_bytes`` is peak memory above what stood
-before, so above the input. Updates are a common vector plus each organisation's own
-noise of 1e-4 to 5e-4. Weights are equal, the trimmed share is 0.2 at each side, Krum
-assumes n // 5 Byzantine participants, multi-Krum averages the other n - n // 5.
+when pages and caches are warm; ``ratio_again`` compares those. ``extra_rss_bytes`` is
+peak memory above what stood before, so above the input. Updates are a common vector
+plus each organisation's own noise of 1e-4 to 5e-4. Weights are equal, the trimmed share
+is 0.2 at each side, Krum assumes n // 5 Byzantine participants, multi-Krum averages the
+other n - n // 5.
 
 Counted on our side: all checks, NaN and infinity among them, up to the result. Counted
 on Flower's: see aggregators_flower.py, which leaves out its decoding of messages.

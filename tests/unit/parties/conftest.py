@@ -320,7 +320,10 @@ class World:
     def pass_time(self) -> bool:
         """Let the present phase reach its deadline; False if it has none."""
         try:
+            before = self.orchestrator.version
             until = self.orchestrator.drive()
+            if self.orchestrator.version != before:
+                return True
             if until is None:
                 return self.round.is_ended
             left = (until - self.fed.clock.now()).total_seconds()

@@ -75,6 +75,7 @@ class Provenance:
             round_id(self.round_id)
         entries.require_organisations(self.training_orgs)
         entries.require_sorted(self.data_sources, "data sources")
+        entries.require_shallow(self.training_config, "a training_config")
         for organisation in (*self.data_volume, *self.privacy_params):
             org_id(organisation)
 
@@ -141,6 +142,10 @@ class _Body:
     provenance: Provenance
     entry: dict[str, Any]
     signatures_digest: Digest
+
+    def __post_init__(self) -> None:
+        for value in self.entry.values():
+            entries.require_shallow(value, "a field of an entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

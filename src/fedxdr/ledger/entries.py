@@ -31,6 +31,7 @@ from fedxdr.crypto.keys import PublicIdentity
 
 PLAN_LABEL = "fedxdr/plan/v1"
 TEXT_LIMIT = 500
+NESTING_LIMIT = 32
 
 Task = Literal["training", "statistics"]
 
@@ -142,6 +143,7 @@ class PlanAdopted:
     plan_digest: Digest
 
     def __post_init__(self) -> None:
+        require_shallow(self.plan, "a plan")
         digest(self.plan_digest)
 
 
@@ -239,6 +241,17 @@ def parse(value: Any) -> Entry:  # noqa: ANN401 - any JSON value
     return entry
 
 
+def _children(value: object) -> Iterable[object]:
+    """Return what lies directly in a list or object, and None, so that [] counts."""
+    match value:
+        case dict():
+            return (None, *value.values())
+        case list() | tuple():
+            return (None, *value)
+        case _:
+            return ()
+
+
 def _sorted_json(value: object) -> bytes:
     """Return JSON in which equal values have equal bytes; never hashed or signed."""
     return msgspec.json.encode(value, order="sorted")
@@ -270,6 +283,22 @@ def require_utc(instant: datetime) -> None:
     """
     if instant.utcoffset() != timedelta(0):
         raise MalformedMessage("a time on the ledger is in UTC and says so")
+
+
+def require_shallow(value: object, what: str) -> None:
+    """Refuse a JSON value nested deeper than 32 lists or objects.
+
+    So that whether a block can be read does not hang on how deep a stack may grow.
+
+    Raises:
+        MalformedMessage: such a value.
+    """
+    level = [value]
+    for _ in range(NESTING_LIMIT + 1):
+        level = [inner for outer in level for inner in _children(outer)]
+        if not level:
+            return
+    raise MalformedMessage(f"{what} is nested deeper than {NESTING_LIMIT}")
 
 
 def require_sorted(names: tuple[str, ...], what: str) -> None:

@@ -37,8 +37,9 @@ def located(step: Step, height: int | None = None) -> Iterator[None]:
     """Give what is refused inside a step number and height.
 
     Raises:
-        VerificationFailed: for any ``InvalidInput`` raised inside; one that is located
-            already goes through unchanged.
+        VerificationFailed: for any ``InvalidInput`` raised inside, and for JSON nested
+            deeper than Python follows; one that is located already goes through
+            unchanged.
     """
     try:
         yield
@@ -46,6 +47,10 @@ def located(step: Step, height: int | None = None) -> Iterator[None]:
         raise
     except InvalidInput as error:
         raise VerificationFailed(str(error), step=step, height=height) from error
+    except RecursionError as error:
+        raise VerificationFailed(
+            "nested too deeply", step=step, height=height
+        ) from error
 
 
 def require(

@@ -3,7 +3,7 @@
 
 import dataclasses
 import hashlib
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from fedxdr.core.errors import MalformedMessage, TooLarge
 from fedxdr.core.ids import sha256
 from fedxdr.ledger import block, entries, merkle, statements
 from fedxdr.ledger.block import GENESIS_PREV_HASH, Provenance, next_block
-from fedxdr.ledger.entries import RoundFailed
+from fedxdr.ledger.entries import PlanAdopted, RoundFailed
 from fedxdr.ledger.statements import NO_PRIVACY
 
 # Every field of the origin's block: architecture, sections 3.5 and 6.
@@ -187,6 +187,42 @@ def test_a_block_that_is_too_long_is_refused(told):
     huge = dataclasses.replace(told.last.provenance, training_config=config)
     with pytest.raises(TooLarge, match="limit 65535"):
         dataclasses.replace(told.last, provenance=huge).body()
+
+
+def test_a_block_that_would_be_too_long_is_not_made(told):
+    entry = PlanAdopted(plan={"text": "x" * 65_535}, plan_digest=sha256(b""))
+    with pytest.raises(TooLarge, match="limit 65535"):
+        next_block(told.last, entry=entry, timestamp=told.tick())
+
+
+@pytest.mark.parametrize("zone", [None, timezone(timedelta(hours=2))])
+def test_a_block_in_local_time_cannot_be_built(told, zone):
+    with pytest.raises(MalformedMessage, match="UTC"):
+        dataclasses.replace(told.last, timestamp=told.now.replace(tzinfo=zone))
+
+
+def test_the_deepest_plan_is_written_and_read_and_no_deeper_one(told):
+    plan = {}
+    for _ in range(31):
+        plan = {"k": plan}
+    entry = PlanAdopted(plan=plan, plan_digest=entries.plan_digest(plan))
+    made = next_block(told.last, entry=entry, timestamp=told.tick()).block
+    assert block.parse(made.body()) == made
+    deeper = (
+        made.body()
+        .replace(b'"plan":', b'"plan":{"k":')
+        .replace(b',"plan_digest"', b'},"plan_digest"')
+    )
+    with pytest.raises(MalformedMessage, match="nested deeper"):
+        block.parse(deeper)
+
+
+@pytest.mark.parametrize("depth", [40, 500, 900, 5000])
+def test_a_block_that_is_nested_too_deeply_is_refused(told, depth):
+    deep = b"[" * depth + b"]" * depth
+    body = told.last.body().replace(b'"clip_norm":1.5', b'"clip_norm":' + deep)
+    with pytest.raises(MalformedMessage):
+        block.parse(body)
 
 
 def test_the_longest_block_is_written_and_read(told):

@@ -124,6 +124,20 @@ def test_a_missing_block_is_refused_at_its_height(small_bundle):
     assert (failure.step, failure.height) == (Step.CONTAINER, 3)
 
 
+@pytest.mark.parametrize("name", ["empty line after", "blank after", "twice"])
+def test_bytes_after_the_end_are_named(small_bundle, name):
+    assert "bytes after the last line" in str(refusal(CONTAINERS[name](small_bundle)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"blocks":7', b'"blocks":0'), (b'"models":1', b'"models":-1')]
+)
+def test_a_bundle_without_blocks_or_of_less_than_nothing(small_bundle, old, new):
+    lines = small_bundle.split(b"\n")[:-1]
+    lines[0] = lines[0].replace(old, new)
+    assert "at least one block" in str(refusal(closed_again(lines)))
+
+
 @pytest.mark.parametrize("count", [b"6", b"8", b"0", b"-1", b"7.0", b"1e9", b"null"])
 def test_another_count_of_blocks_is_refused(small_bundle, count):
     lines = small_bundle.split(b"\n")[:-1]
@@ -218,6 +232,23 @@ def test_an_envelope_in_another_form_is_refused_even_when_bound(federation, old,
     lines[6] = b'{"block":%b,"envelopes":[%b],"hash":"%b"}' % (
         body,
         b",".join(other),
+        block.hash_of(body).encode(),
+    )
+    failure = refusal(closed_again(lines))
+    assert (failure.step, failure.height) == (Step.FORM, 5)
+
+
+@pytest.mark.parametrize("depth", [500, 900, 5000])
+def test_an_envelope_that_is_nested_too_deeply_is_refused(federation, depth):
+    told = federation().founded().commit()
+    deep = b'{"a":' + b"[" * depth + b"]" * depth + b"}"
+    body = dataclasses.replace(
+        told.last, signatures_digest=block.signatures_digest([sha256(deep)])
+    ).body()
+    lines = told.export().split(b"\n")[:-1]
+    lines[6] = b'{"block":%b,"envelopes":[%b],"hash":"%b"}' % (
+        body,
+        deep,
         block.hash_of(body).encode(),
     )
     failure = refusal(closed_again(lines))

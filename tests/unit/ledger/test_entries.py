@@ -166,5 +166,22 @@ def test_the_digest_of_a_plan_is_as_documented():
     assert entries.plan_digest(plan) == hashlib.sha256(written).hexdigest()
 
 
+def nested(depth, *, kind=list):
+    value = kind()
+    for _ in range(depth - 1):
+        value = [value] if kind is list else {"k": value}
+    return value
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_values_nested_too_deeply_are_refused(kind):
+    entries.require_shallow(nested(32, kind=kind), "this")
+    entries.require_shallow("scalar", "this")
+    with pytest.raises(MalformedMessage, match="this is nested deeper than 32"):
+        entries.require_shallow(nested(33, kind=kind), "this")
+    with pytest.raises(MalformedMessage, match="a plan"):
+        PlanAdopted(plan=nested(33, kind=dict), plan_digest=D)
+
+
 def test_in_order_sorts_and_removes_repetition():
     assert entries.in_order(["b", "a", "b"]) == ("a", "b")

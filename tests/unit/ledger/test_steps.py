@@ -32,3 +32,13 @@ def test_other_families_pass_through():
 
 def test_what_holds_is_let_through():
     require(True, "no", step=Step.PRIVACY)
+
+
+def test_nesting_without_end_is_refused():
+    def endless():
+        endless()
+
+    nested = pytest.raises(VerificationFailed, match="nested")
+    with nested as caught, located(Step.FORM, 3):
+        endless()
+    assert caught.value.height == 3

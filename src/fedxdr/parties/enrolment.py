@@ -46,6 +46,7 @@ RECEIPT_TYPE = "application/vnd.fedxdr.receipt.v1+json"
 SECRET_BYTES = 16
 PIN_BYTES = 32
 _SCHEME = "fedxdr+"
+_SERVER_SCHEMES = ("fedxdr+http", "fedxdr+https")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +83,14 @@ class InvitationToken:
             "this is no invitation: paste the whole line that `fedxdr invite` printed, "
             "in quotes, beginning with fedxdr+http"
         )
-        parts = urlsplit(text.strip())
-        if not parts.scheme.startswith(_SCHEME) or not parts.netloc:
-            raise wrong
         try:
-            packed = base64.urlsafe_b64decode(parts.fragment.encode())
+            parts = urlsplit(text.strip())
+            packed = base64.b64decode(parts.fragment, altchars=b"-_", validate=True)
             org = org_id(parts.path.strip("/"))
         except (binascii.Error, ValueError, FedxdrError) as error:
             raise wrong from error
+        if parts.scheme not in _SERVER_SCHEMES or not parts.netloc:
+            raise wrong
         if len(packed) != SECRET_BYTES + PIN_BYTES:
             raise wrong
         return cls(

@@ -131,8 +131,10 @@ class Registrar:
         invitation = self._registry.invitation(application.invitation_id)
         again = self._enrolled_before(application)
         if invitation is not None and again is not None:
-            # a retry after a lost answer: the same key, proven again
-            invitation = dataclasses.replace(invitation, used_at=None)
+            # a retry after a lost answer: the same key, proven again, however late
+            invitation = dataclasses.replace(
+                invitation, used_at=None, expires=now + timedelta(seconds=1)
+            )
         statement = enrolment.check_application(
             application, invitation=invitation, orchestrator=self.identity, now=now
         )

@@ -354,6 +354,12 @@ class World:
 
 
 @pytest.fixture(scope="session")
+def killed():
+    """Return what is raised where a party is killed."""
+    return Killed
+
+
+@pytest.fixture(scope="session")
 def plain_world():
     """Return what makes a ``World`` for tests that share one."""
     return World

@@ -471,7 +471,7 @@ def test_a_wild_update_in_the_clear_is_refused(world):
 # Killed at every write.
 
 
-def test_killed_before_and_after_every_write_it_goes_on(world):
+def test_killed_before_and_after_every_write_it_goes_on(world, killed):
     federation = world(n=3)
     federation.play()
     fuse = federation.make_orchestrator_mortal()
@@ -481,19 +481,17 @@ def test_killed_before_and_after_every_write_it_goes_on(world):
     assert writes > 25
     for is_after, left in itertools.product((False, True), range(1, writes + 1)):
         fuse.is_after, fuse.left = is_after, left
-        start_in_spite_of_death(federation)
+        start_in_spite_of_death(federation, killed)
         round_ = federation.go_on()
         assert fuse.left is None, "it was never killed"
         assert_sound(federation, round_)
 
 
-def start_in_spite_of_death(federation) -> None:
+def start_in_spite_of_death(federation, killed) -> None:
     """Announce a round; if that is what kills it, restart and see whether it runs."""
     try:
         federation.start()
-    except BaseException as error:
-        if type(error).__name__ != "Killed":
-            raise
+    except killed:
         federation.restart_orchestrator()
         if federation.orchestrator.current.is_ended:
             federation.start()

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The desk for members: invitations work once, requests are known and not replayed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from fedxdr.core.errors import (
+    BadSignature,
+    InvitationRefused,
+    MalformedMessage,
+    ReplayedRequest,
+    Unauthorised,
+    UnknownSender,
+    WrongPhase,
+)
+from fedxdr.core.ids import OrgId
+from fedxdr.crypto import requests
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.crypto.requests import Request
+from fedxdr.ledger.entries import MemberEnrolled
+from fedxdr.parties import enrolment
+from fedxdr.parties.registrar import TOKEN_LIFETIME_S, NameTaken
+
+
+@pytest.fixture
+def federation(plain_world):
+    return plain_world(n=3)
+
+
+def invite(federation, org="org-new", *, lifetime_s=3600):
+    return federation.fed.registrar.invite(
+        org, server="http://127.0.0.1:1", lifetime_s=lifetime_s
+    )
+
+
+def apply(federation, token, key):
+    return enrolment.apply_to_join(
+        token,
+        orchestrator=federation.fed.identity.public,
+        key=key,
+        name="New",
+        data_sources=("zeek",),
+        now=federation.fed.clock.now(),
+    )
+
+
+def new_key(federation) -> IdentityKey:
+    return IdentityKey.generate(federation.fed.entropy)
+
+
+def test_joining_puts_name_and_key_on_the_ledger(federation):
+    token, key = invite(federation), new_key(federation)
+    enrolled = federation.fed.registrar.enrol(apply(federation, token, key))
+    receipt = enrolment.check_receipt(
+        enrolled.receipt,
+        orchestrator=federation.fed.identity.public,
+        key=key,
+        org=OrgId("org-new"),
+    )
+    recorder = federation.fed.recorder
+    assert recorder.in_force.identities[OrgId("org-new")] == key.public
+    (signed,) = recorder.blocks(begin=receipt.height, end=receipt.height + 1)
+    assert isinstance(signed.block.entry, MemberEnrolled)
+    assert signed.block.hash == receipt.block
+    assert recorder.blocks(begin=0, end=1)[0].block.hash == receipt.genesis
+    assert federation.fed.registrar.bearer(enrolled.token) == "org-new"
+
+
+def test_an_invitation_works_once(federation):
+    token = invite(federation)
+    federation.fed.registrar.enrol(apply(federation, token, new_key(federation)))
+    size = federation.fed.recorder.size()
+    with pytest.raises(InvitationRefused, match="used before"):
+        federation.fed.registrar.enrol(apply(federation, token, new_key(federation)))
+    assert federation.fed.recorder.size() == size
+
+
+def test_an_expired_invitation(federation):
+    token = invite(federation, lifetime_s=10)
+    federation.fed.clock.advance(seconds=10)
+    with pytest.raises(InvitationRefused, match="expired"):
+        federation.fed.registrar.enrol(apply(federation, token, new_key(federation)))
+
+
+def test_an_invitation_that_was_never_given(federation):
+    token = dataclasses.replace(invite(federation), secret=bytes(16))
+    with pytest.raises(InvitationRefused, match="no such"):
+        federation.fed.registrar.enrol(apply(federation, token, new_key(federation)))
+
+
+@pytest.mark.parametrize("name", ["operator", "orchestrator", "auditor", "org-a"])
+def test_names_that_nobody_can_be_invited_for(federation, name):
+    with pytest.raises(NameTaken):
+        invite(federation, name)
+
+
+@pytest.mark.parametrize("name", ["", "Org", "a/b", "x" * 65])
+def test_names_that_are_none(federation, name):
+    with pytest.raises(MalformedMessage):
+        invite(federation, name)
+
+
+def test_of_two_invitations_for_one_name_one_is_used(federation):
+    first, second = invite(federation), invite(federation)
+    federation.fed.registrar.enrol(apply(federation, first, new_key(federation)))
+    with pytest.raises(NameTaken):
+        federation.fed.registrar.enrol(apply(federation, second, new_key(federation)))
+
+
+def test_a_key_belongs_to_one_member(federation):
+    token = invite(federation)
+    with pytest.raises(NameTaken):
+        federation.fed.registrar.enrol(
+            apply(federation, token, federation.key("org-a"))
+        )
+
+
+def test_nobody_joins_while_a_round_runs(federation):
+    token, key = invite(federation), new_key(federation)
+    federation.start()
+    with pytest.raises(WrongPhase, match="running"):
+        federation.fed.registrar.enrol(apply(federation, token, key))
+    federation.go_on()
+    federation.fed.registrar.enrol(apply(federation, token, key))
+
+
+@pytest.mark.parametrize("later_s", [1, 7200])
+def test_a_lost_answer_is_given_again_to_the_same_key(federation, later_s):
+    token, key = invite(federation), new_key(federation)
+    first = federation.fed.registrar.enrol(apply(federation, token, key))
+    # the answer was lost; a round runs now, and the invitation may have expired
+    federation.start()
+    size = federation.fed.recorder.size()
+    federation.fed.clock.advance(seconds=later_s)
+    second = federation.fed.registrar.enrol(apply(federation, token, key))
+    read = [
+        enrolment.check_receipt(
+            found.receipt,
+            orchestrator=federation.fed.identity.public,
+            key=key,
+            org=OrgId("org-new"),
+        )
+        for found in (first, second)
+    ]
+    assert read[0].height == read[1].height
+    assert read[0].block == read[1].block
+    assert federation.fed.recorder.size() == size
+
+
+def test_killed_between_ledger_and_registry_the_retry_finishes(federation, killed):
+    token, key = invite(federation), new_key(federation)
+    fuse = federation.make_orchestrator_mortal()
+    registrar = federation.fed.registrar
+    registrar._registry = federation.orchestrator._registry
+    for is_after, left in ((False, 1), (True, 1), (False, 1), (True, 1)):
+        fuse.is_after, fuse.left = is_after, left
+        with pytest.raises(killed):
+            registrar.enrol(apply(federation, token, key))
+        federation.restart_orchestrator()
+        if federation.fed.registry.registration(OrgId("org-new")) is not None:
+            break
+    else:
+        raise AssertionError("the registration was never written")
+    registrar.enrol(apply(federation, token, key))
+    members = federation.fed.recorder.in_force.members
+    assert members[OrgId("org-new")].keys.identity == key.public
+    with pytest.raises(InvitationRefused):
+        registrar.enrol(apply(federation, token, new_key(federation)))
+
+
+def request_by(federation, key, *, url="http://h/api/v1/x", body=b"{}") -> Request:
+    request = Request(method="POST", url=url, headers={}, body=body)
+    requests.sign(
+        request,
+        signer=key,
+        now=federation.fed.clock.now(),
+        entropy=federation.fed.entropy,
+    )
+    return Request(
+        method="POST",
+        url=url,
+        headers={k.lower(): v for k, v in request.headers.items()},
+        body=body,
+    )
+
+
+def test_requests_are_known_by_their_key(federation):
+    registrar = federation.fed.registrar
+    by_a = request_by(federation, federation.key("org-a"))
+    assert registrar.signer(by_a, is_write=True) == "org-a"
+    by_operator = request_by(federation, federation.fed.operator)
+    assert registrar.signer(by_operator, is_write=True) == "operator"
+    stranger = request_by(federation, new_key(federation))
+    with pytest.raises(UnknownSender, match="join first"):
+        registrar.signer(stranger, is_write=True)
+    # the orchestrator's own key is nobody who sends requests
+    with pytest.raises(UnknownSender):
+        registrar.signer(request_by(federation, federation.fed.identity), is_write=True)
+
+
+def test_a_request_is_accepted_once(federation):
+    registrar = federation.fed.registrar
+    request = request_by(federation, federation.key("org-a"))
+    registrar.signer(request, is_write=True)
+    for later_s in (0, 30, 59, 0.9):
+        federation.fed.clock.advance(seconds=later_s)
+        with pytest.raises(ReplayedRequest):
+            registrar.signer(request, is_write=True)
+    federation.fed.clock.advance(seconds=1)
+    with pytest.raises(BadSignature, match="expired"):
+        registrar.signer(request, is_write=True)
+
+
+def test_a_nonce_is_remembered_as_long_as_its_signature_is_good(federation):
+    registrar = federation.fed.registrar
+    request = request_by(federation, federation.key("org-a"))
+    registrar.signer(request, is_write=True)
+    # other requests make the registry forget what has expired
+    for _ in range(91):
+        federation.fed.clock.advance(seconds=1)
+        registrar.signer(request_by(federation, federation.key("org-b")), is_write=True)
+        with pytest.raises((ReplayedRequest, BadSignature)):
+            registrar.signer(request, is_write=True)
+    assert len(federation.fed.registry._nonces) <= 92
+
+
+def test_a_request_that_only_reads_uses_no_nonce(federation):
+    request = request_by(federation, federation.key("org-a"))
+    for _ in range(2):
+        assert federation.fed.registrar.signer(request, is_write=False) == "org-a"
+
+
+def test_a_request_signed_for_another_organisations_key(federation):
+    request = request_by(federation, federation.key("org-a"))
+    keyid_a = federation.key("org-a").public.keyid
+    keyid_b = federation.key("org-b").public.keyid
+    headers = {k: v.replace(keyid_a, keyid_b) for k, v in request.headers.items()}
+    with pytest.raises(BadSignature):
+        federation.fed.registrar.signer(
+            dataclasses.replace(request, headers=headers), is_write=True
+        )
+
+
+def test_tokens_expire_and_are_ours(federation):
+    registrar = federation.fed.registrar
+    token = registrar.issue_token(OrgId("org-a"))
+    assert registrar.bearer(token) == "org-a"
+    federation.fed.clock.advance(seconds=TOKEN_LIFETIME_S)
+    with pytest.raises(Unauthorised, match="expired"):
+        registrar.bearer(token)
+    with pytest.raises(Unauthorised):
+        registrar.bearer("not.a.token")

@@ -37,7 +37,7 @@ BEACON: Final = "T1071.001"
 LATERAL: Final = "T1021"
 TUNNEL: Final = "T1071.004"
 EXFILTRATION: Final = "T1048"
-COLLECTION: Final = "T1039"
+COLLECTION: Final = "T1213"
 
 CAMPAIGN_TECHNIQUES: Final = (
     SCAN,
@@ -100,28 +100,28 @@ def campaign_steps(
 def private_steps(
     draw: np.random.Generator, estate: Estate, *, begin_s: float, end_s: float
 ) -> Sessions:
-    """Return an intrusion of another kind: an insider who collects shared files.
+    """Return an intrusion of another kind: an insider who reads what he may not copy.
 
-    Reads from the file servers like a person, only more of it and folder after folder.
+    His workstation asks the database and the intranet like a server or a colleague
+    does, in no hurry, only that the answers are long and that no person asks there.
     """
-    count = 220
+    count = 150
     insider = int(draw.choice(estate.workstations[3:]))
-    gaps = heavy(draw, count, median=95, spread=0.9)
-    times = begin_s + np.cumsum(gaps)
+    database = int(estate.servers[2])
+    asks_database = draw.random(count) < 0.6
     steps = sessions(
         draw,
-        start_s=times,
+        start_s=begin_s + np.cumsum(heavy(draw, count, median=150, spread=1.3)),
         source=insider,
-        destination=draw.choice(estate.file_servers, count),
-        port=445,
-        sent=heavy(draw, count, median=7000 * estate.scale, spread=1.2),
-        received=heavy(draw, count, median=90_000 * estate.scale, spread=1.6),
-        duration_s=heavy(draw, count, median=15, spread=1.3),
-        state=draw.choice(
-            np.array([State.COMPLETED, State.RESET_BY_SOURCE], np.int16),
-            count,
-            p=[0.6, 0.4],
-        ),
+        destination=np.where(
+            asks_database, database, draw.choice(estate.servers[3:], count)
+        ).astype(np.int32),
+        port=np.where(
+            asks_database, 5432, draw.choice(np.array([80, 443, 8080]), count)
+        ).astype(np.int32),
+        sent=heavy(draw, count, median=1900, spread=1.2),
+        received=heavy(draw, count, median=40_000, spread=1.7),
+        duration_s=heavy(draw, count, median=3, spread=1.8),
         label=MALICIOUS,
         technique=COLLECTION,
     )

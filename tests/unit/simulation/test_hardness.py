@@ -26,20 +26,24 @@ Column = NDArray[np.float64]
 Past = dict[str, tuple[Events, Events, NDArray[np.bool_]]]
 
 
-@pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
+def lived(folder: Path, *, private_campaign_at: str | None = None) -> Past:
     """Weakly and truly labelled events and which are past, by organisation."""
-    world = generate(organisations=NAMES, seed=SEED)
+    world = generate(
+        organisations=NAMES, seed=SEED, private_campaign_at=private_campaign_at
+    )
     found: Past = {}
-    for number, (name, files) in enumerate(
-        write(world, tmp_path_factory.mktemp("world")).items()
-    ):
+    for number, (name, files) in enumerate(write(world, folder).items()):
         tokenise = Pseudonymiser(bytes([number] * 32)).address
         weak = read([files.eve, files.conn], tokenise=tokenise).events
         weak = weak.select(weak.is_input)
         true = read_truth(files.truth).applied_to(weak)
         found[name] = weak, true, weak.time_ns < int(world.cut.timestamp()) * 10**9
     return found
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
+    return lived(tmp_path_factory.mktemp("world"))
 
 
 def area(values: Column, positive: NDArray[np.bool_]) -> float:
@@ -157,32 +161,44 @@ def test_no_single_feature_separates_the_campaign(past: Past) -> None:
         assert pooled <= WORST_SINGLE, (feature, pooled)
 
 
-def test_all_together_learn_it_from_those_who_were_hit_before(past: Past) -> None:
+Context = dict[str, NDArray[np.float64]]
+
+
+def fitted(past: Past, context: Context, names: list[str]) -> Any:
+    """Gradient boosting on the weak labels of some organisations' pasts."""
     ensemble = pytest.importorskip("sklearn.ensemble")
+    model = ensemble.HistGradientBoostingClassifier(
+        max_iter=80, learning_rate=0.1, early_stopping=False, random_state=0
+    )
+    rows = [context[name][past[name][2]] for name in names]
+    weak = [past[name][0].label[past[name][2]] == 1 for name in names]
+    return model.fit(np.concatenate(rows), np.concatenate(weak))
 
-    def fitted(names: list[str]) -> object:
-        model = ensemble.HistGradientBoostingClassifier(
-            max_iter=80, learning_rate=0.1, early_stopping=False, random_state=0
-        )
-        rows = [context[name][past[name][2]] for name in names]
-        weak = [past[name][0].label[past[name][2]] == 1 for name in names]
-        return model.fit(np.concatenate(rows), np.concatenate(weak))
 
-    def told(model: object, name: str) -> tuple[float, float]:
-        """AUC, and recall at 1 % false alarms, on the organisation's future."""
-        future = ~past[name][2]
-        scores = model.predict_proba(context[name][future])[:, 1]  # type: ignore[attr-defined] # any classifier
-        truth = past[name][1].label[future] == 1
-        threshold = np.quantile(scores[~truth], 0.99)
-        return area(scores, truth), float((scores[truth] > threshold).mean())
+def told(past: Past, context: Context, model: Any, name: str) -> tuple[float, float]:
+    """AUC, and recall at 1 % false alarms, on an organisation's future."""
+    future = ~past[name][2]
+    scores = model.predict_proba(context[name][future])[:, 1]
+    truth = past[name][1].label[future] == 1
+    threshold = np.quantile(scores[~truth], 0.99)
+    return area(scores, truth), float((scores[truth] > threshold).mean())
 
+
+def test_all_together_learn_it_from_those_who_were_hit_before(past: Past) -> None:
     context = {name: contextual_features(weak) for name, (weak, _, _) in past.items()}
-    pooled = fitted(NAMES)
-    results = {name: told(pooled, name) for name in NAMES}
+    pooled = fitted(past, context, NAMES)
+    results = {name: told(past, context, pooled, name) for name in NAMES}
     assert np.mean([result[0] for result in results.values()]) >= 0.97, results
     assert np.mean([result[1] for result in results.values()]) >= 0.7, results
     # The last ones have seen nothing of it themselves; others have.
     for name in ("delta", "echo"):
-        _, alone = told(fitted([name]), name)
+        _, alone = told(past, context, fitted(past, context, [name]), name)
         assert alone < 0.2, (name, alone)
         assert results[name][1] > alone + 0.4, (name, results[name], alone)
+
+
+def test_what_reached_nobody_else_is_not_learned_from_others(tmp_path: Path) -> None:
+    past = lived(tmp_path, private_campaign_at="echo")
+    context = {name: contextual_features(weak) for name, (weak, _, _) in past.items()}
+    _, recall = told(past, context, fitted(past, context, NAMES), "echo")
+    assert recall < 0.1, recall

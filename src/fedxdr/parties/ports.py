@@ -55,7 +55,11 @@ class FactLog(Protocol):
         """Return what opened the round, None if it was never opened."""
 
     def append(self, round_id: RoundId, fact: StoredFact) -> None:
-        """Store one more fact, with its message, in one transaction."""
+        """Store one more fact, with its message, in one transaction.
+
+        Raises:
+            StorageFault: the message's slot is taken; nothing was written.
+        """
 
     def facts(self, round_id: RoundId) -> list[StoredFact]:
         """Return the round's facts in order, without their messages."""
@@ -160,7 +164,11 @@ class Registry(Protocol):
     """Invitations, registrations and the nonces that were used."""
 
     def invite(self, invitation: Invitation) -> None:
-        """Store a new invitation."""
+        """Store a new invitation.
+
+        Raises:
+            StorageFault: there is one of that id.
+        """
 
     def invitation(self, invitation_id: Digest) -> Invitation | None:
         """Return an invitation, used or not."""
@@ -171,7 +179,8 @@ class Registry(Protocol):
         """Mark an invitation as used and store the registration, both or neither.
 
         Raises:
-            InvitationRefused: it was used before.
+            InvitationRefused: it is unknown or was used before.
+            StorageFault: a registration of that name is there.
         """
 
     def registration(self, org: OrgId) -> Registration | None:

@@ -2,15 +2,23 @@
 """Large byte strings as files named by their SHA-256 (port ``Blobs``).
 
 A file is written beside its place, synced and renamed, so a name that exists holds all
-its bytes even after kill -9; reading checks the digest again.
+its bytes even after kill -9; reading checks the digest again. A digest that came
+from elsewhere and is none names no file: it never leads out of the folder.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
-from fedxdr.core.errors import IntegrityFault, NotFound, StorageFault
+from fedxdr.core import ids
+from fedxdr.core.errors import (
+    IntegrityFault,
+    MalformedMessage,
+    NotFound,
+    StorageFault,
+)
 from fedxdr.core.ids import Digest, sha256
 
 
@@ -33,7 +41,7 @@ class FileBlobs:
         path = self._folder / digest
         if path.exists():
             return digest
-        part = self._folder / f"{digest}.{os.getpid()}.part"
+        part = self._folder / f"{digest}.{os.getpid()}.{threading.get_ident()}.part"
         try:
             with part.open("wb") as handle:
                 handle.write(data)
@@ -52,17 +60,23 @@ class FileBlobs:
     def get(self, digest: Digest) -> bytes:
         """Return the bytes."""
         try:
-            data = (self._folder / digest).read_bytes()
-        except FileNotFoundError as error:
+            data = (self._folder / ids.digest(digest)).read_bytes()
+        except (FileNotFoundError, MalformedMessage) as error:
             raise NotFound(f"nothing is stored under {digest[:16]}…") from error
+        except OSError as error:
+            raise StorageFault(f"cannot read from {self._folder}: {error}") from error
         if sha256(data) != digest:
             raise IntegrityFault(f"the file {digest} does not hash to its name")
         return data
 
     def has(self, digest: Digest) -> bool:
         """Return whether something is stored under that digest."""
-        return (self._folder / digest).exists()
+        try:
+            return (self._folder / ids.digest(digest)).exists()
+        except MalformedMessage:
+            return False
 
     def delete(self, digest: Digest) -> None:
         """Forget the bytes; nothing happens if there are none."""
-        (self._folder / digest).unlink(missing_ok=True)
+        if self.has(digest):
+            (self._folder / digest).unlink(missing_ok=True)

@@ -4,14 +4,15 @@
 Journal in WAL mode with ``synchronous=FULL``: what was committed survives kill -9 and a
 power cut. Every transaction that writes begins IMMEDIATE, so two writers queue instead
 of failing half-way. One process writes; a lock file beside the database keeps a second
-one out.
+one out. Whatever the database refuses becomes a ``StorageFault``.
 """
 
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -119,19 +120,21 @@ def _lock(path: Path) -> IO[str]:
     except BlockingIOError as error:
         handle.close()
         raise Unavailable(
-            f"{path.with_suffix('')} is in use by another fedxdr process; stop that one "
-            "first, or use another --dir"
+            f"{path.parent} is in use by another fedxdr process; stop that one first, "
+            "or use another --dir"
         ) from error
     return handle
 
 
 def _engine(path: Path) -> Engine:
     engine = sa.create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False}
+        f"sqlite:///{path}",
+        connect_args={"timeout": 30, "check_same_thread": False},
+        hide_parameters=True,  # they hold secrets
     )
 
     @sa.event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: ANN401
+    def on_connect(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
         for pragma in (
             "journal_mode=WAL",
@@ -144,5 +147,11 @@ def _engine(path: Path) -> Engine:
     @sa.event.listens_for(engine, "begin")
     def on_begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @sa.event.listens_for(engine, "handle_error")
+    def on_error(context: sa.engine.ExceptionContext) -> None:
+        raise StorageFault(
+            f"the database {path.name} said no: {context.original_exception}"
+        ) from context.original_exception
 
     return engine

@@ -127,7 +127,7 @@ class MemoryBlockStore:
 
     def read(self, *, begin: int, end: int) -> list[SignedBlock]:
         """Return blocks with heights [begin, end), the lowest first."""
-        return self._blocks[max(0, begin) : end]
+        return self._blocks[max(0, begin) : max(0, end)]
 
     def size(self) -> int:
         """Return how many blocks there are."""
@@ -144,6 +144,8 @@ class MemoryRegistry:
 
     def invite(self, invitation: Invitation) -> None:
         """Store a new invitation."""
+        if invitation.invitation_id in self._invitations:
+            raise StorageFault("this invitation is stored already")
         self._invitations[invitation.invitation_id] = invitation
 
     def invitation(self, invitation_id: Digest) -> Invitation | None:
@@ -157,6 +159,8 @@ class MemoryRegistry:
         found = self._invitations.get(invitation_id)
         if found is None or found.used_at is not None:
             raise InvitationRefused("this invitation was used before")
+        if registration.org in self._registrations:
+            raise StorageFault(f"{registration.org} is registered already")
         self._invitations[invitation_id] = dataclasses.replace(found, used_at=at)
         self._registrations[registration.org] = registration
 

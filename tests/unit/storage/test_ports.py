@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One contract for every port of parties/ports.py, on memory and on SQLite/files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fedxdr.core.errors import (
+    AlreadyAnswered,
+    IntegrityFault,
+    InvitationRefused,
+    NotFound,
+    ReplayedRequest,
+    StorageFault,
+)
+from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
+from fedxdr.core.randomness import SeededEntropy
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.ledger import block as blocks
+from fedxdr.ledger.block import SignedBlock
+from fedxdr.ledger.entries import Genesis, MemberKeys, RoundFailed
+from fedxdr.parties.ports import Invitation, Registration, StoredFact
+from fedxdr.storage.blobs import FileBlobs
+from fedxdr.storage.blocks import SqlBlockStore
+from fedxdr.storage.database import Database
+from fedxdr.storage.memory import (
+    MemoryBlobs,
+    MemoryBlockStore,
+    MemoryFactLog,
+    MemoryNotes,
+    MemoryRegistry,
+)
+from fedxdr.storage.registry import SqlNotes, SqlRegistry
+from fedxdr.storage.rounds import SqlFactLog
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+R1, R2 = RoundId("round-1"), RoundId("round-2")
+A, B = OrgId("org-a"), OrgId("org-b")
+
+
+@dataclass(kw_only=True)
+class Store:
+    """The five ports, and a way to close and open them again."""
+
+    facts: Any
+    blobs: Any
+    blocks: Any
+    registry: Any
+    notes: Any
+    reopen: Callable[[], Store]
+
+
+def memory() -> Store:
+    store = Store(
+        facts=MemoryFactLog(),
+        blobs=MemoryBlobs(),
+        blocks=MemoryBlockStore(),
+        registry=MemoryRegistry(),
+        notes=MemoryNotes(),
+        reopen=lambda: store,
+    )
+    return store
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(request, tmp_path):
+    if request.param == "memory":
+        yield memory()
+        return
+    open_: list[Database] = []
+
+    def disk() -> Store:
+        for database in open_:
+            database.close()
+        open_[:] = [Database(tmp_path / "party" / "party.sqlite")]
+        return Store(
+            facts=SqlFactLog(open_[0]),
+            blobs=FileBlobs(tmp_path / "blobs"),
+            blocks=SqlBlockStore(open_[0]),
+            registry=SqlRegistry(open_[0]),
+            notes=SqlNotes(open_[0]),
+            reopen=disk,
+        )
+
+    yield disk()
+    for database in open_:
+        database.close()
+
+
+def fact(name: str, slot: str = "", message: bytes | None = None) -> StoredFact:
+    return StoredFact(name=name, body=b"{}", slot=slot, message=message)
+
+
+# Facts.
+
+
+def test_a_round_is_opened_once(store):
+    assert store.facts.opening(R1) is None
+    store.facts.begin(R1, b"opening")
+    store.facts.begin(R1, b"opening")
+    with pytest.raises(AlreadyAnswered):
+        store.facts.begin(R1, b"another")
+    assert store.reopen().facts.opening(R1) == b"opening"
+
+
+def test_rounds_come_in_the_order_of_their_opening(store):
+    for name in ("z", "a", "m"):
+        store.facts.begin(RoundId(name), name.encode())
+    store.facts.begin(RoundId("a"), b"a")
+    assert store.reopen().facts.rounds() == ["z", "a", "m"]
+
+
+def test_facts_come_in_order_and_of_their_round(store):
+    for name in ("Third", "First", "Second"):
+        store.facts.append(R1, fact(name))
+    store.facts.append(R2, fact("Other"))
+    found = store.reopen().facts.facts(R1)
+    assert [f.name for f in found] == ["Third", "First", "Second"]
+    assert all(f.body == b"{}" and f.message is None and not f.slot for f in found)
+    assert store.facts.facts(RoundId("round-3")) == []
+
+
+def test_messages_lie_in_their_slots(store):
+    store.facts.append(R1, fact("Received", "keys/org-a", b"\x00bytes\xff"))
+    store.facts.append(R1, fact("Received", "keys/org-b", b""))
+    store = store.reopen()
+    assert store.facts.message(R1, "keys/org-a") == b"\x00bytes\xff"
+    assert store.facts.message(R1, "keys/org-b") == b""
+    assert store.facts.message(R1, "keys/org-c") is None
+    assert store.facts.message(R2, "keys/org-a") is None
+
+
+def test_a_slot_that_is_taken_takes_neither_message_nor_fact(store):
+    store.facts.append(R1, fact("Received", "keys/org-a", b"first"))
+    with pytest.raises(StorageFault):
+        store.facts.append(R1, fact("Received", "keys/org-a", b"second"))
+    assert store.facts.message(R1, "keys/org-a") == b"first"
+    assert len(store.facts.facts(R1)) == 1
+
+
+def test_erasing_takes_the_messages_of_a_prefix_and_round(store):
+    for round_, slot in (
+        (R1, "shares/org-a"),
+        (R1, "shares_x"),
+        (R1, "keys/org-a"),
+        (R2, "shares/org-a"),
+    ):
+        store.facts.append(round_, fact("Received", slot, b"x"))
+    store.facts.erase(R1, prefix="shares/")
+    store.facts.erase(R1, prefix="shares/")
+    store.facts.erase(R1, prefix="%")
+    store = store.reopen()
+    assert store.facts.message(R1, "shares/org-a") is None
+    assert store.facts.message(R1, "shares_x") == b"x"
+    assert store.facts.message(R1, "keys/org-a") == b"x"
+    assert store.facts.message(R2, "shares/org-a") == b"x"
+    assert len(store.facts.facts(R1)) == 3
+
+
+# Blobs.
+
+
+def test_blobs_are_named_by_their_hash(store):
+    for data in (b"", b"x", bytes(100_000)):
+        assert not store.blobs.has(sha256(data))
+        assert store.blobs.put(data) == sha256(data)
+        assert store.blobs.put(data) == sha256(data)
+        assert store.reopen().blobs.get(sha256(data)) == data
+        assert store.blobs.has(sha256(data))
+
+
+def test_blobs_can_be_forgotten(store):
+    digest = store.blobs.put(b"x")
+    store.blobs.delete(digest)
+    store.blobs.delete(digest)
+    assert not store.blobs.has(digest)
+    with pytest.raises(NotFound):
+        store.blobs.get(digest)
+    assert store.blobs.put(b"x") == digest
+    assert store.blobs.get(digest) == b"x"
+
+
+def test_blobs_are_kept_as_they_were_given(store):
+    data = bytearray(b"abc")
+    digest = store.blobs.put(data)
+    data[0] = 0
+    assert store.blobs.get(digest) == b"abc"
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/hostname", "", ".", "ABC", "0" * 63, "0" * 64 + "/x"]
+)
+def test_what_is_no_digest_names_no_blob(store, name, tmp_path):
+    (tmp_path / "secret").write_text("x")
+    assert not store.blobs.has(Digest(name))
+    with pytest.raises(NotFound):
+        store.blobs.get(Digest(name))
+    store.blobs.delete(Digest(name))
+    assert (tmp_path / "secret").exists()
+
+
+# Blocks.
+
+
+def chain(n: int) -> list[SignedBlock]:
+    key = MemberKeys.of(IdentityKey.generate(SeededEntropy(1)).public)
+    genesis = Genesis(
+        federation="f",
+        origin="f.example/ledger",
+        orchestrator=key,
+        created=NOW,
+        protocol_version=1,
+        initial_model=sha256(b"model"),
+        layout_digest=sha256(b"layout"),
+    )
+    found = [blocks.next_block(None, entry=genesis, timestamp=NOW)]
+    for height in range(1, n):
+        entry = RoundFailed(
+            round_id=RoundId(f"round-{height}"),
+            phase="keys",
+            reason="too-few-participants",
+            sentence="nobody came",
+            survivors=(),
+        )
+        at = NOW + timedelta(seconds=height)
+        found.append(blocks.next_block(found[-1].block, entry=entry, timestamp=at))
+    return found
+
+
+def test_blocks_come_back_as_they_were(store):
+    assert store.blocks.head() is None
+    assert store.blocks.size() == 0
+    made = chain(4)
+    for place, signed in enumerate(made, start=1):
+        store.blocks.append(signed)
+        assert store.blocks.size() == place
+        assert store.blocks.head() == signed
+    store = store.reopen()
+    assert store.blocks.head() == made[-1]
+    assert [store.blocks.get(h) for h in range(4)] == made
+    for begin, end in ((0, 4), (1, 3), (2, 100), (3, 3), (4, 9), (3, 1), (-5, 2)):
+        assert store.blocks.read(begin=begin, end=end) == made[max(0, begin) : end]
+    assert store.blocks.read(begin=0, end=-1) == []
+    for height in (-1, 4):
+        with pytest.raises(NotFound):
+            store.blocks.get(height)
+
+
+def test_a_block_that_does_not_follow_is_not_written(store):
+    made = chain(3)
+    for wrong in (made[1], made[2]):
+        with pytest.raises(IntegrityFault):
+            store.blocks.append(wrong)
+    store.blocks.append(made[0])
+    fork = blocks.next_block(
+        made[0].block,
+        entry=RoundFailed(
+            round_id=RoundId("fork"),
+            phase="keys",
+            reason="x",
+            sentence="y",
+            survivors=(),
+        ),
+        timestamp=NOW,
+    )
+    store.blocks.append(made[1])
+    for wrong in (made[0], made[1], fork):
+        with pytest.raises(IntegrityFault):
+            store.blocks.append(wrong)
+    assert store.blocks.read(begin=0, end=9) == made[:2]
+
+
+# Invitations, registrations, nonces.
+
+
+def invitation(name: str = "x", org: OrgId = A) -> Invitation:
+    return Invitation(
+        invitation_id=sha256(name.encode()),
+        proof_key=b"\x00proof",
+        org=org,
+        expires=NOW + timedelta(hours=1),
+    )
+
+
+def registration(org: OrgId = A) -> Registration:
+    return Registration(
+        org=org,
+        receipt=b"\xffreceipt",
+        endpoint="https://x",
+        capabilities=("secagg", "clear"),
+    )
+
+
+def test_an_invitation_is_used_once_together_with_a_registration(store):
+    kept = invitation()
+    assert store.registry.invitation(kept.invitation_id) is None
+    store.registry.invite(kept)
+    assert store.reopen().registry.invitation(kept.invitation_id) == kept
+    assert store.registry.registration(A) is None
+    store.registry.use(kept.invitation_id, registration(), at=NOW)
+    store = store.reopen()
+    assert store.registry.invitation(kept.invitation_id).used_at == NOW
+    assert store.registry.registration(A) == registration()
+    with pytest.raises(InvitationRefused):
+        store.registry.use(kept.invitation_id, registration(B), at=NOW)
+    assert store.registry.registration(B) is None
+    with pytest.raises(InvitationRefused):
+        store.registry.use(sha256(b"unknown"), registration(B), at=NOW)
+
+
+def test_a_second_registration_of_one_name_changes_nothing(store):
+    store.registry.invite(invitation("x"))
+    store.registry.invite(invitation("y"))
+    store.registry.use(sha256(b"x"), registration(), at=NOW)
+    with pytest.raises(StorageFault):
+        store.registry.use(sha256(b"y"), registration(), at=NOW)
+    assert store.registry.invitation(sha256(b"y")).used_at is None
+    assert store.registry.registration(A) == registration()
+
+
+def test_an_invitation_is_written_once(store):
+    store.registry.invite(invitation())
+    store.registry.use(invitation().invitation_id, registration(), at=NOW)
+    with pytest.raises(StorageFault):
+        store.registry.invite(invitation())
+    assert store.registry.invitation(invitation().invitation_id).used_at == NOW
+
+
+def test_signs_of_life_are_noted_for_members(store):
+    store.registry.invite(invitation())
+    store.registry.use(invitation().invitation_id, registration(), at=NOW)
+    assert store.registry.registration(A).last_update is None
+    later = NOW + timedelta(days=1)
+    store.registry.touch(A, at=later)
+    store.registry.touch(B, at=later)
+    assert store.reopen().registry.registration(A).last_update == later
+    assert store.registry.registration(B) is None
+
+
+def test_a_nonce_is_used_once_per_key_until_it_is_forgotten(store):
+    store.registry.use_nonce("key-1", "n", expires=NOW)
+    store.registry.use_nonce("key-2", "n", expires=NOW)
+    store.registry.use_nonce("key-1", "m", expires=NOW + timedelta(microseconds=1))
+    store = store.reopen()
+    for key, nonce in (("key-1", "n"), ("key-2", "n"), ("key-1", "m")):
+        with pytest.raises(ReplayedRequest):
+            store.registry.use_nonce(key, nonce, expires=NOW)
+    store.registry.forget_nonces(before=NOW)
+    with pytest.raises(ReplayedRequest):
+        store.registry.use_nonce("key-1", "n", expires=NOW)
+    store.registry.forget_nonces(before=NOW + timedelta(microseconds=1))
+    store.registry.use_nonce("key-1", "n", expires=NOW)
+    with pytest.raises(ReplayedRequest):
+        store.registry.use_nonce("key-1", "m", expires=NOW)
+
+
+# Notes.
+
+
+def test_notes_are_replaced_and_listed_by_prefix(store):
+    assert store.notes.get("a") is None
+    for name, value in (("b/1", b"1"), ("b/2", b""), ("b_3", b"3"), ("a", b"\x00")):
+        store.notes.put(name, value)
+    store.notes.put("b/1", b"one")
+    store = store.reopen()
+    assert store.notes.get("b/1") == b"one"
+    assert store.notes.get("b/2") == b""
+    assert list(store.notes.names("b/")) == ["b/1", "b/2"]
+    assert list(store.notes.names("b_")) == ["b_3"]
+    assert list(store.notes.names("%")) == []
+    assert list(store.notes.names("")) == ["a", "b/1", "b/2", "b_3"]

@@ -102,9 +102,13 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(path.with_suffix(".lock"))
-            self.engine = _engine(path)
+        except OSError as error:
+            raise StorageFault(f"cannot open {path}: {error}") from error
+        self.engine = _engine(path)
+        try:
             METADATA.create_all(self.engine)
-        except (OSError, sa.exc.SQLAlchemyError) as error:
+        except (StorageFault, sqlite3.Error, sa.exc.SQLAlchemyError) as error:
+            self.close()
             raise StorageFault(f"cannot open {path}: {error}") from error
 
     def close(self) -> None:

@@ -7,32 +7,145 @@ folder and never leaves it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fedxdr.core.errors import InvalidTelemetry
+from fedxdr.core.layout import Layout
 from fedxdr.core.randomness import SystemEntropy
+from fedxdr.federation.plan import Plan, Task
 from fedxdr.intake import files
-from fedxdr.learning.streams.architecture import DEFAULT, initial_snapshot
-from fedxdr.learning.streams.dataset import examples_of
-from fedxdr.learning.streams.trainer import Trainer
+from fedxdr.learning import features as feature_sets
+from fedxdr.learning.alone import fit_alone
+from fedxdr.learning.trainer import Trainer, prepare
+from fedxdr.models import metrics
+from fedxdr.parties.ports import Learned
 from fedxdr.privacy.pseudonym import Pseudonymiser
 from fedxdr.storage.secrets import read_seed, write_seed
+from fedxdr.telemetry.event import Events
+
+FEATURE_SET = "traffic"
+ARCHITECTURE = feature_sets.find(FEATURE_SET).architecture()
+_BUDGET = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What federation has brought one organisation, on what came after its past.
+
+    Attributes:
+        events: events after the cut.
+        attacks: attacks among them.
+        recall_alone: recall at 1 % false alarms of a model fitted on its own past only.
+        recall_federated: the same of the federation's model; null where undefined.
+    """
+
+    events: int
+    attacks: int
+    recall_alone: float | None
+    recall_federated: float | None
+
+
+class LogLearner:
+    """Port ``Learner`` over an organisation's log files.
+
+    Args:
+        events: in order of time.
+        name: the organisation's; separates its sampling from others'.
+        until: where the past ends; None: all of it is past.
+
+    Raises:
+        InvalidTelemetry: no event lies in the past.
+    """
+
+    layout: Layout = ARCHITECTURE.layout
+
+    def __init__(self, events: Events, *, name: str, until: datetime | None) -> None:
+        self._events = prepare(events, architecture=ARCHITECTURE)
+        self._until_ns = None if until is None else int(until.timestamp() * 1e9)
+        if self._until_ns is not None and not (
+            len(events) and (events.time_ns <= self._until_ns).any()
+        ):
+            raise InvalidTelemetry(
+                "no event lies before the end of the past: nothing to learn from; "
+                "check --until and the logs"
+            )
+        self._trainer = Trainer.from_events(
+            events, architecture=ARCHITECTURE, name=name, until_ns=self._until_ns
+        )
+
+    @property
+    def events(self) -> int:
+        """How many events were read, later ones included."""
+        return len(self._events)
+
+    def samples(self) -> int:
+        """Return how many examples stand behind an update."""
+        return self._trainer.samples()
+
+    def learn(self, *, task: Task, parent: bytes, plan: Plan, number: int) -> Learned:
+        """Return what this organisation's data adds to the parent model."""
+        return self._trainer.learn(task=task, parent=parent, plan=plan, number=number)
+
+    def assess(
+        self,
+        *,
+        federated: bytes,
+        plan: Plan,
+        rounds: int,
+        labels_of: Callable[[Events], NDArray[np.bool_]],
+    ) -> Comparison:
+        """Compare alone and federated on what came after the past.
+
+        Args:
+            federated: the federation's model.
+            plan: the plan it was trained under.
+            rounds: how many training rounds it had; alone gets as many local fits.
+            labels_of: returns what events really were, True for attacks.
+
+        Raises:
+            InvalidTelemetry: nothing came after the past.
+        """
+        if self._until_ns is None:
+            raise InvalidTelemetry("nothing came after: name the end of the past")
+        rows = np.flatnonzero(self._events.time_ns > self._until_ns)
+        features = feature_sets.find(FEATURE_SET).compute(self._events, rows)
+        labels = labels_of(self._events.select(rows))
+        alone = fit_alone(self._trainer, plan=plan, rounds=rounds)
+
+        def recall(model: bytes) -> float | None:
+            scores = self._trainer.score(model, features)
+            limit = metrics.threshold(scores[~labels], budget=_BUDGET)
+            if limit is None or not labels.any():
+                return None
+            return float((scores[labels] > limit).mean())
+
+        return Comparison(
+            events=len(rows),
+            attacks=int(labels.sum()),
+            recall_alone=recall(alone),
+            recall_federated=recall(federated),
+        )
 
 
 def load(
-    folder: Path, sources: Sequence[str], *, until: datetime | None = None
-) -> Trainer:
+    folder: Path, sources: Sequence[str], *, name: str, until: datetime | None = None
+) -> LogLearner:
     """Return the learner over some logs.
 
     Args:
         folder: the organisation's.
         sources: files, folders and glob patterns.
+        name: the organisation's.
         until: where the past ends, UTC-aware; None: all of it is past.
 
     Raises:
-        InvalidTelemetry: no readable log.
-        InvalidSettings: no event in the past.
+        InvalidTelemetry: no readable log, or no event in the past.
     """
     path = folder / "keys" / "pseudonym.key"
     if not path.exists():
@@ -43,9 +156,4 @@ def load(
         tokenise=pseudonymiser.address,
         dead_letter=folder / "dead-letter.ndjson",
     )
-    examples = examples_of(
-        intake.events,
-        k=int(DEFAULT["recent_events"]),
-        until_ns=None if until is None else int(until.timestamp() * 1e9),
-    )
-    return Trainer(examples, initial=initial_snapshot())
+    return LogLearner(intake.events, name=name, until=until)

@@ -83,6 +83,22 @@ def initialise(folder: Path, *, federation: str, model: snapshot.Snapshot) -> No
     ServerFile(federation=name, origin=origin).write(folder)
 
 
+def first_model(*, seed: int = 0) -> snapshot.Snapshot:
+    """Return the first model of a federation that learns from traffic.
+
+    Args:
+        seed: public, so that anyone can make the genesis model again.
+    """
+    from fedxdr.app.learners import ARCHITECTURE  # noqa: PLC0415 - imports torch
+
+    return snapshot.Snapshot(
+        vector=ARCHITECTURE.first_vector(seed),
+        card=snapshot.Card(
+            layout=ARCHITECTURE.layout, architecture=ARCHITECTURE.describe()
+        ),
+    )
+
+
 class OpenOrchestrator:
     """An orchestrator on its folder; close it when done.
 

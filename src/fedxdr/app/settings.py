@@ -29,7 +29,9 @@ class PlanSettings(BaseSettings):
     aggregation_robust_method: str | None = None
     privacy_clipping_norm: float = Field(default=10.0, gt=0)
     proximal_parameter: float = Field(default=0.01, ge=0)
-    batch_size: int = Field(default=256, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    examples_per_epoch: int = Field(default=4096, ge=1)
+    examples_per_attack: int = Field(default=7, ge=0)
     learning_rate: float = Field(default=0.003, gt=0)
     local_epochs: int = Field(default=3, ge=1)
     federation_timeout: float = Field(default=600.0, gt=0)
@@ -52,6 +54,8 @@ class PlanSettings(BaseSettings):
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
                 proximal_mu=self.proximal_parameter,
+                examples_per_epoch=self.examples_per_epoch,
+                examples_per_attack=self.examples_per_attack,
                 seed=self.training_seed,
             ),
             "deadlines": Deadlines(

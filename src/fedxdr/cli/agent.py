@@ -236,8 +236,12 @@ def load_learner(
             "name this organisation's logs: --eve '/var/log/suricata/eve*.json' or "
             "--zeek /var/log/zeek"
         )
-    AgentFile.read(folder)
-    return load(folder, sources, until=None if until is None else _instant(until))
+    return load(
+        folder,
+        sources,
+        name=AgentFile.read(folder).org,
+        until=None if until is None else _instant(until),
+    )
 
 
 def _instant(text: str) -> datetime:

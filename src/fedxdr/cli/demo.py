@@ -33,7 +33,7 @@ from fedxdr.simulation import traffic
 
 ORGANISATIONS = ("aurora-bank", "borealis-energy", "cascade-health", "delta-port",
                  "ember-university")  # fmt: skip
-ROUNDS = 8
+ROUNDS = 12
 _START_S = 60.0
 _ROUND_S = 120.0
 _STOP_S = 10.0

@@ -41,12 +41,12 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make an orchestrator's folder: keys, ledger, first model."""
-    from fedxdr.app.orchestrating import initialise  # noqa: PLC0415 - only here
-    from fedxdr.learning.streams.architecture import (  # noqa: PLC0415 - torch
-        initial_snapshot,
+    from fedxdr.app.orchestrating import (
+        first_model,
+        initialise,
     )
 
-    initialise(folder, federation=federation, model=initial_snapshot())
+    initialise(folder, federation=federation, model=first_model())
     keyid = operator_key(folder, name="orchestrator").public.keyid
     if as_json:
         print_json({"dir": str(folder), "orchestrator_keyid": keyid})

@@ -42,6 +42,9 @@ class Training:
         batch_size: examples per step, >= 1.
         learning_rate: > 0.
         proximal_mu: weight of the FedProx term, >= 0 (Li et al. 2020, eq. 2).
+        examples_per_epoch: most examples that one epoch goes through, >= 1.
+        examples_per_attack: most examples per labelled attack in an epoch, so that an
+            organisation with a quiet past takes few steps; 0 for no such bound.
         seed: public seed of initialisation and sampling, >= 0.
     """
 
@@ -49,6 +52,8 @@ class Training:
     batch_size: int = 256
     learning_rate: float = 0.002
     proximal_mu: float = 0.01
+    examples_per_epoch: int = 10_240
+    examples_per_attack: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,6 +61,8 @@ class Training:
             raise InvalidPlan("local_epochs and batch_size are at least 1, seed 0")
         if not 0 < self.learning_rate < math.inf or not self.proximal_mu >= 0:
             raise InvalidPlan("learning_rate is above 0, proximal_mu 0 or more")
+        if self.examples_per_epoch < 1 or self.examples_per_attack < 0:
+            raise InvalidPlan("examples_per_epoch is 1 or more, per attack 0 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

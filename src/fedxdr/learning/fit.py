@@ -28,13 +28,11 @@ from fedxdr.models import parameters
 from fedxdr.models.architecture import Architecture
 from fedxdr.models.graph import Floats, Integers
 
-EXAMPLES_PER_EPOCH: Final = 10_240
-"""Size of the balanced sample that one local epoch goes through."""
-
 BENIGN: Final = 0
 """Family number of benign rows."""
 
 _FAMILY_POWER: Final = 0.3
+_FEWEST_EXAMPLES: Final = 256
 _SCORING_BLOCK: Final = 8192
 
 
@@ -76,6 +74,24 @@ def balanced_rows(
     return draw.permutation(np.concatenate(rows)).astype(np.int64)
 
 
+def epoch_size(family: npt.NDArray[np.integer], training: Training) -> int:
+    """Return how many examples one epoch goes through.
+
+    An organisation that has seen few attacks has little to say about them; full epochs
+    over its quiet past would pull the common model away from what others have seen.
+
+    Args:
+        family: (n,), 0 benign.
+        training: the plan's.
+    """
+    size = training.examples_per_epoch
+    if training.examples_per_attack:
+        attacks = int(np.count_nonzero(family != BENIGN))
+        wanted = max(_FEWEST_EXAMPLES, training.examples_per_attack * attacks)
+        size = min(size, wanted)
+    return size
+
+
 def fit(
     vector: Vector,
     *,
@@ -103,10 +119,11 @@ def fit(
     anchor = [weight.detach().clone() for weight in weights]
     optimiser = torch.optim.Adam(weights, lr=training.learning_rate, foreach=True)
     draw = generator(*seed)
+    size = epoch_size(family, training)
     # statistics do not change during a fit: standardise once per epoch
     network.train()
     for _ in range(training.local_epochs):
-        rows = balanced_rows(family, size=EXAMPLES_PER_EPOCH, draw=draw)
+        rows = balanced_rows(family, size=size, draw=draw)
         inputs = network.standardise(torch.from_numpy(features[rows]))
         truth = torch.from_numpy((family[rows] != BENIGN).astype(np.float32))
         for begin in range(0, len(rows), training.batch_size):

@@ -33,8 +33,9 @@ from fedxdr.core.errors import InvalidTelemetry
 from fedxdr.models import graph
 from fedxdr.models.architecture import Architecture
 from fedxdr.models.graph import Floats, History, Integers
-from fedxdr.telemetry.catalogue import Kind, Service, State
+from fedxdr.telemetry.catalogue import Service, State
 from fedxdr.telemetry.event import Events
+from fedxdr.telemetry.features import OWN_FEATURES, own_features
 
 BOUND: Final = 4.0
 """Largest value of any feature."""
@@ -160,7 +161,7 @@ def _traffic(events: Events, rows: Integers) -> Floats:
     ]
     by_source, by_destination, by_pair, by_service = past
     own = [
-        _own_fields(events, rows, edges),
+        own_features(events.select(rows)),
         _mixture(by_source, destination),
         _mixture(by_source, spoken),
         _mixture(by_destination, source),
@@ -244,29 +245,6 @@ def _edges(events: Events) -> tuple[Floats, ...]:
     )
 
 
-def _own_fields(events: Events, rows: Integers, edges: tuple[Floats, ...]) -> Floats:
-    """Return (q, F): the event's own fields, categories as 0 or 1."""
-    port = events.destination_port[rows]
-    entropy = np.nan_to_num(events.text_entropy[rows], nan=0.0)
-    protocol = events.protocol[rows]
-    columns: list[npt.NDArray[np.generic]] = [
-        *(edge[rows] for edge in edges),
-        _volume(events.packets_out)[rows],
-        _volume(events.packets_in)[rows],
-        events.bytes_out[rows] < 0,
-        entropy / _LOG_SCALE,
-        (port >= 0) & (port < 1024),
-        port >= 49_152,
-        protocol == 6,
-        protocol == 17,
-        protocol == 1,
-        *(events.state[rows] == state for state in State),
-        *(events.kind[rows] == kind for kind in _KINDS),
-        *(events.service[rows] == service for service in _SERVICES),
-    ]
-    return np.stack([column.astype(np.float32) for column in columns], axis=1)
-
-
 def _count_within(past: History, second: Integers, window_s: int) -> Integers:
     """Return (q,) int64: earlier events of the node at most that many seconds ago."""
     if not len(past.events):
@@ -304,31 +282,8 @@ def _joined(tokens: list[Floats], own: list[Floats]) -> Floats:
     return np.clip(np.concatenate(parts, axis=1, dtype=np.float32), 0, BOUND)
 
 
-_KINDS: Final = (
-    Kind.FLOW,
-    Kind.DNS,
-    Kind.HTTP,
-    Kind.TLS,
-    Kind.SSH,
-    Kind.SMB,
-    Kind.FILE,
-)
-_SERVICES: Final = (
-    Service.UNKNOWN,
-    Service.DNS,
-    Service.HTTP,
-    Service.TLS,
-    Service.SSH,
-    Service.SMB,
-    Service.RDP,
-    Service.SMTP,
-    Service.LDAP,
-    Service.RPC,
-)
 _MIXTURE: Final = len(_ALIKE_WINDOWS) + len(_DIVERSITY_WINDOWS)
 _EDGES: Final = 5
-_OWN_FIELDS: Final = _EDGES + 9 + len(State) + len(_KINDS) + len(_SERVICES)
-
 FEATURE_SETS: Final[dict[str, FeatureSet]] = {
     item.name: item
     for item in (
@@ -344,7 +299,7 @@ FEATURE_SETS: Final[dict[str, FeatureSet]] = {
             name="traffic",
             keys=4,
             token=3 + _EDGES,
-            own=_OWN_FIELDS + 6 * _MIXTURE + 2 * _EDGES * len(_MEAN_WINDOWS),
+            own=len(OWN_FEATURES) + 6 * _MIXTURE + 2 * _EDGES * len(_MEAN_WINDOWS),
             is_bounded=True,
             make=_traffic,
         ),

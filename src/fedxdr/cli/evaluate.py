@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``fedxdr evaluate``: what joining would bring, on a known data set or one's own.
+
+Runs the comparison of 4-models: alone, together, pooled, on the same rows, with the
+same thresholds. Federated rounds go through the whole protocol in one process: keys,
+shares, masks, signatures, survivors, ledger.
+
+It does NOT send anything anywhere and writes no file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedxdr.cli.console import OUT, print_json, table
+from fedxdr.core.errors import InvalidSettings
+from fedxdr.core.ids import OrgId, org_id
+from fedxdr.core.layout import Vector
+from fedxdr.learning import ait, dataset, evaluation, features, fit, methods, tables
+from fedxdr.learning.dataset import Organisation, Situation
+from fedxdr.learning.evaluation import MethodResult
+from fedxdr.learning.features import FeatureSet
+from fedxdr.learning.federate import Federate, in_the_clear
+
+if TYPE_CHECKING:
+    from fedxdr.parties.ports import Learner
+
+
+class Protocol(StrEnum):
+    """How rows are split."""
+
+    CAUSAL = "causal"
+    TIME_SPLIT = "time-split"
+
+
+class Protect(StrEnum):
+    """How updates are protected."""
+
+    SECAGG = "secagg"
+    NONE = "none"
+
+
+class Features(StrEnum):
+    """Which features are read."""
+
+    BOUNDED = "bounded"
+    COUNTERS = "counters"
+
+
+class DatasetName(StrEnum):
+    """Data sets with a protocol of their own."""
+
+    AIT_ADS = "ait-ads"
+
+
+def evaluate(
+    *,
+    dataset_name: Annotated[
+        DatasetName | None, typer.Option("--dataset", help="A known data set.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of the data set.")
+    ] = None,
+    org: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--org",
+            metavar="NAME=PATH",
+            help="An organisation's labelled Zeek log, CSV or Parquet; repeat it.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        Protocol | None,
+        typer.Option("--protocol", help="Split; causal for data sets, else time-split"),
+    ] = None,
+    compare: Annotated[
+        str, typer.Option("--compare", help="Methods, with commas between.")
+    ] = ",".join(methods.METHODS),
+    protect: Annotated[
+        Protect, typer.Option("--protect", help="How updates are protected.")
+    ] = Protect.SECAGG,
+    feature_set: Annotated[
+        Features,
+        typer.Option("--features", help="bounded: context of at most 128 events."),
+    ] = Features.BOUNDED,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100)] = 3,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=1000)] = methods.ROUNDS,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Compare what an organisation can detect alone and with the federation."""
+    start = time.perf_counter()
+    organisations, found, rows_read = _read(dataset_name, data, org or [], feature_set)
+    read_s = time.perf_counter() - start
+    chosen = protocol or (
+        Protocol.CAUSAL if dataset_name is not None else Protocol.TIME_SPLIT
+    )
+    situations = dataset.situations(organisations)
+    setting = methods.Setting(
+        architecture=methods.architecture_for(found),
+        training=methods.TRAINING,
+        rounds=rounds,
+        federate=_federate(protect),
+        everyone=tuple(item.name for item in organisations),
+    )
+    names = list(dict.fromkeys(name.strip() for name in compare.split(",")))
+    results = evaluation.evaluate(
+        situations,
+        setting=setting,
+        compare=names,
+        seeds=seeds,
+        counts_newcomers=chosen is Protocol.TIME_SPLIT,
+    )
+    report: dict[str, Any] = {
+        "dataset": None if dataset_name is None else dataset_name.value,
+        "protocol": chosen.value,
+        "protect": protect.value,
+        "features": found.name,
+        "seeds": seeds,
+        "rounds": rounds,
+        "parameters": setting.architecture.layout.size,
+        "methods": {name: _method(result) for name, result in results.items()},
+        "masking_difference": _difference(results),
+        "seconds": round(time.perf_counter() - start, 1),
+        "events_per_second": round(
+            1 / (read_s / rows_read + _scoring_s(situations[0], setting))
+        ),
+    }
+    if as_json:
+        print_json(report)
+    else:
+        _show(report, results)
+
+
+def _read(
+    dataset_name: DatasetName | None,
+    data: Path | None,
+    orgs: list[str],
+    feature_set: Features,
+) -> tuple[list[Organisation], FeatureSet, int]:
+    """Return the organisations, their feature set and how many rows were read."""
+    if (dataset_name is None) == (not orgs):
+        raise InvalidSettings(
+            "give either --dataset NAME --data FOLDER, or --org NAME=PATH once per "
+            "organisation"
+        )
+    if dataset_name is not None:
+        if data is None:
+            raise InvalidSettings(f"--dataset {dataset_name.value} needs --data FOLDER")
+        found = features.find(
+            "alerts" if feature_set is Features.BOUNDED else "counters"
+        )
+        return (*_counted(ait.read(data, found), found),)
+    if feature_set is Features.COUNTERS:
+        raise InvalidSettings("--features counters is for --dataset ait-ads only")
+    found = features.find("traffic")
+    organisations = []
+    for text in orgs:
+        name, equals, path = text.partition("=")
+        if not equals or not path:
+            raise InvalidSettings(f"--org {text}: write it as NAME=PATH")
+        organisations.append(
+            tables.organisation(org_id(name), _labelled(name, Path(path)), found)
+        )
+    return (*_counted(organisations, found),)
+
+
+def _counted(
+    organisations: list[Organisation], found: FeatureSet
+) -> tuple[list[Organisation], FeatureSet, int]:
+    return organisations, found, sum(len(item.family) for item in organisations)
+
+
+def _labelled(name: str, path: Path) -> tables.Labelled:
+    """Return one organisation's events: a table by its ending, else a log."""
+    if path.suffix.lower() in tables.SUFFIXES:
+        return tables.read(path)
+    # pseudonyms are made with a key that nobody keeps: nothing is stored or joined
+    from fedxdr.core.randomness import SystemEntropy  # noqa: PLC0415 - logs only
+    from fedxdr.intake import files  # noqa: PLC0415 - logs only
+    from fedxdr.privacy.pseudonym import KEY_BYTES, Pseudonymiser  # noqa: PLC0415
+
+    key = SystemEntropy().draw(KEY_BYTES)
+    intake = files.read([path], tokenise=Pseudonymiser(key).address)
+    return tables.from_log(name, intake.events)
+
+
+def _federate(protect: Protect) -> Federate:
+    return in_the_clear if protect is Protect.NONE else protected
+
+
+def protected(
+    learners: Mapping[OrgId, Learner],
+    *,
+    plan: Mapping[str, Any],
+    initial: Vector,
+    rounds: int,
+    seed: int,
+) -> Vector:
+    """Run the rounds through the whole protocol with secure aggregation.
+
+    See ``learning.federate.Federate``.
+    """
+    from fedxdr.simulation.federation import (  # noqa: PLC0415 - with its parties
+        SimulatedFederation,
+    )
+
+    federation = SimulatedFederation(
+        learners,
+        plan={**plan, "collection_mode": "secagg"},
+        initial=initial,
+        seed=seed,
+        does_replay=False,
+    )
+    federation.run_round(task="statistics")
+    for _ in range(rounds):
+        federation.run_round(task="training")
+    return federation.vector
+
+
+def _scoring_s(situation: Situation, setting: methods.Setting) -> float:
+    """Return the seconds that the network takes to score one event."""
+    inputs = situation.test.features
+    begin = time.perf_counter()
+    fit.logits(
+        setting.architecture.first_vector(0),
+        architecture=setting.architecture,
+        features=inputs,
+    )
+    return (time.perf_counter() - begin) / len(inputs)
+
+
+def _method(result: MethodResult) -> dict[str, Any]:
+    return {
+        "mean": result.mean,
+        "interval": {
+            name: None if pair is None else list(pair)
+            for name, pair in result.interval.items()
+        },
+        "organisations": {
+            name: {
+                **item.figures,
+                "families": item.families,
+                "earlier_victims": item.earlier_victims,
+                "is_counted": item.is_counted,
+            }
+            for name, item in result.organisations.items()
+        },
+    }
+
+
+def _difference(results: Mapping[str, MethodResult]) -> float | None:
+    """Return the largest difference of the mean figures with and without masks."""
+    if not {"federated", "federated-clear"} <= results.keys():
+        return None
+    return evaluation.largest_difference(
+        results["federated"].mean, results["federated-clear"].mean
+    )
+
+
+def _show(report: Mapping[str, Any], results: Mapping[str, MethodResult]) -> None:
+    columns = (
+        ("recall at 1 % false alarms", "recall_at_1pct_fpr"),
+        ("by attack family", "family_recall"),
+        ("families new here", "unseen_family_recall"),
+        ("recall, own threshold", "recall_at_own_threshold"),
+        ("false alarms there", "false_alarm_rate_at_own_threshold"),
+        ("AUC", "auc"),
+    )
+    table(
+        f"Mean over organisations and {report['seeds']} seeds",
+        ["method", *(title for title, _ in columns)],
+        [
+            [name, *(_number(result.mean[figure]) for _, figure in columns)]
+            for name, result in results.items()
+        ],
+    )
+    table(
+        "Recall at 1 % false alarms, by organisation",
+        ["organisation", "earlier victims", *results],
+        [
+            [
+                name if item.is_counted else f"{name} (not in the mean)",
+                str(item.earlier_victims),
+                *(
+                    _number(result.organisations[name].figures["recall_at_1pct_fpr"])
+                    for result in results.values()
+                ),
+            ]
+            for name, item in next(iter(results.values())).organisations.items()
+        ],
+    )
+    if report["masking_difference"] is not None:
+        OUT.print(
+            "Largest difference of any mean with and without masking: "
+            f"{report['masking_difference']:.5f}"
+        )
+    OUT.print(
+        f"{report['seconds']:g} s; {report['events_per_second']:,} events per second "
+        "from columns to scores on one thread"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways an organisation can get a detector, each as one function of a situation.
+
+Alone (``local``, ``isolation-forest``, ``local-gradient-boosting``), together without
+showing anything (``federated``), and with all data in one place, which nobody would
+agree to (``pooled``, ``pooled-gradient-boosting``).
+
+Rules that always hold: a method sees the situation's past and the features of the test
+rows, never their labels; ``local``, ``federated`` and ``pooled`` are one network with
+the same steps per round and the same first weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from fedxdr.core.errors import TooFewParticipants
+from fedxdr.core.ids import OrgId, org_id
+from fedxdr.core.layout import Vector
+from fedxdr.federation.plan import MINIMUM_SURVIVORS, Training
+from fedxdr.learning import baselines, fit
+from fedxdr.learning.dataset import Part, Situation
+from fedxdr.learning.features import FeatureSet
+from fedxdr.learning.federate import Federate, Silent, in_the_clear, plan_fields
+from fedxdr.learning.statistics import bounded_statistics
+from fedxdr.learning.trainer import Trainer
+from fedxdr.models.architecture import Architecture
+from fedxdr.models.graph import Floats, Integers
+from fedxdr.parties.ports import Learner
+
+ROUNDS: Final = 16
+"""Training rounds unless said otherwise."""
+
+TRAINING: Final = Training(
+    local_epochs=1, batch_size=256, learning_rate=0.002, proximal_mu=0.01
+)
+"""The local fit of an evaluation."""
+
+_QUANTISATION_BITS: Final = 31
+_NEIGHBOUR, _MIXER, _EMBEDDING = 8, 16, 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What a method says.
+
+    Attributes:
+        test: (t,) float32, scores of the test rows.
+        benign_past: (b,) float32, scores of the organisation's own benign past rows.
+    """
+
+    test: Floats
+    benign_past: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all methods share.
+
+    Attributes:
+        architecture: of the network.
+        training: local fit; its seed is replaced by the run's.
+        rounds: training rounds.
+        federate: how rounds are run.
+        everyone: names of all organisations, also those without data yet.
+    """
+
+    architecture: Architecture
+    training: Training
+    rounds: int
+    federate: Federate
+    everyone: tuple[str, ...]
+
+
+Method = Callable[[Situation, Setting, int], Scored]
+
+
+def architecture_for(features: FeatureSet) -> Architecture:
+    """Return the network's sizes for an evaluation with a feature set."""
+    return features.architecture(
+        neighbour=_NEIGHBOUR, mixer=_MIXER, embedding=_EMBEDDING
+    )
+
+
+def local(situation: Situation, setting: Setting, seed: int) -> Scored:
+    """The network on the organisation's own past alone."""
+    if not situation.own.attacks:
+        return _nothing(situation)
+    return _network(situation, setting, _one_place([situation.own], setting, seed))
+
+
+def federated(situation: Situation, setting: Setting, seed: int) -> Scored:
+    """The network through the federation's rounds, as protected as asked for."""
+    return _together(situation, setting, seed, setting.federate)
+
+
+def federated_clear(situation: Situation, setting: Setting, seed: int) -> Scored:
+    """The same rounds in float64 without any protection, to see what masks cost."""
+    return _together(situation, setting, seed, in_the_clear)
+
+
+def pooled(situation: Situation, setting: Setting, seed: int) -> Scored:
+    """The network on everybody's rows in one place."""
+    return _network(
+        situation, setting, _one_place(list(situation.parts), setting, seed)
+    )
+
+
+def isolation_forest(situation: Situation, setting: Setting, seed: int) -> Scored:
+    """An isolation forest on the organisation's own past."""
+    del setting
+    asked, begin = _asked(situation)
+    found = baselines.isolation_forest(situation.own.features, asked=asked, seed=seed)
+    return Scored(test=found[:begin], benign_past=found[begin:])
+
+
+def local_gradient_boosting(
+    situation: Situation, setting: Setting, seed: int
+) -> Scored:
+    """A boosted forest on the organisation's own past."""
+    del setting
+    return _boosted(situation, [situation.own], seed)
+
+
+def pooled_gradient_boosting(
+    situation: Situation, setting: Setting, seed: int
+) -> Scored:
+    """A boosted forest on everybody's rows in one place."""
+    del setting
+    return _boosted(situation, list(situation.parts), seed)
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    "local": local,
+    "federated": federated,
+    "federated-clear": federated_clear,
+    "pooled": pooled,
+    "isolation-forest": isolation_forest,
+    "local-gradient-boosting": local_gradient_boosting,
+    "pooled-gradient-boosting": pooled_gradient_boosting,
+}
+"""Every method by its name on the command line."""
+
+
+def _together(
+    situation: Situation, setting: Setting, seed: int, federate: Federate
+) -> Scored:
+    architecture = setting.architecture
+    learners: dict[OrgId, Learner] = {
+        org_id(part.name): Trainer(
+            part.features, part.family, architecture=architecture, name=part.name
+        )
+        for part in situation.parts
+    }
+    # a sum needs three members; who has no data yet can still be one of them
+    for name in setting.everyone:
+        if len(learners) < MINIMUM_SURVIVORS:
+            learners.setdefault(org_id(name), Silent(architecture))
+    if len(learners) < MINIMUM_SURVIVORS:
+        raise TooFewParticipants(
+            f"{len(learners)} organisations: a sum that hides each one needs "
+            f"{MINIMUM_SURVIVORS}; give more with --org NAME=PATH, or leave out "
+            "federated with --compare"
+        )
+    vector = federate(
+        learners,
+        plan=_plan(setting, seed),
+        initial=architecture.first_vector(seed),
+        rounds=setting.rounds,
+        seed=seed,
+    )
+    return _network(situation, setting, vector)
+
+
+def _plan(setting: Setting, seed: int) -> dict[str, Any]:
+    return plan_fields(
+        setting.architecture,
+        training=replace(setting.training, seed=seed),
+        quantisation_bits=_QUANTISATION_BITS,
+    )
+
+
+def _one_place(parts: list[Part], setting: Setting, seed: int) -> Vector:
+    """Return the network fitted on rows that lie in one place, without clipping."""
+    features, family = _stacked(parts)
+    layout = setting.architecture.layout
+    vector = setting.architecture.first_vector(seed)
+    begin, end = layout.span("statistics.")
+    vector[begin:end] = bounded_statistics(features)
+    begin, end = layout.span("weights.")
+    for number in range(setting.rounds):
+        vector[begin:end] += fit.fit(
+            vector,
+            architecture=setting.architecture,
+            features=features,
+            family=family,
+            training=setting.training,
+            seed=(seed, number),
+        )
+    return vector
+
+
+def _boosted(situation: Situation, parts: list[Part], seed: int) -> Scored:
+    asked, begin = _asked(situation)
+    features, family = _stacked(parts)
+    found = baselines.gradient_boosting(features, family, asked=asked, seed=seed)
+    return Scored(test=found[:begin], benign_past=found[begin:])
+
+
+def _network(situation: Situation, setting: Setting, vector: Vector) -> Scored:
+    asked, begin = _asked(situation)
+    found = fit.logits(vector, architecture=setting.architecture, features=asked)
+    return Scored(test=found[:begin], benign_past=found[begin:])
+
+
+def _nothing(situation: Situation) -> Scored:
+    """Return scores of someone who has nothing to learn an attack from: all alike."""
+    benign = int((situation.own.family == fit.BENIGN).sum())
+    return Scored(
+        test=np.zeros(len(situation.test.family), np.float32),
+        benign_past=np.zeros(benign, np.float32),
+    )
+
+
+def _asked(situation: Situation) -> tuple[Floats, int]:
+    """Return the rows to score, test rows first, and where the benign past begins."""
+    past = situation.own.features[situation.own.family == fit.BENIGN]
+    return (
+        np.concatenate([situation.test.features, past]),
+        len(situation.test.family),
+    )
+
+
+def _stacked(parts: list[Part]) -> tuple[Floats, Integers]:
+    # families of different organisations are kept apart by name only in data sets that
+    # share one numbering; sampling needs no more than that
+    return (
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.family for part in parts]),
+    )

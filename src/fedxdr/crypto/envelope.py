@@ -107,6 +107,9 @@ class Envelope:
             )
         except (KeyError, TypeError, ValueError, binascii.Error) as error:
             raise MalformedMessage("not a DSSE envelope") from error
+        texts = (envelope.payload_type, *(s.keyid for s in envelope.signatures))
+        if not all(isinstance(text, str) for text in texts):
+            raise MalformedMessage("a DSSE envelope whose names are not text")
         if envelope.to_value() != value or not envelope.signatures:
             raise MalformedMessage("a DSSE envelope with other or missing fields")
         return envelope

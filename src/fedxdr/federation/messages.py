@@ -9,6 +9,8 @@ Rules that always hold:
     1. A message names its round, its sender and what it builds on; it is worth nothing
        in any other round.
     2. Identities are those on the ledger, never those the orchestrator says.
+    3. Names and digests in a message have their one form, or there is no message: they
+       end up in paths, slots and file names.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import TypeVar
 
 from fedxdr.core import canonical
 from fedxdr.core.errors import BadSignature, MalformedMessage
-from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
+from fedxdr.core.ids import Digest, OrgId, RoundId, digest, org_id, round_id, sha256
 from fedxdr.crypto import envelope as dsse
 from fedxdr.crypto.envelope import Envelope, Signer
 from fedxdr.crypto.keys import PublicIdentity
@@ -57,6 +59,10 @@ class Announcement:
     cohort: tuple[OrgId, ...]
     opened_at: datetime
 
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, *self.cohort)
+        _want_digests(self.plan_digest, self.parent_model, self.prev_hash)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysMessage:
@@ -74,6 +80,10 @@ class KeysMessage:
     sample_exponent: int
     keys: RoundKeys | None
 
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, self.org)
+        _want_digests(self.announcement)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareMessage:
@@ -87,6 +97,10 @@ class ShareMessage:
     round_id: RoundId
     transcript: Digest
     mail: Mail
+
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, self.mail.sender, self.mail.recipient)
+        _want_digests(self.transcript)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +119,10 @@ class SurvivorSet:
     dropouts: tuple[OrgId, ...]
     contributions: dict[OrgId, Digest]
 
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, *self.survivors, *self.dropouts, *self.contributions)
+        _want_digests(self.transcript, *self.contributions.values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmaskingMessage:
@@ -121,6 +139,10 @@ class UnmaskingMessage:
     survivor_set: Digest
     self_shares: dict[OrgId, bytes]
     key_shares: dict[OrgId, bytes]
+
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, self.org, *self.self_shares, *self.key_shares)
+        _want_digests(self.survivor_set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +166,16 @@ class Proposal:
     prev_hash: Digest
     survivors: tuple[OrgId, ...]
     dropouts: tuple[OrgId, ...]
+
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, *self.survivors, *self.dropouts)
+        _want_digests(
+            self.parent_model,
+            self.model_hash,
+            self.sum_digest,
+            self.contributions_root,
+            self.prev_hash,
+        )
 
 
 Message = (
@@ -268,3 +300,14 @@ def transcript(announcement: Envelope, keys: list[Envelope]) -> Digest:
         sha256(announcement.payload).encode(),
         *(sha256(e.payload).encode() for e in keys),
     )
+
+
+def _want_names(round_: RoundId, *orgs: OrgId) -> None:
+    round_id(round_)
+    for org in orgs:
+        org_id(org)
+
+
+def _want_digests(*found: Digest) -> None:
+    for text in found:
+        digest(text)

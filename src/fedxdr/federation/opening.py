@@ -38,6 +38,9 @@ from fedxdr.secagg.stages import Answer, Partition, Roster
 METRICS = ("held_out_accuracy",)
 """Figures that travel behind the update, inside the same masked vector."""
 
+_TOLERANCE = 1e-5
+"""How far rounding to float32 may carry a clipped norm above the bound, relatively."""
+
 Float64 = npt.NDArray[np.float64]
 
 
@@ -201,6 +204,41 @@ def open_masked(
     return _next(plan, task, parent, mean, total.astype(np.int64), survivors_weight)
 
 
+def screen(plan: Plan, task: Task, vector: bytes) -> Vector:
+    """Return an update in the clear if it may be aggregated.
+
+    The orchestrator screens what arrives, and every member what it replays.
+
+    Args:
+        plan: the plan in force.
+        task: what the round is for.
+        vector: little-endian float32.
+
+    Returns:
+        (d,) float32: update, then metrics.
+
+    Raises:
+        InvalidUpdate: another length, NaN, infinity, above the plan's bound, or a
+            metric out of [0, 1].
+    """
+    size, names = vector_size(plan, task), metrics_of(task)
+    if len(vector) != 4 * size:
+        raise InvalidUpdate(f"got {len(vector)} bytes, want {4 * size}")
+    values = np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise InvalidUpdate("the update holds NaN or infinity")
+    update, metrics = values[: size - len(names)], values[size - len(names) :]
+    wide = update.astype(np.float64)
+    norm = float(np.linalg.norm(wide) if task == "training" else np.abs(wide).max())
+    if norm > plan.bound(task) * (1 + _TOLERANCE):
+        raise InvalidUpdate(
+            f"the update's norm {norm:.4g} is above the plan's {plan.bound(task):g}"
+        )
+    if not ((metrics >= 0) & (metrics <= 1)).all():
+        raise InvalidUpdate("a metric lies between 0 and 1")
+    return values
+
+
 def open_clear(
     *,
     plan: Plan,
@@ -219,9 +257,15 @@ def open_clear(
         keys: the signed key list.
         survivors: whose update counts, in order.
         vector_of: returns the float32 vector of a survivor.
+
+    Raises:
+        InvalidUpdate: a vector that ``screen`` refuses, or of one without a weight.
     """
     weight = effective_weights(plan, keys)
-    updates = np.stack([np.frombuffer(vector_of(o), dtype="<f4") for o in survivors])
+    strangers = sorted(set(survivors) - set(weight))
+    if strangers:
+        raise InvalidUpdate(f"{', '.join(strangers)}: not on the key list")
+    updates = np.stack([screen(plan, task, vector_of(org)) for org in survivors])
     rule = plan.rule if task == "training" else catalogue.find("FedAvg")
     share = np.array([weight[org] for org in survivors], dtype=np.float64)
     aggregate = catalogue.aggregate(rule, updates, share)

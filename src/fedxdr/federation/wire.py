@@ -85,7 +85,16 @@ def unpack_contribution(data: bytes, *, size: int) -> Contribution:
     stream = BytesIO(data)
     try:
         value = cbor2.load(stream)
-    except (cbor2.CBORError, ValueError, EOFError, RecursionError) as error:
+    except (
+        cbor2.CBORError,
+        ArithmeticError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise MalformedMessage("not CBOR") from error
     match value:
         case {"statement": bytes(statement), "vector": bytes(vector), **rest} if (
@@ -96,6 +105,8 @@ def unpack_contribution(data: bytes, *, size: int) -> Contribution:
             )
         case _:
             raise MalformedMessage("want a CBOR map of statement and vector")
+    if pack_contribution(contribution) != data:
+        raise MalformedMessage("CBOR, but not in its deterministic form")
     return _sized(contribution, size)
 
 
@@ -111,7 +122,13 @@ def contribution_from_json(data: bytes, *, size: int) -> Contribution:
             statement=Envelope.from_value(value["statement"]),
             vector=base64.b64decode(value["vector"], validate=True),
         )
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        binascii.Error,
+    ) as error:
         raise MalformedMessage("want JSON with statement and vector") from error
     return _sized(contribution, size)
 
@@ -164,7 +181,13 @@ def unpack_evidence(data: bytes) -> Evidence:
 
 
 def words(vector: bytes) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    """Return little-endian bytes as (d,) uint32."""
+    """Return little-endian bytes as (d,) uint32.
+
+    Raises:
+        MalformedMessage: not a whole number of words.
+    """
+    if len(vector) % 4:
+        raise MalformedMessage(f"got {len(vector)} bytes, want whole words of 4")
     return np.frombuffer(vector, dtype="<u4").astype(np.uint32, copy=False)
 
 

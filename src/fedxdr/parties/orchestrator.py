@@ -19,14 +19,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-import numpy as np
-
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import (
     BadSignature,
     InvalidInput,
-    InvalidUpdate,
     NotFound,
     TooFewParticipants,
     WrongPhase,
@@ -384,7 +381,7 @@ class Orchestrator:
         if keys is not None and keys.sample_exponent != statement.sample_exponent:
             raise InvalidInput("another sample bucket than in the round keys")
         if plan.collection_mode == "clear":
-            _screen(plan, task, contribution.vector)
+            opening.screen(plan, task, contribution.vector)
         return contribution.statement.to_json(), contribution.vector, True
 
     def _check_unmasking(self, round_: Round, org: OrgId, envelope: Envelope) -> None:
@@ -787,19 +784,3 @@ def _same_round(round_: Round, round_id: RoundId, org: OrgId, said: OrgId) -> No
         raise InvalidInput(f"a message of round {round_id}")
     if said != org:
         raise BadSignature(f"{org} signed a message in the name of {said}")
-
-
-def _screen(plan: Plan, task: Task, vector: bytes) -> None:
-    """Refuse an update in the clear that is not finite or above the plan's bound."""
-    values = np.frombuffer(vector, dtype="<f4").astype(np.float64)
-    if not np.isfinite(values).all():
-        raise InvalidUpdate("the update holds NaN or infinity")
-    size = (
-        float(np.linalg.norm(values[: len(values) - len(opening.metrics_of(task))]))
-        if task == "training"
-        else float(np.abs(values).max())
-    )
-    if size > plan.bound(task) * (1 + 1e-5):
-        raise InvalidUpdate(
-            f"the update's norm {size:.4g} is above the plan's {plan.bound(task):g}"
-        )

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fedxdr.core.errors import InvalidInput
+from fedxdr.core.errors import InvalidInput, TooFewParticipants
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.federation import messages, opening
 from fedxdr.federation.messages import ShareMessage, UnmaskingMessage
 from fedxdr.federation.wire import Evidence
+from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.statements import ContributionStatement
 from fedxdr.parties.dossier import Dossier
 
@@ -37,8 +38,8 @@ def replay(
         vector_of: returns the protected vector with that digest.
 
     Raises:
-        InvalidInput: the evidence does not match the signed survivor set, or does not
-            open.
+        InvalidInput: the evidence does not match the signed survivor set (in mode
+            ``clear``: the proposal), leaves our contribution out, or does not open.
         BadSignature: a part of it was not signed by the member it names.
     """
     session, members = dossier.session, dossier.members
@@ -52,6 +53,7 @@ def replay(
         contributions[org] = statement.contribution_digest
     task, plan, keys = session.announcement.task, dossier.plan, dossier.key_list
     if plan.collection_mode == "clear":
+        _check_clear(dossier, contributions)
         return opening.open_clear(
             plan=plan,
             task=task,
@@ -81,3 +83,23 @@ def replay(
         shares=shares,
         vector_of=lambda org: vector_of(contributions[org]),
     )
+
+
+def _check_clear(dossier: Dossier, contributions: dict[OrgId, Digest]) -> None:
+    """Refuse contributions that the proposal does not name, too few, or without ours.
+
+    Without masks nobody signs a survivor set: what a member can hold the orchestrator
+    to is its signed proposal.
+    """
+    proposal, plan = dossier.proposal, dossier.plan
+    if tuple(sorted(contributions)) != proposal.survivors:
+        raise InvalidInput("other contributors than the proposal names")
+    if contributions_root(contributions) != proposal.contributions_root:
+        raise InvalidInput("other contributions than the proposal names")
+    if contributions.get(dossier.me) != dossier.mine.contribution_digest:
+        raise InvalidInput("our contribution was left out or replaced")
+    fewest = max(plan.threshold, plan.min_survivors, dossier.least)
+    if len(contributions) < fewest:
+        raise TooFewParticipants(
+            f"an aggregate of {len(contributions)}; {fewest} are needed"
+        )

@@ -472,7 +472,7 @@ def test_a_wild_update_in_the_clear_is_refused(world):
 
 
 def test_killed_before_and_after_every_write_it_goes_on(world, killed):
-    federation = world(n=3)
+    federation = world(n=3, does_replay=False)
     federation.play()
     fuse = federation.make_orchestrator_mortal()
     fuse.count = 0

@@ -118,6 +118,8 @@ def writes_of(federation, fuse) -> int:
 
 def test_killed_before_and_after_every_write_the_agent_goes_on(world):
     federation = world(n=3)
+    for org in ("org-a", "org-c"):
+        federation.participant(org)._does_replay = False
     fuse = federation.make_mortal("org-b")
     federation.play()
     writes = writes_of(federation, fuse)

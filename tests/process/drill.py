@@ -81,6 +81,9 @@ class Drill:
 
     Args:
         world: an empty folder; everything lies there.
+
+    Attributes:
+        number: of the next round.
     """
 
     def __init__(self, world: Path) -> None:
@@ -89,6 +92,7 @@ class Drill:
             (world / name).mkdir(parents=True)
         self._pids: dict[str, int] = {}
         self._port = 0
+        self.number = 1
         self._host = Host(world)
         try:
             vector = np.zeros(LAYOUT.size, dtype=np.float32)
@@ -150,7 +154,7 @@ class Drill:
         try:
             if not ServerFile.read(self.server).address:
                 return False
-            as_operator(self.server, "GET", "/federation/standing")
+            self.standing()
         except Unavailable:
             return False
         self._port = int(ServerFile.read(self.server).address.rsplit(":", 1)[1])
@@ -202,7 +206,13 @@ class Drill:
                          "unmasking_s")
         }  # fmt: skip
         form = {"task": "training", "config": {"deadlines": deadlines}}
-        return RoundId(self.operate("/federation/round/start", form)["round_id"])
+        opened = self.operate("/federation/round/start", form)
+        self.number = opened["round_number"] + 1
+        return RoundId(opened["round_id"])
+
+    def standing(self) -> dict[str, Any]:
+        """Return where the newest round stands."""
+        return as_operator(self.server, "GET", "/federation/standing")
 
     def status(self, round_id: RoundId) -> dict[str, Any]:
         """Return where a round stands."""
@@ -216,7 +226,7 @@ class Drill:
             found = self.status(round_id)
             if found["status"] != "in_progress":
                 return found
-            time.sleep(0.02)
+            time.sleep(0.05)
         raise DrillFailed(f"round {round_id} has not ended: {self.log(ORCHESTRATOR)}")
 
     def sent(self, org: str, round_id: RoundId) -> dict[str, list[str]]:

@@ -77,16 +77,20 @@ class MortalLink:
         return getattr(self._link, name)
 
     def send(self, round_id: RoundId, step: Step, body: bytes) -> None:
-        die_if_told(self._order, f"{step}:before")
+        die_if_told(self._order, f"{_number(round_id)} {step}:before")
         with self._sent.open("a") as log:
             log.write(f"{round_id} {step} {sha256(body)}\n")
         self._link.send(round_id, step, body)
-        die_if_told(self._order, f"{step}:after")
+        die_if_told(self._order, f"{_number(round_id)} {step}:after")
 
     def fetch(self, round_id: RoundId, step: Step) -> bytes:
         body = self._link.fetch(round_id, step)
-        die_if_told(self._order, f"{step}:after")
+        die_if_told(self._order, f"{_number(round_id)} {step}:after")
         return body
+
+
+def _number(round_id: RoundId) -> str:
+    return round_id.split("-")[1]
 
 
 def record_quantised(learner: FixedLearner, folder: Path) -> None:

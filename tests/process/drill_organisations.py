@@ -1,23 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Six organisations; one is killed with SIGKILL at each step of a round in turn.
 
+Then rounds in which each of them is killed at another step and started again at once:
+whoever is back before the deadline stays in, and sends again what it sent before.
+
 ``python -m tests.process.drill_organisations`` prints one line per death: where, who is
 left, and whether the opened sum is the plain sum of what the survivors quantised.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.process.drill import ORGANISATIONS, Drill
 
+from fedxdr.core.ids import RoundId
+
 SHORT_S = 1.5
+SENT = ("keys", "shares", "contribution", "survivor-signature", "unmasking",
+        "acceptance")  # fmt: skip
+FETCHED = ("key-list", "mail", "survivor-set", "quorum", "proposal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,60 +85,114 @@ DEATHS = (
 )
 
 
+RETURNS = (
+    tuple(f"{step}:before" for step in SENT),
+    tuple(f"{step}:after" for step in SENT),
+    tuple(f"{step}:after" for step in FETCHED),
+)
+"""Rounds in which one organisation after the other dies and comes back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one round.
 
     Attributes:
-        phase: where the organisation died.
-        died: which one.
+        phase: where the organisation died; for those that came back, at which points.
+        died: which ones.
         status: of the round.
         survivors: whose contribution is in the sum.
         expected: whose should be.
         exact: whether the opened sum is their plain sum.
         replays: whether replay of the stored contributions gives the committed model.
+        sent_again: how many messages went out twice.
+        same_bytes: whether whatever went out twice was the same.
     """
 
     phase: str
-    died: str
+    died: tuple[str, ...]
     status: str
     survivors: tuple[str, ...]
     expected: tuple[str, ...]
     exact: bool
     replays: bool
+    sent_again: int
+    same_bytes: bool
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all is as it must be."""
+        return (
+            self.status == "completed"
+            and self.survivors == self.expected
+            and self.exact
+            and self.replays
+            and self.same_bytes
+        )
 
 
 def run(world: Path) -> Iterator[Outcome]:
-    """Kill one organisation at each step in turn."""
+    """Kill one organisation at each step in turn; then let them come back."""
     drill = Drill(world)
     try:
-        rounds = []
-        for place, death in enumerate(DEATHS):
-            victim = ORGANISATIONS[place % len(ORGANISATIONS)]
-            drill.order_death(victim, death.point)
-            round_id = drill.start_round(short=death.short, short_s=SHORT_S)
-            drill.await_death(victim)
-            status = drill.await_end(round_id)
-            rounds.append((death, victim, round_id, status["status"]))
-            drill.start(victim)
-            drill.await_ready(victim)
+        rounds = [
+            (death.phase, *_die(drill, death, victim))
+            for death, victim in zip(
+                DEATHS, itertools.cycle(ORGANISATIONS), strict=False
+            )
+        ]
+        rounds += [(", ".join(points), *_return(drill, points)) for points in RETURNS]
         with drill.autopsy() as opened:
-            for death, victim, round_id, status in rounds:
+            for phase, died, round_id, status, expected in rounds:
                 round_ = opened.orchestrator.load(round_id)
                 again = opened.orchestrator.reopen(round_)
+                sent = [
+                    digests
+                    for org in ORGANISATIONS
+                    for digests in drill.sent(org, round_id).values()
+                ]
                 yield Outcome(
-                    phase=death.phase,
-                    died=victim,
+                    phase=phase,
+                    died=died,
                     status=status,
                     survivors=round_.survivors,
-                    expected=tuple(
-                        o for o in ORGANISATIONS if o != victim or death.counts
-                    ),
+                    expected=expected,
                     exact=drill.is_exact(opened, round_id),
                     replays=again.model_hash == round_.opened.model_hash,
+                    sent_again=sum(len(digests) > 1 for digests in sent),
+                    same_bytes=all(len(set(digests)) == 1 for digests in sent),
                 )
     finally:
         drill.close()
+
+
+Played = tuple[tuple[str, ...], RoundId, str, tuple[str, ...]]
+"""Who died, in which round, how it ended, and whose contribution must be in it."""
+
+
+def _die(drill: Drill, death: Death, victim: str) -> Played:
+    """Run a round without an organisation that dies in it."""
+    drill.order_death(victim, f"{drill.number} {death.point}")
+    round_id = drill.start_round(short=death.short, short_s=SHORT_S)
+    drill.await_death(victim)
+    status = drill.await_end(round_id)["status"]
+    drill.start(victim)
+    drill.await_ready(victim)
+    expected = tuple(o for o in ORGANISATIONS if o != victim or death.counts)
+    return (victim,), round_id, status, expected
+
+
+def _return(drill: Drill, points: Sequence[str]) -> Played:
+    """Run a round in which each organisation dies at another point and comes back."""
+    victims = dict(zip(ORGANISATIONS, points, strict=False))
+    for victim, point in victims.items():
+        drill.order_death(victim, f"{drill.number} {point}")
+    round_id = drill.start_round()
+    for victim in victims:
+        drill.await_death(victim)
+        drill.start(victim)
+    status = drill.await_end(round_id)["status"]
+    return tuple(victims), round_id, status, ORGANISATIONS
 
 
 def say(**figures: object) -> None:
@@ -145,12 +208,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for outcome in run(Path(folder)):
             say(**asdict(outcome))
-            is_good &= (
-                outcome.status == "completed"
-                and outcome.survivors == outcome.expected
-                and outcome.exact
-                and outcome.replays
-            )
+            is_good &= outcome.is_good
     seconds = round(time.monotonic() - began, 1)
     say(all=is_good, s=seconds)
     sys.exit(not is_good)

@@ -3,21 +3,22 @@
 
 import numpy as np
 import pytest
-
 from tests.process.drill import ORGANISATIONS, Drill
-from tests.process.drill_organisations import DEATHS, run
+from tests.process.drill_organisations import DEATHS, RETURNS, run
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
 
 def test_the_round_commits_with_the_survivors_and_the_sum_is_exact(tmp_path):
     outcomes = list(run(tmp_path))
-    assert [o.phase for o in outcomes] == [d.phase for d in DEATHS]
+    assert len(outcomes) == len(DEATHS) + len(RETURNS)
     for outcome in outcomes:
-        assert outcome.status == "completed", outcome
-        assert outcome.survivors == outcome.expected, outcome
-        assert outcome.exact, outcome
-        assert outcome.replays, outcome
+        assert outcome.is_good, outcome
+    # whoever died after sending and came back sent again; after the last message the
+    # round may have ended in the meantime
+    before, after, fetched = (o.sent_again for o in outcomes[len(DEATHS) :])
+    assert before == fetched == 0
+    assert after in {5, 6}
     # the comparison can fail: what the organisations wrote down differs by all of them
     drill = Drill.__new__(Drill)
     drill.world = tmp_path

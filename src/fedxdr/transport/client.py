@@ -11,11 +11,13 @@ Not here: what to send and whether to believe the answer (parties).
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import httpx
 import msgspec
 import stamina
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from fedxdr.core import errors
 from fedxdr.core.canonical import from_builtins
@@ -37,12 +39,25 @@ from fedxdr.ledger import block as blocks
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties.ports import Standing
 
+logger = logging.getLogger(__name__)
+
 PREFIX = "/api/fl-blockchain"
 _JSON = "application/json"
 _CBOR = "application/cbor"
 _LIMIT_BYTES = 1 << 30
 _ATTEMPTS = 5
 _TIMEOUT_S = 30.0
+
+
+def _note_retry(details: RetryDetails) -> None:
+    """Log an attempt that failed; the library would print it, on standard output."""
+    logger.debug(
+        "trying again",
+        extra={"attempt": details.retry_num, "reason": str(details.caused_by)},
+    )
+
+
+set_on_retry_hooks([_note_retry])
 
 
 def _all_errors(root: type[FedxdrError]) -> dict[str, type[FedxdrError]]:
@@ -77,7 +92,11 @@ class Client:
         self._clock = clock
         self._entropy = entropy
         self._http = httpx.Client(
-            timeout=_TIMEOUT_S, transport=transport, trust_env=False
+            timeout=_TIMEOUT_S,
+            transport=transport,
+            trust_env=False,
+            # certificates are always checked; without TLS there are none to load
+            verify=not self._server.startswith("http://"),
         )
         self.sent_bytes = 0
 

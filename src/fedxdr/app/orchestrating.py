@@ -23,6 +23,7 @@ from fedxdr.core.ids import org_id, sha256
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.crypto.keys import TokenKey
 from fedxdr.federation.plan import Plan, default_threshold
+from fedxdr.learning import features as feature_sets
 from fedxdr.ledger.entries import Genesis, MemberKeys
 from fedxdr.models import snapshot
 from fedxdr.parties.orchestrator import Orchestrator
@@ -37,6 +38,7 @@ from fedxdr.storage.secrets import read_seed, write_seed
 
 KEYS = ("orchestrator", "operator", "token")
 PROTOCOL_VERSION = 1
+FEATURE_SET = "traffic"
 _MAX_BODY_BYTES = 256 * 1024 * 1024
 _GIVEN = ("federation", "run_id", "participants", "layout", "architecture", "version")
 
@@ -89,12 +91,11 @@ def first_model(*, seed: int = 0) -> snapshot.Snapshot:
     Args:
         seed: public, so that anyone can make the genesis model again.
     """
-    from fedxdr.app.learners import ARCHITECTURE  # noqa: PLC0415 - imports torch
-
+    architecture = feature_sets.find(FEATURE_SET).architecture()
     return snapshot.Snapshot(
-        vector=ARCHITECTURE.first_vector(seed),
+        vector=architecture.first_vector(seed),
         card=snapshot.Card(
-            layout=ARCHITECTURE.layout, architecture=ARCHITECTURE.describe()
+            layout=architecture.layout, architecture=architecture.describe()
         ),
     )
 

@@ -193,6 +193,27 @@ def assess(
     as_json: AsJson = False,
 ) -> None:
     """Compare, on what came after UNTIL, this organisation alone and federated."""
+    value = assessment(folder, eve=eve, zeek=zeek, until=until, truth=truth)
+    if as_json:
+        print_json(value)
+        return
+    rows = [[key, str(found)] for key, found in value.items()]
+    table("Alone and federated", ["what", "value"], rows)
+
+
+def assessment(
+    folder: Path,
+    *,
+    eve: list[str] | None,
+    zeek: list[str] | None,
+    until: str,
+    truth: Path,
+) -> dict[str, Any]:
+    """Return what ``agent assess`` prints, as a JSON object.
+
+    Raises:
+        InvalidSettings: no round was run yet, or no source was named.
+    """
     from fedxdr.simulation.truth import read_truth  # noqa: PLC0415 - not for `run`
 
     learner = load_learner(folder, eve, zeek, until)
@@ -203,20 +224,15 @@ def assess(
         plan = participant.mirror.in_force.plan
         if plan is None:
             raise InvalidSettings("no round was run yet: there is nothing to compare")
-        result = learner.assess(
+        found = learner.assess(
             federated=participant.model(),
             plan=plan,
             rounds=participant.mirror.in_force.tasks.count("training"),
             labels_of=read_truth(truth).labels_of,
         )
-        value = {"org_id": opened.file.org, **canonical.builtins(result)}
+        return {"org_id": opened.file.org, **canonical.builtins(found)}
     finally:
         opened.close()
-    if as_json:
-        print_json(value)
-        return
-    rows = [[key, str(found)] for key, found in value.items()]
-    table("Alone and federated", ["what", "value"], rows)
 
 
 def load_learner(

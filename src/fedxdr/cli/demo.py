@@ -4,7 +4,7 @@
 An orchestrator and five organisations as processes of their own, talking HTTP on
 loopback; telemetry written as Suricata and Zeek files and read back as such; protected
 rounds; the ledger exported and verified offline; and what federation won each of them.
-Every step is the public command that a user would type.
+Orchestrator, agents, joining, export and verification are the commands a user types.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fedxdr.app.server_file import ServerFile
+from fedxdr.cli.agent import assessment
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.cli.serve import as_operator, status_of
 from fedxdr.core.errors import InvalidSettings, Unavailable
@@ -116,7 +117,7 @@ def _run(
             for number in range(rounds + 1):
                 _round(place, number, progress)
         sent = {name: _bytes_sent(place, name) for name in ORGANISATIONS}
-        found = _assess(place, files, logs, until, progress)
+        found = _assess(place, files, until, progress)
         _fedxdr("ledger", "export", place.bundle, "--dir", place.server)
     verified = _fedxdr("verify", place.bundle)
     return {
@@ -160,17 +161,19 @@ def _round(place: _Place, number: int, progress: Progress) -> None:
 def _assess(
     place: _Place,
     files: Any,  # noqa: ANN401 - organisation -> OrganisationFiles
-    logs: dict[Any, list[str]],
     until: str,
     progress: Progress,
 ) -> dict[str, dict[str, Any]]:
     bar = progress.add_task("alone against federated, on later events", total=5)
 
     def one(name: str) -> dict[str, Any]:
-        found = _fedxdr(
-            "agent", "assess", "--dir", place.organisation(name), *logs[name],
-            "--until", until, "--truth", files[name].truth,
-        )  # fmt: skip
+        found = assessment(
+            place.organisation(name),
+            eve=[str(files[name].eve)],
+            zeek=[str(files[name].conn)],
+            until=until,
+            truth=files[name].truth,
+        )
         progress.advance(bar)
         return found
 
@@ -186,8 +189,9 @@ def _in_parallel(
 
 
 def _join(place: _Place, name: str) -> dict[str, Any]:
-    """Invite one organisation and let it join, by the two commands a user types."""
-    invited = _fedxdr("invite", name, "--dir", place.server)
+    """Invite one organisation and let it join by the command its user types."""
+    form = {"org_id": name}
+    invited = as_operator(place.server, "POST", "/federation/invitations", form)
     return _fedxdr("join", invited["token"], "--dir", place.organisation(name))
 
 

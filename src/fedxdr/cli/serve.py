@@ -41,10 +41,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make an orchestrator's folder: keys, ledger, first model."""
-    from fedxdr.app.orchestrating import (
-        first_model,
-        initialise,
-    )
+    from fedxdr.app.orchestrating import first_model, initialise  # noqa: PLC0415
 
     initialise(folder, federation=federation, model=first_model())
     keyid = operator_key(folder, name="orchestrator").public.keyid

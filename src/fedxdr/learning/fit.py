@@ -25,6 +25,7 @@ from fedxdr.core.layout import Vector
 from fedxdr.core.randomness import generator
 from fedxdr.federation.plan import Training
 from fedxdr.models import parameters
+from fedxdr.models.adam import Adam
 from fedxdr.models.architecture import Architecture
 from fedxdr.models.graph import Floats, Integers
 
@@ -117,7 +118,7 @@ def fit(
     network = parameters.network(architecture, vector)
     weights = list(network.parameters())
     anchor = [weight.detach().clone() for weight in weights]
-    optimiser = torch.optim.Adam(weights, lr=training.learning_rate, foreach=True)
+    optimiser = Adam(weights, rate=training.learning_rate)
     draw = generator(*seed)
     size = epoch_size(family, training)
     # statistics do not change during a fit: standardise once per epoch
@@ -132,7 +133,7 @@ def fit(
             loss = torch.nn.functional.binary_cross_entropy_with_logits(
                 logits, truth[begin:end]
             )
-            optimiser.zero_grad()
+            optimiser.forget_gradients()
             loss.backward()
             if training.proximal_mu:
                 _add_proximal_gradient(weights, anchor, training.proximal_mu)

@@ -76,7 +76,10 @@ def flow_ids(uids: Sequence[str]) -> NDArray[np.uint64]:
     """
     if not uids:
         return np.zeros(0, np.uint64)
-    raw = np.array([uid.encode("utf-8", "replace") for uid in uids])
+    if "".join(uids).isascii():
+        raw = np.array(uids, np.bytes_)
+    else:
+        raw = np.array([uid.encode("utf-8", "replace") for uid in uids])
     width = -(-raw.dtype.itemsize // 8) * 8
     words = raw.astype(f"S{width}").view("<u8").reshape(len(uids), -1)
     mixed = np.zeros(len(uids), np.uint64)
@@ -155,12 +158,12 @@ class Table:
         if "label" in self.texts:
             columns["label"] = codes(self._text("label"), label_of).astype(np.int8)
         if "detailedlabel" in self.texts:
-            named = [technique_of(text) for text in self._text("detailedlabel")]
-            techniques = {
-                n: i for i, n in enumerate(dict.fromkeys(filter(None, named)))
-            }
-            columns["technique"] = np.array(
-                [techniques[name] if name else -1 for name in named], np.int16
+            details = self._text("detailedlabel")
+            told = {detail: technique_of(detail) for detail in set(details)}
+            names = sorted({name for name in told.values() if name})
+            techniques = {name: number for number, name in enumerate(names)}
+            columns["technique"] = codes(
+                details, lambda detail: techniques.get(told[detail or ""] or "", -1)
             )
         events = Events.build(rows, columns, techniques=tuple(techniques))
         return events.select((events.source != 0) & (events.destination != 0))

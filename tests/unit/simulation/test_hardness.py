@@ -7,6 +7,9 @@ benign traffic; together, over a bounded past, they do, for who has seen it befo
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -168,7 +171,7 @@ def fitted(past: Past, context: Context, names: list[str]) -> Any:
     """Gradient boosting on the weak labels of some organisations' pasts."""
     ensemble = pytest.importorskip("sklearn.ensemble")
     model = ensemble.HistGradientBoostingClassifier(
-        max_iter=80, learning_rate=0.1, early_stopping=False, random_state=0
+        max_iter=50, learning_rate=0.1, early_stopping=False, random_state=0
     )
     rows = [context[name][past[name][2]] for name in names]
     weak = [past[name][0].label[past[name][2]] == 1 for name in names]

@@ -90,7 +90,10 @@ def builtins(value: object) -> Any:  # noqa: ANN401 - any JSON value
     Raises:
         MalformedMessage: a number that is not finite, an instant that is not in UTC.
     """
-    return _as_json(msgspec.to_builtins(value, builtin_types=(datetime,)))
+    try:
+        return _as_json(msgspec.to_builtins(value, builtin_types=(datetime,)))
+    except RecursionError as error:
+        raise MalformedMessage("nested too deeply") from error
 
 
 def decode(data: bytes, type_: type[T]) -> T:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
@@ -299,3 +300,15 @@ def test_the_fingerprint_binds_label_and_value():
     assert canonical.fingerprint("label/v1", value) == want
     assert canonical.fingerprint("label/v2", value) != want
     assert canonical.fingerprint("label/v1", Inner(count=2)) != want
+
+
+def test_deep_nesting_is_refused_and_never_a_recursion_error() -> None:
+    for depth in (300, 600, 950, 5_000):
+        text = b"[" * depth + b"]" * depth
+        with contextlib.suppress(MalformedMessage):
+            canonical.parse_jcs(text)
+        value: list[object] = []
+        for _ in range(depth):
+            value = [value]
+        with contextlib.suppress(MalformedMessage):
+            canonical.encode(value)

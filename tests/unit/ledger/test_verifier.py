@@ -69,7 +69,7 @@ def test_an_unpinned_audit_says_so(told):
 
 
 def test_needs_no_torch_database_or_network(small_bundle):
-    done = subprocess.run(  # noqa: S603 - this interpreter and the text above
+    done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH],
         input=small_bundle,
         capture_output=True,

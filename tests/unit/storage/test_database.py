@@ -53,7 +53,7 @@ for number in range(first, 1_000_000):
 def test_what_was_reported_as_written_survives_sigkill(tmp_path):
     reported = -1
     for lines in (1, 7, 20):
-        writer = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+        writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path), str(reported + 1)],
             stdout=subprocess.PIPE,
             text=True,
@@ -106,7 +106,7 @@ def test_a_second_process_is_kept_out(tmp_path):
         "try:\n    Database(Path(sys.argv[1]))\n"
         "except Unavailable as error:\n    print(error)\n    sys.exit(7)\n"
     )
-    second = subprocess.run(  # noqa: S603 - our own interpreter and program
+    second = subprocess.run(
         [sys.executable, "-c", program, str(path)],
         capture_output=True,
         text=True,

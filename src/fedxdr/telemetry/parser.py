@@ -142,14 +142,16 @@ def text_shapes(
     # Counts per (text, byte), a slab of texts at a time to bound memory.
     entropy = np.empty(len(raw), np.float32)
     ends = np.cumsum(cut)
-    slab = 4096
+    slab = 1024
     for begin in range(0, len(raw), slab):
         end = min(begin + slab, len(raw))
         first = int(ends[begin - 1]) if begin else 0
         row = np.repeat(np.arange(end - begin), cut[begin:end])
         cell = row * 256 + joined[first : int(ends[end - 1])]
         counts = np.bincount(cell, minlength=(end - begin) * 256)
-        spread = _C_LOG_C[counts].reshape(end - begin, 256).sum(axis=1)
+        seen = np.flatnonzero(counts)
+        terms = _C_LOG_C[counts[seen]]
+        spread = np.bincount(seen >> 8, weights=terms, minlength=end - begin)
         size = cut[begin:end]
         entropy[begin:end] = np.maximum(np.log2(size) - spread / size, 0.0)
     table: dict[str | None, int] = {None: -1, "": -1}

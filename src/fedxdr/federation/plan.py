@@ -18,7 +18,7 @@ from typing import Literal
 
 from fedxdr.aggregation.catalogue import Needs, Rule, find
 from fedxdr.core.canonical import fingerprint
-from fedxdr.core.errors import BelowFloor, InvalidPlan
+from fedxdr.core.errors import BelowFloor, InvalidPlan, MalformedMessage
 from fedxdr.core.ids import Digest
 from fedxdr.core.layout import Layout
 
@@ -59,7 +59,9 @@ class Training:
     def __post_init__(self) -> None:
         if self.local_epochs < 1 or self.batch_size < 1 or self.seed < 0:
             raise InvalidPlan("local_epochs and batch_size are at least 1, seed 0")
-        if not 0 < self.learning_rate < math.inf or not self.proximal_mu >= 0:
+        if not 0 < self.learning_rate < math.inf or not (
+            0 <= self.proximal_mu < math.inf
+        ):
             raise InvalidPlan("learning_rate is above 0, proximal_mu 0 or more")
         if self.examples_per_epoch < 1 or self.examples_per_attack < 0:
             raise InvalidPlan("examples_per_epoch is 1 or more, per attack 0 or more")
@@ -156,6 +158,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         _check_mode(self)
+        _check_layout(self)
         _check_method(self)
         _check_numbers(self)
         if self.collection_mode == "secagg":
@@ -211,6 +214,14 @@ def _check_mode(plan: Plan) -> None:
             f"privacy mechanism {plan.privacy_mechanism!r}: this version has none, and "
             "a plan must not claim one; use 'none'"
         )
+
+
+def _check_layout(plan: Plan) -> None:
+    for task, prefix in SEGMENTS.items():
+        try:
+            plan.layout.span(prefix)
+        except MalformedMessage as error:
+            raise InvalidPlan(f"no {task} round with this layout: {error}") from error
 
 
 def _check_method(plan: Plan) -> None:

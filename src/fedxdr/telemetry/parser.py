@@ -172,8 +172,3 @@ def codes(
     """Return (n,) int16 codes of n names; each different name is looked up once."""
     table = {name: code_of(name) for name in set(names)}
     return np.fromiter(map(table.__getitem__, names), np.int16, len(names))
-
-
-def integers(values: Sequence[int | None]) -> NDArray[np.int64]:
-    """Return (n,) int64 values, -1 where there is none."""
-    return np.array([-1 if value is None else value for value in values], np.int64)

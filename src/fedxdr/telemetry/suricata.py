@@ -33,7 +33,6 @@ from fedxdr.telemetry.parser import (
     Parsed,
     Tokenise,
     codes,
-    integers,
     line_count,
     text_shapes,
     tokens,
@@ -49,13 +48,13 @@ _Texts = str | list[str]
 
 
 class _Flow(msgspec.Struct, gc=False):
-    pkts_toserver: _Count | None = None
-    pkts_toclient: _Count | None = None
-    bytes_toserver: _Count | None = None
-    bytes_toclient: _Count | None = None
+    pkts_toserver: _Count = -1
+    pkts_toclient: _Count = -1
+    bytes_toserver: _Count = -1
+    bytes_toclient: _Count = -1
     start: str = ""
     end: str = ""
-    age: _Count | None = None
+    age: _Count = -1
     state: str | None = None
 
 
@@ -76,7 +75,7 @@ class _Dns(msgspec.Struct, gc=False):
 class _Http(msgspec.Struct, gc=False):
     hostname: str | None = None
     url: str | None = None
-    length: _Count | None = None
+    length: _Count = -1
 
 
 class _Tls(msgspec.Struct, gc=False):
@@ -98,8 +97,8 @@ class _Record(msgspec.Struct, gc=False):
     flow_id: _Count = 0
     src_ip: str = ""
     dest_ip: str = ""
-    src_port: _Port | None = None
-    dest_port: _Port | None = None
+    src_port: _Port = -1
+    dest_port: _Port = -1
     proto: str | None = None
     app_proto: str | None = None
     flow: _Flow | None = None
@@ -152,14 +151,19 @@ class EveParser:
         records, times, rejected = read_json_lines(
             block, _DECODER, _times, first_line=first_line
         )
-        ended = np.array([bool(r.src_ip and r.dest_ip) for r in records], np.bool_)
-        keep = np.flatnonzero(ended)
-        if len(keep) < len(records):
-            records, times = [records[row] for row in keep.tolist()], times[keep]
+        kept = records
+        if any(not (r.src_ip and r.dest_ip) for r in records):
+            ended = [bool(r.src_ip and r.dest_ip) for r in records]
+            kept = [
+                record
+                for record, is_kept in zip(records, ended, strict=True)
+                if is_kept
+            ]
+            times = times[np.array(ended, np.bool_)]
         return Parsed(
-            events=self._columns(records, times),
+            events=self._columns(kept, times),
             rejected=rejected,
-            skipped=int(np.count_nonzero(~ended)),
+            skipped=len(records) - len(kept),
             lines=line_count(block),
         )
 
@@ -178,8 +182,8 @@ class EveParser:
             "time_ns": times,
             "source": entities[:rows],
             "destination": entities[rows:],
-            "source_port": integers([r.src_port for r in records]),
-            "destination_port": integers([r.dest_port for r in records]),
+            "source_port": np.array([r.src_port for r in records], np.int64),
+            "destination_port": np.array([r.dest_port for r in records], np.int64),
             "protocol": codes([r.proto for r in records], catalogue.protocol_of),
             "service": np.where(service > 0, service, catalogue.SERVICE_BY_KIND[kind]),
             "kind": kind,
@@ -278,9 +282,7 @@ def _fill_bodies(columns: dict[str, NDArray[Any]], records: Sequence[_Record]) -
     """Write the length of HTTP answers into the rows of HTTP records."""
     where = np.flatnonzero(columns["kind"] == Kind.HTTP)
     https = [records[row].http for row in where.tolist()]
-    columns["bytes_in"][where] = integers(
-        [http.length if http is not None else None for http in https]
-    )
+    columns["bytes_in"][where] = [-1 if http is None else http.length for http in https]
 
 
 def _fill_flows(columns: dict[str, NDArray[Any]], records: Sequence[_Record]) -> None:
@@ -293,19 +295,19 @@ def _fill_flows(columns: dict[str, NDArray[Any]], records: Sequence[_Record]) ->
     where = np.flatnonzero(columns["kind"] == Kind.FLOW)
     flows = [records[row].flow or _NO_FLOW for row in where.tolist()]
     handshakes = [records[row].tcp or _NO_TCP for row in where.tolist()]
-    columns["packets_out"][where] = integers([f.pkts_toserver for f in flows])
-    columns["packets_in"][where] = integers([f.pkts_toclient for f in flows])
-    columns["bytes_out"][where] = integers([f.bytes_toserver for f in flows])
-    columns["bytes_in"][where] = integers([f.bytes_toclient for f in flows])
+    columns["packets_out"][where] = [f.pkts_toserver for f in flows]
+    columns["packets_in"][where] = [f.pkts_toclient for f in flows]
+    columns["bytes_out"][where] = [f.bytes_toserver for f in flows]
+    columns["bytes_in"][where] = [f.bytes_toclient for f in flows]
     begin, has_begin = iso_times_ns([f.start for f in flows])
     end, has_end = iso_times_ns([f.end for f in flows])
     columns["time_ns"][where[has_begin]] = begin[has_begin]
-    age = integers([f.age for f in flows])
-    columns["duration_s"][where] = np.where(
-        has_begin & has_end & (end >= begin),
-        (end - begin) / SECOND_NS,
-        np.where(age >= 0, age, np.nan),
-    )
+    is_timed = has_begin & has_end & (end >= begin)
+    duration = np.where(is_timed, (end - begin) / SECOND_NS, np.nan)
+    if not is_timed.all():
+        age = np.array([f.age for f in flows], np.float64)
+        duration = np.where(is_timed | (age < 0), duration, age)
+    columns["duration_s"][where] = duration
     columns["state"][where] = _states(
         codes([f.state for f in flows], _state_of),
         is_tcp=columns["protocol"][where] == _TCP,

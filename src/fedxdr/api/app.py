@@ -14,12 +14,12 @@ from fastapi import FastAPI
 from fedxdr import __version__
 from fedxdr.api import federation, health, ledger, problems
 from fedxdr.api.service import Service
-from fedxdr.core.errors import FedxdrError
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "/api/fl-blockchain"
 _TICK_S = 0.05
+_PAUSE_S = 1.0
 
 
 def create_app(service: Service) -> FastAPI:
@@ -47,7 +47,10 @@ def create_app(service: Service) -> FastAPI:
 
 
 async def _tick(service: Service) -> None:
-    """Do what deadlines make due; a fault stops the round, never the loop."""
+    """Do what deadlines make due; whatever goes wrong stops the round, never the loop.
+
+    The outermost loop of the orchestrator: if it ended, no deadline would ever pass.
+    """
 
     def drive(service: Service) -> datetime | None:
         return service.orchestrator.drive()
@@ -55,7 +58,7 @@ async def _tick(service: Service) -> None:
     while True:
         try:
             await service.run(drive)
-        except FedxdrError:
+        except Exception:
             logger.exception("a round cannot go on")
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_PAUSE_S)
         await asyncio.sleep(_TICK_S)

@@ -21,6 +21,7 @@ from fedxdr.api.service import (
     operator,
     reader,
     service_of,
+    signed_parts,
     writer,
 )
 from fedxdr.core import canonical
@@ -65,14 +66,15 @@ Offset = Annotated[int, Query(ge=0)]
 
 @router.post("/register", status_code=201)
 async def register(request: Request) -> dict[str, Any]:
-    """Enrol an organisation that holds an invitation."""
+    """Enrol an organisation that holds an invitation; its new key signs this."""
     service = service_of(request)
-    form = _parse(Register, await body_of(request))
-    application = _application(form)
+    body = await body_of(request)
+    application = _application(_parse(Register, body))
 
     def enrol(service: Service) -> dict[str, Any]:
-        enrolled = service.registrar.enrol(application)
-        return _enrolled(service, enrolled)
+        registrar = service.registrar
+        proof = registrar.applicant(signed_parts(request, body), application)
+        return _enrolled(service, registrar.enrol(application, proof=proof))
 
     return await service.run(enrol)
 

@@ -7,7 +7,6 @@ import base64
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
 
 from fedxdr import __version__
 from fedxdr.api.service import Service, service_of
@@ -47,7 +46,7 @@ async def info(request: Request) -> dict[str, Any]:
     def look(service: Service) -> str:
         return service.orchestrator.recorder.in_force.genesis.federation
 
-    routes = [r for r in request.app.routes if isinstance(r, APIRoute)]
+    paths = request.app.openapi()["paths"]
     return {
         "system": "fedxdr",
         "version": __version__,
@@ -58,7 +57,7 @@ async def info(request: Request) -> dict[str, Any]:
             "BlockchainLedger",
             "FederatedModels",
         ],
-        "api_endpoints": sum(len(route.methods or ()) for route in routes),
+        "api_endpoints": sum(len(methods) for methods in paths.values()),
         "orchestrator_key": base64.b64encode(service.identity.public.ed25519).decode(),
         "orchestrator_keyid": service.identity.public.keyid,
     }

@@ -128,3 +128,14 @@ def install(app: FastAPI) -> None:
             detail=f"{request.method} {request.url.path}: {error.detail}",
             instance=request.url.path,
         )
+
+    @app.exception_handler(Exception)
+    async def on_fault(request: Request, _: Exception) -> JSONResponse:
+        # what stands behind it is raised again for the server's log
+        return problem(
+            status=500,
+            code=Fault.code,
+            title=Fault.code,
+            detail="the server failed; its log says why",
+            instance=request.url.path,
+        )

@@ -129,7 +129,7 @@ async def writer(request: Request) -> Signed:
     service = service_of(request)
 
     def check(service: Service) -> str:
-        return service.registrar.signer(_signed_parts(request, body), is_write=True)
+        return service.registrar.signer(signed_parts(request, body), is_write=True)
 
     return Signed(by=await service.run(check), body=body)
 
@@ -163,12 +163,13 @@ async def reader(request: Request) -> str:
         )
 
     def check(service: Service) -> str:
-        return service.registrar.signer(_signed_parts(request, b""), is_write=False)
+        return service.registrar.signer(signed_parts(request, b""), is_write=False)
 
     return await service.run(check)
 
 
-def _signed_parts(request: Request, body: bytes) -> requests.Request:
+def signed_parts(request: Request, body: bytes) -> requests.Request:
+    """Return what a request's signature covers, as it arrived."""
     return requests.Request(
         method=request.method,
         url=str(request.url),

@@ -16,12 +16,13 @@ from datetime import timedelta
 
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import Refused, UnknownSender, WrongPhase
+from fedxdr.core.errors import BadSignature, Refused, UnknownSender, WrongPhase
 from fedxdr.core.ids import OrgId, org_id, sha256
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto import requests, tokens
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity, TokenKey
+from fedxdr.ledger import statements
 from fedxdr.ledger.block import Block
 from fedxdr.ledger.entries import MemberEnrolled
 from fedxdr.ledger.statements import EnrolmentStatement
@@ -118,10 +119,34 @@ class Registrar:
         self._registry.invite(kept)
         return token
 
-    def enrol(self, application: Application) -> Enrolled:
-        """Make an organisation a member.
+    def applicant(
+        self, request: requests.Request, application: Application
+    ) -> requests.Proof:
+        """Return the proof that the key which is to be enrolled signed the request.
 
         Raises:
+            BadSignature: not signed, expired, over another request or by another key.
+            MalformedMessage: the application holds no enrolment.
+        """
+        statement = statements.read(application.enrolment)
+        if not isinstance(statement, EnrolmentStatement):
+            raise BadSignature("the application holds no enrolment statement")
+        return requests.verify(
+            request, identity=statement.keys.identity, now=self._clock.now()
+        )
+
+    def enrol(
+        self, application: Application, *, proof: requests.Proof | None = None
+    ) -> Enrolled:
+        """Make an organisation a member.
+
+        Args:
+            application: what it sent.
+            proof: of the request that carried it; its nonce is used up, so that
+                whoever overheard the request cannot fetch the answer with it.
+
+        Raises:
+            ReplayedRequest: this very request was received before.
             InvitationRefused: unknown, used, expired, or for another name.
             BadSignature: the enrolment's signature is wrong.
             NameTaken: a member has this name or key.
@@ -138,6 +163,8 @@ class Registrar:
         statement = enrolment.check_application(
             application, invitation=invitation, orchestrator=self.identity, now=now
         )
+        if proof is not None:
+            self._use_nonce(proof)
         recorder = self._orchestrator.recorder
         block = again or self._record(statement, application)
         genesis = recorder.blocks(begin=0, end=1)[0].block
@@ -246,13 +273,16 @@ class Registrar:
         now = self._clock.now()
         proof = requests.verify(request, identity=identity, now=now)
         if is_write:
-            self._registry.use_nonce(
-                proof.keyid,
-                proof.nonce,
-                expires=proof.expires + timedelta(seconds=requests.CLOCK_SKEW_S),
-            )
-            self._registry.forget_nonces(before=now)
+            self._use_nonce(proof)
         return name
+
+    def _use_nonce(self, proof: requests.Proof) -> None:
+        self._registry.use_nonce(
+            proof.keyid,
+            proof.nonce,
+            expires=proof.expires + timedelta(seconds=requests.CLOCK_SKEW_S),
+        )
+        self._registry.forget_nonces(before=self._clock.now())
 
     def _by_keyid(
         self, headers: MutableMapping[str, str]

@@ -46,21 +46,26 @@ _GIVEN = ("federation", "run_id", "participants", "layout", "architecture", "ver
 def initialise(folder: Path, *, federation: str, model: snapshot.Snapshot) -> None:
     """Make an orchestrator's folder: keys, ledger with its genesis block, first model.
 
+    Where an earlier call was killed half-way, the same call goes on with its keys.
+
     Args:
-        folder: new or empty.
+        folder: new, empty, or left by an interrupted call.
         federation: the federation's name, as an organisation's name is formed.
         model: the first model.
 
     Raises:
         InvalidSettings: there is an orchestrator already, or the name is none.
     """
-    if (folder / "server.json").exists() or (folder / "keys").exists():
+    if (folder / "server.json").exists():
         raise InvalidSettings(f"{folder} holds an orchestrator already")
     name = org_id(federation)
     entropy, clock = SystemEntropy(), SystemClock()
     for key in KEYS:
-        write_seed(folder / "keys" / f"{key}.key", entropy.draw(32))
+        path = folder / "keys" / f"{key}.key"
+        if not path.exists():
+            write_seed(path, entropy.draw(32))
     identity = operator_key(folder, name="orchestrator")
+    origin = f"{name}.fedxdr.example/ledger"
     database = Database(folder / "server.db")
     try:
         blobs = FileBlobs(folder / "blobs")
@@ -68,18 +73,24 @@ def initialise(folder: Path, *, federation: str, model: snapshot.Snapshot) -> No
             model.vector, layout=model.card.layout, architecture=model.card.architecture
         )
         blobs.put(file)
-        origin = f"{name}.fedxdr.example/ledger"
-        Recorder(store=SqlBlockStore(database), blobs=blobs, clock=clock).record(
-            Genesis(
-                federation=name,
-                origin=origin,
-                orchestrator=MemberKeys.of(identity.public),
-                created=clock.now(),
-                protocol_version=PROTOCOL_VERSION,
-                initial_model=sha256(file),
-                layout_digest=model.card.layout.digest,
+        recorder = Recorder(store=SqlBlockStore(database), blobs=blobs, clock=clock)
+        if not recorder.is_begun:
+            recorder.record(
+                Genesis(
+                    federation=name,
+                    origin=origin,
+                    orchestrator=MemberKeys.of(identity.public),
+                    created=clock.now(),
+                    protocol_version=PROTOCOL_VERSION,
+                    initial_model=sha256(file),
+                    layout_digest=model.card.layout.digest,
+                )
             )
-        )
+        elif recorder.in_force.genesis.federation != name:
+            raise InvalidSettings(
+                f"{folder} holds the ledger of another federation, "
+                f"{recorder.in_force.genesis.federation}"
+            )
     finally:
         database.close()
     ServerFile(federation=name, origin=origin).write(folder)

@@ -17,7 +17,7 @@ from fedxdr.app.participating import AgentFile, OpenParticipant
 from fedxdr.app.participating import join as join_federation
 from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core import canonical
-from fedxdr.core.errors import InvalidSettings, Unavailable
+from fedxdr.core.errors import InvalidInput, InvalidSettings, Refused, Unavailable
 from fedxdr.federation.plan import Floor
 from fedxdr.parties.enrolment import InvitationToken
 
@@ -130,7 +130,12 @@ def run(
 
 
 def _serve(opened: OpenParticipant) -> None:
-    """Take part until SIGTERM; an orchestrator that is away is waited for."""
+    """Take part until SIGTERM.
+
+    An orchestrator that is away is waited for; one that sends what it should not have,
+    or refuses, is asked again later: nothing of it was believed. Faults of our own end
+    the process.
+    """
     stopping = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -145,6 +150,12 @@ def _serve(opened: OpenParticipant) -> None:
                 opened.participant.step(wait_s=_WAIT_S)
             except Unavailable as error:
                 logger.warning("the orchestrator is away", extra={"reason": str(error)})
+                time.sleep(_PAUSE_S)
+            except (InvalidInput, Refused) as error:
+                logger.warning(
+                    "cannot go on for now",
+                    extra={"code": error.code, "reason": str(error)},
+                )
                 time.sleep(_PAUSE_S)
     except KeyboardInterrupt:
         logger.info("stopped")

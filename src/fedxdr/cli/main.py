@@ -23,6 +23,7 @@ from fedxdr.core.errors import (
     Fault,
     FedxdrError,
     Refused,
+    StorageFault,
     Unavailable,
     VerificationFailed,
 )
@@ -104,4 +105,14 @@ def main() -> None:
         app(prog_name="fedxdr")
     except FedxdrError as error:
         console.complain(error)
-        sys.exit(next(s for kind, s in EXIT_STATUS if isinstance(error, kind)))
+        sys.exit(exit_status(error))
+    except OSError as error:
+        # a path that cannot be read or written, a disk that is full
+        fault = StorageFault(f"{error.filename or 'the system'}: {error.strerror}")
+        console.complain(fault)
+        sys.exit(exit_status(fault))
+
+
+def exit_status(error: FedxdrError) -> int:
+    """Return the exit status that an error becomes."""
+    return next(status for kind, status in EXIT_STATUS if isinstance(error, kind))

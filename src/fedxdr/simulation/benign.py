@@ -10,8 +10,6 @@ It does NOT make traffic between the organisation's own hosts (benign_inside.py)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from fedxdr.simulation.estate import (
@@ -24,10 +22,10 @@ from fedxdr.simulation.estate import (
     served_names,
     word,
 )
+from fedxdr.simulation.lookups import lookups, with_lookups
 from fedxdr.simulation.sessions import (
     TCP,
     UDP,
-    Hosts,
     Numbers,
     Sessions,
     heavy,
@@ -56,67 +54,6 @@ def border_traffic(
             _visitors(draw, estate, end_s, count=int(60 * days)),
         ]
     )
-
-
-def lookups(
-    draw: np.random.Generator,
-    estate: Estate,
-    *,
-    start_s: Numbers,
-    source: Hosts | int,
-    names: Sequence[str],
-    label: int = 0,
-    technique: str = "",
-    received: Numbers | None = None,
-) -> Sessions:
-    """Return DNS queries to the organisation's first resolver.
-
-    Args:
-        draw: generator.
-        estate: whose hosts.
-        start_s: (n,) seconds.
-        source: (n,) hosts, or one.
-        names: n names asked for.
-        label: truth of all of them.
-        technique: ATT&CK id of all of them.
-        received: (n,) payload bytes of the answers; drawn where not given.
-    """
-    rows = len(start_s)
-    sizes = np.array([len(name) + 18.0 for name in names])
-    if received is None:
-        received = sizes + heavy(draw, rows, median=60, spread=0.6)
-    return sessions(
-        draw,
-        start_s=start_s,
-        source=source,
-        destination=int(estate.controllers[0]),
-        port=53,
-        protocol=UDP,
-        service=Service.DNS,
-        sent=sizes,
-        received=received,
-        duration_s=heavy(draw, rows, median=0.02, spread=1.2),
-        name=names,
-        label=label,
-        technique=technique,
-    )
-
-
-def _with_lookups(
-    draw: np.random.Generator, estate: Estate, made: Sessions, *, share: float
-) -> Sessions:
-    """Return sessions and, for a share of them, the query that came before."""
-    asked = draw.random(len(made)) < share
-    queries = lookups(
-        draw,
-        estate,
-        start_s=np.maximum(
-            made.start_s[asked] - draw.uniform(0.02, 0.4, asked.sum()), 0
-        ),
-        source=made.source[asked],
-        names=[estate.names[host] for host in made.destination[asked].tolist()],
-    )
-    return Sessions.concatenate([queries, made])
 
 
 def _browsing(
@@ -173,7 +110,7 @@ def _browsing(
                 name=texts,
             )
         )
-    return _with_lookups(draw, estate, Sessions.concatenate(parts), share=0.55)
+    return with_lookups(draw, estate, Sessions.concatenate(parts), share=0.55)
 
 
 def _calls_home(draw: np.random.Generator, estate: Estate, end_s: float) -> Sessions:
@@ -201,7 +138,7 @@ def _calls_home(draw: np.random.Generator, estate: Estate, end_s: float) -> Sess
         )
         service = int(draw.choice(estate.internet[:60]))
         parts.append(_tls(draw, estate, times, host, service, sent=900, received=1400))
-    return _with_lookups(draw, estate, Sessions.concatenate(parts), share=0.15)
+    return with_lookups(draw, estate, Sessions.concatenate(parts), share=0.15)
 
 
 def _devices(draw: np.random.Generator, estate: Estate, end_s: float) -> Sessions:
@@ -221,7 +158,7 @@ def _devices(draw: np.random.Generator, estate: Estate, end_s: float) -> Session
         parts.append(
             _tls(draw, estate, times, device, vendor, sent=size, received=size * 0.8)
         )
-    return _with_lookups(draw, estate, Sessions.concatenate(parts), share=0.05)
+    return with_lookups(draw, estate, Sessions.concatenate(parts), share=0.05)
 
 
 def _tls(
@@ -301,7 +238,7 @@ def _uploads(
         duration_s=heavy(draw, count, median=60, spread=1.4),
         name=served_names(draw, estate, hosts),
     )
-    return _with_lookups(draw, estate, made, share=0.4)
+    return with_lookups(draw, estate, made, share=0.4)
 
 
 def _cloud_backup(draw: np.random.Generator, estate: Estate, end_s: float) -> Sessions:
@@ -333,7 +270,7 @@ def _cloud_backup(draw: np.random.Generator, estate: Estate, end_s: float) -> Se
                     name=[estate.names[cloud]] * count,
                 )
             )
-    return _with_lookups(draw, estate, Sessions.concatenate(parts), share=0.3)
+    return with_lookups(draw, estate, Sessions.concatenate(parts), share=0.3)
 
 
 def _sync(draw: np.random.Generator, estate: Estate, end_s: float) -> Sessions:
@@ -350,7 +287,7 @@ def _sync(draw: np.random.Generator, estate: Estate, end_s: float) -> Sessions:
         )
         service = int(draw.choice(estate.internet[:12]))
         parts.append(_tls(draw, estate, times, host, service, sent=1500, received=3500))
-    return _with_lookups(draw, estate, Sessions.concatenate(parts), share=0.1)
+    return with_lookups(draw, estate, Sessions.concatenate(parts), share=0.1)
 
 
 def _clock(draw: np.random.Generator, estate: Estate, end_s: float) -> Sessions:

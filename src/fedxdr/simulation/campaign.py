@@ -22,8 +22,8 @@ from typing import Final
 
 import numpy as np
 
-from fedxdr.simulation.benign import lookups
 from fedxdr.simulation.estate import HOUR_S, Estate, coded, served_names
+from fedxdr.simulation.lookups import lookups
 from fedxdr.simulation.sessions import Numbers, Sessions, heavy, regular, sessions
 from fedxdr.telemetry.catalogue import Service, State
 from fedxdr.telemetry.event import MALICIOUS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedxdr.core.randomness import generator
-from fedxdr.simulation.benign import border_traffic, lookups
+from fedxdr.simulation.benign import border_traffic
 from fedxdr.simulation.benign_inside import inside_traffic
 from fedxdr.simulation.estate import HOUR_S, Estate, build_estate
 from fedxdr.simulation.sessions import Sessions
@@ -73,15 +73,3 @@ def test_the_same_seed_gives_the_same_day(estate: Estate) -> None:
     assert one.start_s.tolist() == two.start_s.tolist()
     assert one.name.tolist() == two.name.tolist()
     assert one.start_s.tolist() != other.start_s.tolist()
-
-
-def test_lookups_are_as_long_as_their_names(estate: Estate) -> None:
-    made = lookups(
-        generator(1),
-        estate,
-        start_s=np.array([1.0, 2.0]),
-        source=3,
-        names=["a.example", "abc.example"],
-    )
-    assert made.bytes_out.tolist() == [9 + 18 + 28, 11 + 18 + 28]
-    assert made.destination.tolist() == [estate.controllers[0]] * 2

@@ -239,9 +239,7 @@ def _edges(events: Events) -> tuple[Floats, ...]:
         _volume(events.bytes_in),
         _log(np.nan_to_num(events.duration_s, nan=0.0)),
         failed,
-        np.where(events.text_length < 0, 0, _log(events.text_length)).astype(
-            np.float32
-        ),
+        _log(np.maximum(events.text_length, 0)).astype(np.float32),
     )
 
 

@@ -35,6 +35,10 @@ BENIGN: Final = 0
 _FAMILY_POWER: Final = 0.3
 _FEWEST_EXAMPLES: Final = 256
 _SCORING_BLOCK: Final = 8192
+_THREADS: Final = 1
+"""One thread: the same sums in the same order, and several agents on one machine."""
+_ADAM_EPSILON: Final = 1e-4
+"""Larger than usual: a gradient that is only rounding must not become a full step."""
 
 
 def balanced_rows(
@@ -115,6 +119,7 @@ def fit(
     Returns:
         (span of ``weights.``,) float32: local minus parent.
     """
+    torch.set_num_threads(_THREADS)
     network = parameters.network(architecture, vector)
     weights = list(network.parameters())
     anchor = [weight.detach().clone() for weight in weights]

@@ -36,7 +36,10 @@ from fedxdr.secagg import quantise, server, weights
 from fedxdr.secagg.stages import Answer, Partition, Roster
 
 METRICS = ("held_out_accuracy",)
-"""Figures that travel behind the update, inside the same masked vector."""
+"""Figures that travel behind the update, inside the same masked vector.
+
+Each is in [0, 1]. Where the plan's bound is below 1 they travel times that bound.
+"""
 
 _TOLERANCE = 1e-5
 """How far rounding to float32 may carry a clipped norm above the bound, relatively."""
@@ -106,15 +109,19 @@ def payload(
         values <= statistics_bound (statistics).
 
     Raises:
-        InvalidUpdate: another length, or a metric that is missing or out of range.
+        InvalidUpdate: another length, or metrics that are missing, unknown or out of
+            range.
     """
     names = metrics_of(task)
     want = vector_size(plan, task) - len(names)
     if update.values.shape != (want,):
         raise InvalidUpdate(f"update: got shape {update.values.shape}, want ({want},)")
+    if set(metrics) != set(names):
+        raise InvalidUpdate(f"metrics: got {sorted(metrics)}, want {sorted(names)}")
     extra = np.array([metrics[name] for name in names], dtype=np.float32)
-    if not ((extra >= 0) & (extra <= min(1.0, plan.bound(task)))).all():
+    if not ((extra >= 0) & (extra <= 1)).all():
         raise InvalidUpdate("a metric lies between 0 and 1")
+    extra *= np.float32(_metric_unit(plan, task))
     bound = plan.bound(task)
     values = update.values
     if task == "training":
@@ -234,9 +241,15 @@ def screen(plan: Plan, task: Task, vector: bytes) -> Vector:
         raise InvalidUpdate(
             f"the update's norm {norm:.4g} is above the plan's {plan.bound(task):g}"
         )
-    if not ((metrics >= 0) & (metrics <= 1)).all():
+    most = _metric_unit(plan, task) * (1 + _TOLERANCE)
+    if not ((metrics >= 0) & (metrics <= most)).all():
         raise InvalidUpdate("a metric lies between 0 and 1")
     return values
+
+
+def _metric_unit(plan: Plan, task: Task) -> float:
+    """Return what stands for 1.0 in a contribution's metrics."""
+    return min(1.0, plan.bound(task))
 
 
 def open_clear(
@@ -288,7 +301,7 @@ def _next(  # noqa: PLR0917 - the two callers above
     total: npt.NDArray[np.int64],
     survivors_weight: int,
 ) -> Opened:
-    names = metrics_of(task)
+    names, unit = metrics_of(task), _metric_unit(plan, task)
     step = mean[: len(mean) - len(names)]
     old = snapshot.load(parent)
     begin, end = plan.layout.span(SEGMENTS[task])
@@ -309,7 +322,7 @@ def _next(  # noqa: PLR0917 - the two callers above
         gradient_norm=float(np.linalg.norm(step)),
         survivors_weight=survivors_weight,
         metrics={
-            name: float(min(1.0, max(0.0, mean[len(step) + place])))
+            name: float(min(1.0, max(0.0, mean[len(step) + place] / unit)))
             for place, name in enumerate(names)
         },
     )

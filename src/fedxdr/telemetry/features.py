@@ -99,7 +99,8 @@ def own_features(events: Events) -> NDArray[np.float32]:
     columns += [events.kind == kind for kind in _KINDS]
     columns += [events.state == state for state in _STATES]
     matrix = np.stack([column.astype(np.float32) for column in columns], axis=1)
-    return np.clip(matrix, 0.0, LARGEST)
+    bounded: NDArray[np.float32] = np.clip(matrix, 0.0, LARGEST)
+    return bounded
 
 
 def _log(values: NDArray[Any]) -> NDArray[np.float32]:

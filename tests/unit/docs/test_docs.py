@@ -76,6 +76,11 @@ def test_every_command_of_the_readme_exists() -> None:
     assert {first or second for first, second in named} <= set(COMMANDS)
 
 
+def test_every_command_is_documented() -> None:
+    text = (DOCS / "reference/commands.md").read_text()
+    assert [name for name in COMMANDS if f"`fedxdr {name}" not in text] == []
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "SECURITY.md", *DOCS.rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

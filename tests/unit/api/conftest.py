@@ -145,7 +145,8 @@ class Api:
         if form is not None and not isinstance(form, bytes):
             body = json.dumps(form).encode()
         if headers is None:
-            headers = self.headers(by, method, path, body) if by else {}
+            plain = {"content-type": "application/json"} if body else {}
+            headers = self.headers(by, method, path, body) if by else plain
         headers |= extra
         return self.http.request(
             method, f"{PREFIX}{path}", content=body, headers=headers

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of the ledger: readable by anyone, in pages, verified, and whole."""
+
+import dataclasses
+
+import pytest
+
+from fedxdr.core.canonical import parse_jcs
+from fedxdr.core.ids import sha256
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.ledger import block as blocks
+from fedxdr.ledger import verifier
+
+LIST = ("/blockchain/ledger/blocks", "/ledger/blocks")
+ONE = ("/blockchain/ledger/block/{}", "/ledger/block/{}")
+LINEAGE = ("/blockchain/provenance/{}", "/ledger/provenance/{}")
+HEIGHTS = list(range(9))
+"""Genesis, four members, a plan, three rounds."""
+
+
+def heights(answer):
+    assert answer.status_code == 200, answer.text
+    return [b["height"] for b in answer.json()["blocks"]]
+
+
+@pytest.mark.parametrize("path", LIST)
+def test_blocks_come_newest_first_in_pages(settled, problem, path):
+    def read(query):
+        return settled.send("GET", f"{path}?{query}")
+
+    found = settled.send("GET", path).json()
+    assert (found["total"], found["limit"], found["offset"]) == (9, 10, 0)
+    assert [b["height"] for b in found["blocks"]] == HEIGHTS[::-1]
+    assert heights(read("limit=2")) == [8, 7]
+    assert heights(read("limit=2&offset=2")) == [6, 5]
+    assert heights(read("offset=9")) == []
+    assert heights(read("from_height=3&to_height=5")) == [5, 4, 3]
+    assert heights(read("to_height=0")) == [0]
+    assert heights(read("from_height=8&to_height=99")) == [8]
+    assert heights(read("from_height=99")) == []
+    for query in ("limit=0", "limit=201", "offset=-1", "from_height=-1", "to_height=x"):
+        problem(read(query), 422, "malformed-message", query.split("=")[0])
+
+
+@pytest.mark.parametrize("path", ONE)
+def test_a_block_has_every_field_of_the_origin_document(settled, problem, path):
+    found = settled.send("GET", path.format(8)).json()
+    assert {
+        "height", "timestamp", "prev_hash", "model_hash", "org_signatures",
+        "aggregation_metrics", "provenance", "entry", "hash", "signatures",
+    } <= set(found)  # fmt: skip
+    assert {
+        "model_version", "parent_model", "round_id", "training_orgs",
+        "training_config", "data_sources", "data_volume", "aggregation_method",
+        "privacy_params",
+    } <= set(found["provenance"])  # fmt: skip
+    # what is not yet done says so
+    assert set(found["provenance"]["privacy_params"]) == set(found["signatures"])
+    for params in found["provenance"]["privacy_params"].values():
+        assert params == {"mechanism": "none"}
+    before = settled.send("GET", path.format(7)).json()
+    assert found["prev_hash"] == before["hash"]
+    problem(settled.send("GET", path.format(9)), 404, "not-found", "no block 9")
+    problem(settled.send("GET", path.format("x")), 422, "malformed-message", "height")
+
+
+def test_raw_blocks_carry_the_bytes_that_hash(settled):
+    found = settled.send("GET", "/ledger/raw-blocks?begin=6&end=9").json()
+    assert len(found) == 3
+    listed = settled.send("GET", f"{LIST[0]}?from_height=6").json()["blocks"]
+    for raw, view in zip(found, reversed(listed), strict=True):
+        assert blocks.hash_of(raw["body"].encode()) == view["hash"]
+        envelopes = [Envelope.from_json(e.encode()) for e in raw["envelopes"]]
+        bound = blocks.signatures_digest(e.digest for e in envelopes)
+        assert bound == parse_jcs(raw["body"].encode())["signatures_digest"]
+
+
+def test_the_chain_is_verified_from_an_export(settled):
+    found = settled.send("GET", "/blockchain/ledger/verify").json()
+    assert found == {
+        "chain_valid": True,
+        "blocks_verified": 9,
+        "last_block_hash": settled.world.recorder.in_force.head.hash,
+        "verification_timestamp": "2026-01-01T00:00:00Z",
+        "reason": None,
+    }
+
+
+def test_a_chain_that_was_changed_is_not_valid_and_says_where(make_api):
+    api = make_api(rounds=1)
+    store = api.world.recorder._store
+    signed = store._blocks[3]
+    entry = dataclasses.replace(signed.block.entry, name="somebody else")
+    forged = dataclasses.replace(signed.block, entry=entry)
+    store._blocks[3] = dataclasses.replace(signed, block=forged)
+    found = api.send("GET", "/blockchain/ledger/verify").json()
+    assert found["chain_valid"] is False
+    assert found["blocks_verified"] <= 3
+    assert found["last_block_hash"] is None
+    assert "block 3" in found["reason"]
+
+
+def test_the_bundle_verifies_offline(settled):
+    answer = settled.send("GET", "/ledger/bundle")
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    report = verifier.verify(
+        answer.content, pinned_orchestrator_key=settled.world.identity.public.ed25519
+    )
+    assert report.blocks_verified == 9
+
+
+@pytest.mark.parametrize("path", LINEAGE)
+def test_a_lineage_goes_back_to_the_first_model(settled, problem, path):
+    model = settled.world.recorder.in_force.model
+    found = settled.send("GET", path.format(model)).json()
+    assert set(found) == {"model_hash", "lineage", "train_history"}
+    versions = [step["model_version"] for step in found["lineage"]]
+    assert versions == ["v3", "v2", "v1", "v0"]
+    parents = [step["parent_model"] for step in found["lineage"]]
+    models = [step["model_hash"] for step in found["lineage"]]
+    assert parents[:-1] == models[1:]
+    assert [h["block_height"] for h in found["train_history"]] == [8, 7, 6]
+    assert {h["status"] for h in found["train_history"]} == {"completed"}
+    problem(settled.send("GET", path.format("0" * 64)), 404, "not-found")
+    problem(settled.send("GET", path.format("xyz")), 422, "malformed-message")
+
+
+def test_a_failed_round_stands_in_the_history(make_api):
+    api = make_api(rounds=1)
+    api.bring_to(None)
+    api.post("/federation/round/start")
+    api.world.clock.advance(seconds=100)
+    api.world.orchestrator.drive()
+    standing = api.get("/federation/standing").json()
+    assert standing["phase"] == "failed"
+    status = api.get(f"/federation/round/{standing['round_id']}/status").json()
+    assert status["status"] == "failed"
+    assert "in time" in status["reason"]
+    model = api.world.recorder.in_force.model
+    history = api.send("GET", LINEAGE[0].format(model)).json()["train_history"]
+    assert history[0]["status"] == "failed"
+
+
+def test_a_model_and_signatures_are_judged(settled, problem):
+    def judge(**form):
+        return settled.send("POST", "/ledger/verify", form)
+
+    block = settled.send("GET", ONE[0].format(8)).json()
+    good = judge(
+        model_hash=block["model_hash"], org_signatures=block["org_signatures"]
+    ).json()
+    assert good["verified"] is True
+    assert 0 < good["trust_score"] < 1
+    assert good["why"]
+    wrong = judge(
+        model_hash=block["model_hash"],
+        org_signatures=block["org_signatures"] | {"alpha": "0" * 64},
+    ).json()
+    assert wrong["verified"] is False
+    assert wrong["trust_score"] == 0
+    assert wrong["why"] == ["alpha: no such signature on the ledger"]
+    other = judge(model_hash=sha256(b"another")).json()
+    assert other["verified"] is False
+    problem(judge(), 422, "malformed-message", "model_hash")
+    problem(judge(model_hash="x"), 422, "malformed-message")
+    problem(
+        judge(model_hash="0" * 64, colour="red"), 422, "malformed-message", "colour"
+    )

@@ -187,7 +187,7 @@ def verify(request: Request, *, identity: PublicIdentity, now: datetime) -> Proo
     engine = _Verifier(signature_algorithm=_Ed25519, key_resolver=_OneKey(identity))
     engine.now = now
     try:
-        (result,) = engine.verify(
+        results = engine.verify(
             request,
             expect_tag=TAG,
             require_components=(*_COVERED, "content-digest"),
@@ -195,7 +195,9 @@ def verify(request: Request, *, identity: PublicIdentity, now: datetime) -> Proo
         )
     except HTTPMessageSignaturesException as error:
         raise BadSignature(f"request signature: {error}") from error
-    parameters = result.parameters
+    if len(results) != 1:
+        raise BadSignature(f"{len(results)} signatures; want one")
+    parameters = results[0].parameters
     nonce = parameters.get("nonce")
     if not isinstance(nonce, str) or len(nonce) < 22:  # 128 bits in base64
         raise BadSignature("the signature needs a nonce of 128 bits")

@@ -129,7 +129,15 @@ def check(token: str, *, public_key: bytes, issuer: str, now: datetime) -> Claim
         claims = json.loads(payload)
         subject, role, said_issuer = claims["sub"], claims["role"], claims["iss"]
         expires = datetime.fromtimestamp(int(claims["exp"]), tz=now.tzinfo)
-    except (InvalidTokenError, ValueError, KeyError, TypeError) as error:
+    except (
+        InvalidTokenError,
+        ArithmeticError,
+        KeyError,
+        OSError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise Unauthorised("the bearer token is not valid here") from error
     if said_issuer != issuer or role not in _ROLES or not isinstance(subject, str):
         raise Unauthorised("the bearer token is not valid here")

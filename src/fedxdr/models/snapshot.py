@@ -74,7 +74,8 @@ def save(
     card = Card(layout=layout, architecture=architecture)
     # one metadata key only: the library does not order several
     return save_tensors(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+        # not ascontiguousarray: it turns a single number into an array of one
+        {name: np.asarray(array, order="C") for name, array in arrays.items()},
         metadata={_KEY: canonical.encode(card).decode()},
     )
 
@@ -95,8 +96,13 @@ def load(file: bytes) -> Snapshot:
         SafetensorError,
         msgspec.DecodeError,
         InvalidUpdate,
-        ValueError,
+        AttributeError,
         KeyError,
+        MemoryError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
     ) as error:
         raise MalformedMessage(f"not a model snapshot: {error}") from error
     if again != file:

@@ -25,6 +25,7 @@ from fedxdr.core.clock import Clock
 from fedxdr.core.errors import (
     FedxdrError,
     InvalidInput,
+    InvalidSettings,
     MalformedMessage,
     TooLarge,
     Unavailable,
@@ -47,6 +48,7 @@ _CBOR = "application/cbor"
 _LIMIT_BYTES = 1 << 30
 _ATTEMPTS = 5
 _TIMEOUT_S = 30.0
+_MAX_PORT = 65_535
 
 
 def _note_retry(details: RetryDetails) -> None:
@@ -76,6 +78,9 @@ class Client:
         clock: the time.
         entropy: for nonces.
         transport: replaces the network in tests.
+
+    Raises:
+        InvalidSettings: the server's address is none.
     """
 
     def __init__(
@@ -87,7 +92,7 @@ class Client:
         entropy: Entropy,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._server = server.rstrip("/")
+        self._server = _address(server)
         self._signer = signer
         self._clock = clock
         self._entropy = entropy
@@ -151,21 +156,49 @@ class Client:
                 entropy=self._entropy,
             )
         try:
-            answer = self._http.request(
+            with self._http.stream(
                 method,
                 url,
                 content=body,
                 headers=headers,
                 timeout=_TIMEOUT_S + wait_s,
-            )
-        except httpx.TransportError as error:
+            ) as answer:
+                content = _read(answer)
+        except httpx.RequestError as error:
             raise Unavailable(f"{self._server} cannot be reached: {error}") from error
         self.sent_bytes += len(body)
-        if len(answer.content) > _LIMIT_BYTES:
-            raise TooLarge("the server's answer is too large")
         if answer.is_success:
-            return answer.content
-        raise problem(answer.status_code, answer.content)
+            return content
+        raise problem(answer.status_code, content)
+
+
+def _address(server: str) -> str:
+    wrong = InvalidSettings(f"{server!r} is no address of a server: http://host:port")
+    try:
+        url = httpx.URL(server)
+    except httpx.InvalidURL as error:
+        raise wrong from error
+    has_host = bool(url.host) and "%" not in url.host
+    if url.scheme not in {"http", "https"} or not has_host:
+        raise wrong
+    if not 1 <= (url.port or 1) <= _MAX_PORT:
+        raise wrong
+    return str(url).rstrip("/")
+
+
+def _read(answer: httpx.Response) -> bytes:
+    """Return the body of an answer.
+
+    Raises:
+        TooLarge: it is above the limit; nothing beyond it was kept.
+    """
+    parts, size = [], 0
+    for part in answer.iter_bytes():
+        size += len(part)
+        if size > _LIMIT_BYTES:
+            raise TooLarge("the server's answer is too large")
+        parts.append(part)
+    return b"".join(parts)
 
 
 def problem(status: int, body: bytes) -> FedxdrError:

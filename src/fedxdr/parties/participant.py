@@ -26,6 +26,7 @@ from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import (
     AlreadyAnswered,
+    BadSignature,
     InvalidInput,
     NotFound,
     Refused,
@@ -108,6 +109,8 @@ class Participant:
         clock: the time.
         entropy: for round secrets.
         does_replay: whether it recomputes every proposed model.
+        genesis: hash of the ledger's block 0, from the receipt of joining; None (in
+            simulations) takes the first that is shown.
     """
 
     def __init__(
@@ -125,6 +128,7 @@ class Participant:
         clock: Clock,
         entropy: Entropy,
         does_replay: bool = True,
+        genesis: Digest | None = None,
     ) -> None:
         self.me = me
         self.mirror = mirror
@@ -138,6 +142,7 @@ class Participant:
         self._clock = clock
         self._entropy = entropy
         self._does_replay = does_replay
+        self._genesis = genesis
         self._session: Session | None = None
         self._workings = Workings()
         self._standing: Standing | None = None
@@ -184,6 +189,7 @@ class Participant:
         """Fetch blocks into the mirror until it has that size.
 
         Raises:
+            BadSignature: another ledger than the one that was joined.
             VerificationFailed: a block that breaks the ledger's rules.
         """
         while (begin := self.mirror.size()) < size:
@@ -191,6 +197,9 @@ class Participant:
             if not found:
                 return
             for signed in found:
+                is_first = not self.mirror.is_begun and self._genesis is not None
+                if is_first and signed.block.hash != self._genesis:
+                    raise BadSignature("another ledger than the one that was joined")
                 self.mirror.append(signed)
 
     def model(self, digest: Digest | None = None) -> bytes:

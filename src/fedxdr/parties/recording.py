@@ -147,6 +147,7 @@ class Recorder:
 
         Raises:
             VerificationFailed: the block breaks a rule; nothing was written.
+            InvalidInput: it adopts what is no plan; nothing was written.
         """
         # judged as a reader will see it: from its bytes
         block = blocks.parse(signed.block.body())
@@ -165,6 +166,9 @@ class Recorder:
             height=signed.block.height,
         )
         rules.check(signed, self._standing)
+        if isinstance(signed.block.entry, PlanAdopted):
+            # the ledger reads a few terms of a plan; here it must be one as a whole
+            _plan_in(signed.block.entry)
 
     def _follow(self, block: Block) -> None:
         hash_ = block.hash
@@ -172,8 +176,8 @@ class Recorder:
         self._hashes.append(hash_)
         self._head = block
         match block.entry:
-            case PlanAdopted(plan=plan):
-                self._plan, self._tasks = from_builtins(plan, Plan), ()
+            case PlanAdopted():
+                self._plan, self._tasks = _plan_in(block.entry), ()
             case RoundCommitted(task=task):
                 self._tasks = (*self._tasks, task)
             case _:
@@ -210,3 +214,7 @@ class Recorder:
         """Return the present instant, never before the newest block's."""
         now = self._clock.now()
         return max(now, self._head.timestamp) if self._head else now
+
+
+def _plan_in(entry: PlanAdopted) -> Plan:
+    return from_builtins(entry.plan, Plan)

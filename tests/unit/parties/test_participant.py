@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from fedxdr.core.canonical import decode
-from fedxdr.core.errors import InvalidInput, NotFound, Unavailable
+from fedxdr.core.errors import (
+    BadSignature,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+    VerificationFailed,
+)
 from fedxdr.core.ids import OrgId, sha256
 from fedxdr.federation.messages import UnmaskingMessage
 from fedxdr.federation.plan import Floor
@@ -376,3 +382,43 @@ def test_what_is_not_there_yet_is_waited_for(world):
 
     link.changes[Step.MAIL] = not_yet
     assert federation.play().phase is Phase.COMMITTED
+
+
+# The mirror of the ledger.
+
+
+def test_another_ledger_than_the_joined_one_is_not_mirrored(world):
+    federation, stranger = world(n=3), world(n=3, seed=1)
+    agent = federation.participant("org-a")
+    agent._genesis = federation.fed.recorder.blocks(begin=0, end=1)[0].block.hash
+    other = stranger.fed.recorder
+    link = federation.links[OrgId("org-a")]
+    link.changes["blocks"] = lambda _: other.blocks(begin=0, end=9)
+    with pytest.raises(BadSignature, match="another ledger"):
+        agent.follow_ledger(4)
+    assert agent.mirror.size() == 0
+    del link.changes["blocks"]
+    agent.follow_ledger(4)
+    assert agent.mirror.in_force == federation.fed.recorder.in_force
+
+
+def test_a_fork_of_the_mirrored_ledger_is_refused(world):
+    federation, stranger = world(n=3), world(n=3, seed=1)
+    federation.play()
+    stranger.play()
+    size = federation.participant("org-a").mirror.size()
+    link = federation.links[OrgId("org-a")]
+    other = stranger.fed.recorder
+    link.changes["blocks"] = lambda _: other.blocks(begin=size - 1, end=99)
+    with pytest.raises(VerificationFailed):
+        federation.participant("org-a").follow_ledger(size + 1)
+    assert federation.participant("org-a").mirror.size() == size
+
+
+def test_a_standing_beyond_the_ledger_is_not_waited_for(world):
+    federation = world(n=3)
+    federation.play()
+    agent = federation.participant("org-a")
+    size = agent.mirror.size()
+    agent.follow_ledger(10**9)
+    assert agent.mirror.size() == size

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One hand on the ledger: what breaks a rule is not written; what is in force."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from fedxdr.core import canonical
+from fedxdr.core.errors import IntegrityFault, InvalidInput, VerificationFailed
+from fedxdr.core.ids import OrgId, RoundId, sha256
+from fedxdr.ledger import block as blocks
+from fedxdr.ledger import entries, verifier
+from fedxdr.ledger.entries import PlanAdopted, RoundFailed
+from fedxdr.parties.recording import Recorder
+from fedxdr.storage.memory import MemoryBlobs, MemoryBlockStore
+
+
+def empty(federation) -> Recorder:
+    return Recorder(
+        store=MemoryBlockStore(), blobs=MemoryBlobs(), clock=federation.fed.clock
+    )
+
+
+@pytest.fixture
+def federation(plain_world):
+    made = plain_world(n=3)
+    made.play()
+    return made
+
+
+def test_an_empty_ledger_has_nothing_in_force(federation):
+    recorder = empty(federation)
+    assert not recorder.is_begun
+    assert recorder.size() == 0
+    with pytest.raises(IntegrityFault, match="server init"):
+        _ = recorder.in_force
+
+
+def test_a_mirror_says_what_the_ledger_says(federation):
+    source, mirror = federation.fed.recorder, empty(federation)
+    for signed in source.blocks(begin=0, end=source.size()):
+        mirror.append(signed)
+    assert mirror.in_force == source.in_force
+    assert mirror.model_version == source.model_version == "v1"
+    again = Recorder(
+        store=mirror._store, blobs=MemoryBlobs(), clock=federation.fed.clock
+    )
+    assert again.in_force == source.in_force
+    assert again.in_force.tasks == ("statistics",)
+    assert again.in_force.attempted == again.in_force.committed == 1
+    assert again.in_force.cohort == tuple(federation.orgs)
+
+
+def test_failed_rounds_count_as_attempted(federation):
+    federation.play(gone=lambda *_: True)
+    in_force = federation.fed.recorder.in_force
+    assert (in_force.committed, in_force.attempted) == (1, 2)
+
+
+def test_a_new_plan_begins_its_tasks_anew(federation):
+    federation.play()
+    assert federation.fed.recorder.in_force.tasks == ("statistics", "training")
+    federation.orchestrator.start_round(wishes={"clip_norm": 3.0})
+    assert federation.fed.recorder.in_force.tasks == ()
+    assert federation.fed.recorder.in_force.plan.clip_norm == 3.0
+
+
+def test_a_block_that_breaks_a_rule_is_not_written(federation):
+    source = federation.fed.recorder
+    stored = source.blocks(begin=0, end=source.size())
+    for place, signed in enumerate(stored):
+        mirror = empty(federation)
+        for before in stored[:place]:
+            mirror.append(before)
+        wrong = dataclasses.replace(
+            signed,
+            block=dataclasses.replace(signed.block, signatures_digest=sha256(b"x")),
+        )
+        with pytest.raises(VerificationFailed):
+            mirror.append(wrong)
+        if signed.envelopes:
+            with pytest.raises(VerificationFailed):
+                mirror.append(dataclasses.replace(signed, envelopes=()))
+        assert mirror.size() == place
+        mirror.append(signed)
+
+
+def test_a_block_that_skips_one_is_not_written(federation):
+    source, mirror = federation.fed.recorder, empty(federation)
+    stored = source.blocks(begin=0, end=source.size())
+    mirror.append(stored[0])
+    with pytest.raises((VerificationFailed, IntegrityFault)):
+        mirror.append(stored[2])
+    assert mirror.size() == 1
+
+
+def test_what_is_no_plan_is_not_written(federation):
+    """A plan with the terms the ledger reads, that this program would not follow."""
+    recorder = federation.fed.recorder
+    plan = canonical.builtins(recorder.in_force.plan)
+    size, before = recorder.size(), recorder.in_force
+    for wrong in (
+        {**plan, "threshold": 1},
+        {**plan, "epsilon": 1},
+        {**plan, "version": 2},
+    ):
+        entry = PlanAdopted(plan=wrong, plan_digest=entries.plan_digest(wrong))
+        signed = blocks.next_block(
+            recorder.in_force.head, entry=entry, timestamp=federation.fed.clock.now()
+        )
+        with pytest.raises(InvalidInput):
+            recorder.append(signed)
+        with pytest.raises(InvalidInput):
+            recorder.record(entry)
+    assert recorder.size() == size
+    assert recorder.in_force == before
+
+
+def test_a_stored_block_that_breaks_a_rule_stops_the_start(federation):
+    store = federation.fed.recorder._store
+    entry = RoundFailed(
+        round_id=RoundId("round-9"),
+        phase="keys",
+        reason="x",
+        sentence="y",
+        survivors=(OrgId("stranger"),),
+    )
+    head = federation.fed.recorder.in_force.head
+    store.append(
+        blocks.next_block(head, entry=entry, timestamp=federation.fed.clock.now())
+    )
+    with pytest.raises(VerificationFailed, match="stranger"):
+        Recorder(store=store, blobs=MemoryBlobs(), clock=federation.fed.clock)
+
+
+def test_a_clock_that_runs_behind_the_ledger_does_not_break_it(federation):
+    recorder = federation.fed.recorder
+    head = recorder.in_force.head
+    federation.fed.clock._now = head.timestamp.replace(year=2020)
+    entry = RoundFailed(
+        round_id=RoundId("round-9"),
+        phase="keys",
+        reason="x",
+        sentence="y",
+        survivors=(),
+    )
+    assert recorder.record(entry).timestamp == head.timestamp
+
+
+def test_the_export_is_verified_offline(federation):
+    federation.play()
+    data = federation.fed.recorder.export(federation.fed.identity)
+    report = verifier.verify(data)
+    assert report
+    with pytest.raises(VerificationFailed):
+        verifier.verify(data[:-20] + b"x" + data[-19:])

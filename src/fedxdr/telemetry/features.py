@@ -99,11 +99,11 @@ def own_features(events: Events) -> NDArray[np.float32]:
     columns += [events.kind == kind for kind in _KINDS]
     columns += [events.state == state for state in _STATES]
     matrix = np.stack([column.astype(np.float32) for column in columns], axis=1)
-    bounded: NDArray[np.float32] = np.clip(matrix, 0.0, LARGEST)
-    return bounded
+    return np.clip(matrix, 0.0, LARGEST)
 
 
 def _log(values: NDArray[Any]) -> NDArray[np.float32]:
     """Return log(1 + x) / 8 of values >= 0; unknown (negative) becomes 0."""
     scaled = np.log1p(np.maximum(values, 0).astype(np.float64)) * _LOG_SCALE
-    return scaled.astype(np.float32)
+    logs: NDArray[np.float32] = scaled.astype(np.float32)
+    return logs

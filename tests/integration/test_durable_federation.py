@@ -299,9 +299,24 @@ def test_the_orchestrators_disk_holds_no_update(durable, quantised):
 
 
 def test_an_agents_disk_holds_no_round_secret_when_the_round_is_over(durable):
+    drawn = []
+    draw = durable.entropy.draw
+
+    def noting(size_bytes: int) -> bytes:
+        drawn.append(draw(size_bytes))
+        return drawn[-1]
+
+    durable.entropy.draw = noting
     durable.play()
+    secrets = [entropy for entropy in drawn if len(entropy) == 32]
+    assert len(secrets) == len(ORGS)
     for org in ORGS:
         durable.agents[org].step(wait_s=0)
+        # the agent goes on running: no checkpoint happens by closing
+        for path in (durable.folder / org).rglob("*"):
+            if path.is_file():
+                data = path.read_bytes()
+                assert not any(secret in data for secret in secrets), path.name
         durable.databases[org].engine.dispose()
         connection = sqlite3.connect(durable.folder / org / "party.sqlite")
         rows = connection.execute(

@@ -207,7 +207,7 @@ class Notes(Protocol):
         """Return a value, None if there is none."""
 
     def put(self, name: str, value: bytes) -> None:
-        """Store a value, replacing an older one."""
+        """Store a value, replacing an older one; an empty one erases it from disk."""
 
     def names(self, prefix: str) -> Sequence[str]:
         """Return the names that begin with prefix, sorted."""

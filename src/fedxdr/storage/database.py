@@ -117,6 +117,20 @@ class Database:
         self._lock.close()
 
 
+def erase_journal(engine: Engine) -> None:
+    """Move the journal into the database file and cut it off.
+
+    The database file overwrites what was deleted (``secure_delete``); the journal keeps
+    older pages until it is cut.
+    """
+    with engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        if raw is not None:
+            # outside of a transaction, where alone a checkpoint can cut the journal
+            connection.rollback()
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def _lock(path: Path) -> IO[str]:
     handle = path.open("w")
     try:
@@ -145,6 +159,7 @@ def _engine(path: Path) -> Engine:
             "synchronous=FULL",
             "busy_timeout=30000",
             "foreign_keys=ON",
+            "secure_delete=ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -19,6 +19,7 @@ from fedxdr.storage.database import (
     NOTES,
     REGISTRATIONS,
     Database,
+    erase_journal,
 )
 
 
@@ -141,13 +142,15 @@ class SqlNotes:
         return found
 
     def put(self, name: str, value: bytes) -> None:
-        """Store a value, replacing an older one."""
+        """Store a value, replacing an older one; an empty one erases it from disk."""
         with self._engine.begin() as connection:
             connection.execute(
                 insert(NOTES)
                 .values(name=name, value=value)
                 .on_conflict_do_update(index_elements=["name"], set_={"value": value})
             )
+        if not value:
+            erase_journal(self._engine)
 
     def names(self, prefix: str) -> Sequence[str]:
         """Return the names that begin with prefix, sorted."""

@@ -189,6 +189,8 @@ def test_a_plan_with_a_field_more_or_less_is_none(plan):
     [
         {"local_epochs": 0},
         {"batch_size": 0},
+        {"examples_per_epoch": 0},
+        {"examples_per_attack": -1},
         {"seed": -1},
         {"learning_rate": 0.0},
         {"learning_rate": math.inf},

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``verify``: offline, with little installed, and exact about what is broken."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+BLOCKED = ("torch", "fastapi", "starlette", "sqlalchemy", "httpx", "uvicorn", "stamina")
+_WITHOUT = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {BLOCKED!r}:
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Blocked())
+from fedxdr.cli.main import main
+main()
+"""
+
+
+def without_them(*command):
+    return subprocess.run(
+        [sys.executable, "-c", _WITHOUT, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+        timeout=100,
+    )
+
+
+def test_verify_needs_neither_torch_nor_server_nor_database(bundle):
+    done = without_them("verify", bundle, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["blocks_verified"] == 7
+    # the blocker does block
+    done = without_them("server", "run", "--dir", bundle.parent)
+    assert done.returncode != 0
+    assert "blocked" in done.stderr
+
+
+def test_a_good_bundle_is_told_in_words_and_as_json(run, bundle, federation):
+    done = run("verify", bundle)
+    assert done.status == 0
+    for word in ("verified", "simulation", "alpha, bravo, charlie", "v2"):
+        assert word in done.out
+    found = json.loads(run("verify", bundle, "--json").out)
+    assert found["verified"] is True
+    assert found["last_block_hash"] == federation.recorder.in_force.head.hash
+    assert found["members"] == ["alpha", "bravo", "charlie"]
+    assert len(found["rounds"]) == 2
+
+
+@pytest.mark.parametrize("height", range(7))
+def test_a_flipped_byte_names_height_and_step(run, bundle, tmp_path, height):
+    lines = bundle.read_bytes().splitlines(keepends=True)
+    line = bytearray(lines[height + 1])
+    # in the middle of a value, so that it is still JSON: the last digit of a hash
+    place = line.index(b'"prev_hash":"') + 70
+    line[place] = ord("0") if line[place] != ord("0") else ord("1")
+    lines[height + 1] = bytes(line)
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"".join(lines))
+    done = run("verify", broken)
+    assert done.status == 1
+    assert done.out == ""
+    assert f"block {height}" in done.err
+    assert "step " in done.err
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 0.99])
+def test_any_flipped_bit_fails(run, bundle, tmp_path, place):
+    data = bytearray(bundle.read_bytes())
+    data[int(place * len(data))] ^= 1
+    broken = tmp_path / "broken"
+    broken.write_bytes(data)
+    done = run("verify", broken)
+    assert done.status == 1
+    assert done.err.startswith("error (verification-failed): ")
+
+
+def test_what_is_no_bundle_fails(run, tmp_path, bundle):
+    for content in (b"", b"\n", b"{}", b"\xff" * 50, bundle.read_bytes()[:-1]):
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        assert run("verify", path).status == 1
+
+
+def test_a_pinned_key_must_be_the_one(run, bundle, federation):
+    right = base64.b64encode(federation.identity.public.ed25519).decode()
+    wrong = base64.b64encode(federation.operator.public.ed25519).decode()
+    assert run("verify", bundle, "--pin", right).status == 0
+    done = run("verify", bundle, "--pin", wrong)
+    assert done.status == 1
+    assert "key" in done.err

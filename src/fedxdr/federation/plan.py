@@ -30,7 +30,8 @@ MODES_THAT_SHOW_UPDATES: tuple[CollectionMode, ...] = ("clear",)
 SEGMENTS: dict[Task, str] = {"statistics": "statistics.", "training": "weights."}
 MINIMUM_SURVIVORS = 3
 RING_BITS = 32
-_MAX_PARTICIPANTS = 1000
+MOST_PARTICIPANTS = 100
+"""One block names every organisation of a round seven times, in 65,535 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,8 +239,8 @@ def _check_method(plan: Plan) -> None:
 
 
 def _check_numbers(plan: Plan) -> None:
-    if not 1 <= plan.participants <= _MAX_PARTICIPANTS:
-        raise InvalidPlan(f"participants: 1 to {_MAX_PARTICIPANTS}")
+    if not 1 <= plan.participants <= MOST_PARTICIPANTS:
+        raise InvalidPlan(f"participants: 1 to {MOST_PARTICIPANTS}")
     floor = max(MINIMUM_SURVIVORS, plan.assumed_colluders + 2)
     if plan.assumed_colluders < 0 or plan.min_survivors < floor:
         raise InvalidPlan(

@@ -23,7 +23,9 @@ class PlanSettings(BaseSettings):
     descriptions are in docs/reference/settings.md.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FL_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="FL_", extra="ignore", allow_inf_nan=False
+    )
 
     aggregation_method: str = "FedProx"
     aggregation_robust_method: str | None = None

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's loop: it outlives bad answers and silence, and stops when told to."""
+
+import os
+import signal
+from dataclasses import dataclass, field
+
+import pytest
+
+from fedxdr.cli import agent
+from fedxdr.core.errors import (
+    BadSignature,
+    IntegrityFault,
+    NotFound,
+    Unavailable,
+    VerificationFailed,
+)
+
+
+@dataclass
+class Opened:
+    """Stands for an open participant; each step gives the next answer."""
+
+    answers: list
+    steps: list = field(default_factory=list)
+
+    @property
+    def participant(self):
+        return self
+
+    def step(self, *, wait_s):
+        self.steps.append(wait_s)
+        answer = self.answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    """Pauses are noted, not waited for; signal handlers are put back."""
+    pauses = []
+    monkeypatch.setattr(agent.time, "sleep", pauses.append)
+    before = signal.getsignal(signal.SIGTERM)
+    yield pauses
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("nobody there"),
+        BadSignature("not the orchestrator's"),
+        VerificationFailed("block breaks a rule", step="5 links"),
+        NotFound("no such round"),
+    ],
+    ids=lambda e: e.code,
+)
+def test_what_the_other_side_does_wrong_is_logged_and_asked_again(
+    error, no_waiting, caplog
+):
+    opened = Opened([None, error, None, KeyboardInterrupt()])
+    with caplog.at_level("INFO", logger="fedxdr.cli.agent"):
+        agent._serve(opened)
+    assert len(opened.steps) == 4
+    assert no_waiting == [1.0]
+    assert str(error) in {getattr(r, "reason", "") for r in caplog.records}
+    assert caplog.records[-1].message == "stopped"
+
+
+def test_a_fault_of_our_own_ends_the_process():
+    opened = Opened([IntegrityFault("what is stored here was changed"), None])
+    with pytest.raises(IntegrityFault):
+        agent._serve(opened)
+    assert len(opened.steps) == 1
+
+
+def test_sigterm_ends_it_in_order():
+    class Terminated(Opened):
+        def step(self, *, wait_s):
+            super().step(wait_s=wait_s)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    opened = Terminated([None, None])
+    agent._serve(opened)
+    assert len(opened.steps) == 1

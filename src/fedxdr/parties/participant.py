@@ -13,8 +13,10 @@ Rules that always hold:
        not depend on the parent: for them the same holds under one plan.
     3. A proposed model is replayed from the masked contributions before it is accepted,
        unless the operator turned that off; the statement says which.
-    4. When a round is over, or another begins, its secrets are erased; the facts that
-       forbid a second answer stay.
+    4. When a round is over, or another begins, its secrets and our vector are erased;
+       the facts that forbid a second answer stay.
+    5. A round is over when the mirror of the ledger says so: what the orchestrator says
+       about its phase is a hint, and nobody signed it.
 """
 
 from __future__ import annotations
@@ -145,6 +147,7 @@ class Participant:
         self._genesis = genesis
         self._session: Session | None = None
         self._workings = Workings()
+        self._erased: set[str] = set()
         self._standing: Standing | None = None
         self._makers: dict[Step, Callable[[Dossier], bytes]] = {
             Step.KEYS: self._make_keys,
@@ -176,6 +179,12 @@ class Participant:
         standing = self._link.standing(known=self._standing, wait_s=wait_s)
         self.follow_ledger(standing.height + 1)
         if standing.round_id is not None and standing.phase is not None:
+            is_said_over = standing.phase in ENDED
+            if is_said_over and not self.mirror.has_round(standing.round_id):
+                raise InvalidInput(
+                    f"round {standing.round_id} is said to be over; the ledger does "
+                    "not say so"
+                )
             self._enter(standing.round_id, standing.phase)
             self._advance(standing.phase)
         self._standing = standing
@@ -261,8 +270,11 @@ class Participant:
         """Erase the secrets of every round but one: of ended, lost and left ones."""
         self._workings = Workings()
         for name in self._notes.names(_ENTROPY):
-            if name != f"{_ENTROPY}{but}" and self._notes.get(name):
+            if name == f"{_ENTROPY}{but}" or name in self._erased:
+                continue
+            if self._notes.get(name):
                 self._notes.put(name, b"")
+            self._erased.add(name)
 
     def _load(self, round_id: RoundId, envelope: Envelope) -> Session | None:
         announcement = canonical.decode(envelope.payload, Announcement)
@@ -369,6 +381,8 @@ class Participant:
     def _end(self, session: Session, reason: str, sentence: str) -> None:
         round_id = session.announcement.round_id
         self._store(Ended(reason=reason, sentence=sentence))
+        if Step.CONTRIBUTION in session.made:
+            self._blobs.delete(self._dossier(session).mine.contribution_digest)
         self._erase_secrets(but=None)
         logger.log(
             logging.INFO if reason == "committed" else logging.WARNING,

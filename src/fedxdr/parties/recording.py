@@ -19,7 +19,7 @@ from typing import Any
 from fedxdr.core.canonical import from_builtins
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import IntegrityFault
-from fedxdr.core.ids import Digest, OrgId
+from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.federation.plan import Plan
@@ -127,6 +127,10 @@ class Recorder:
     def model_version(self) -> str:
         """Name of the model in force, for people."""
         return self._standing.model_version
+
+    def has_round(self, round_id: RoundId) -> bool:
+        """Return whether the ledger says how a round ended."""
+        return self._standing.has_round(round_id)
 
     def record(self, entry: Entry, *, envelopes: Sequence[Envelope] = ()) -> Block:
         """Append a block about an entry that changes no model."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -246,6 +247,28 @@ def test_killed_between_the_end_and_the_erasing_secrets_still_go(world):
     assert fuse.left is None
 
 
+def test_our_vector_is_erased_when_the_round_is_over(world):
+    federation = world(n=3)
+    round_ = federation.play()
+    for org, digest in federation.orchestrator.contributions(round_).items():
+        assert federation.orchestrator.blobs.has(digest)
+        assert not federation.participant(org)._blobs.has(digest)
+
+
+@pytest.mark.parametrize("phase", [Phase.COMMITTED, Phase.FAILED])
+def test_a_round_is_over_when_the_ledger_says_so(world, phase):
+    federation = world(n=3)
+    federation.start()
+    federation.go_on(until=Phase.SHARES)
+    link = federation.links[OrgId("org-a")]
+    link.changes["standing"] = lambda said: dataclasses.replace(said, phase=phase)
+    with pytest.raises(InvalidInput, match="the ledger does not say so"):
+        federation.participant("org-a").step(wait_s=0)
+    assert federation.session("org-a").ended is None
+    del link.changes["standing"]
+    assert_exact(federation, federation.go_on())
+
+
 # One opening per parent model.
 
 
@@ -422,3 +445,24 @@ def test_a_standing_beyond_the_ledger_is_not_waited_for(world):
     size = agent.mirror.size()
     agent.follow_ledger(10**9)
     assert agent.mirror.size() == size
+
+
+@pytest.mark.parametrize("what", ["model", "evidence"])
+def test_what_cannot_be_reached_while_a_message_is_made_ends_nothing(world, what):
+    federation = world(n=3)
+    federation.play()
+    link, lost = federation.links[OrgId("org-a")], []
+
+    def lose(_):
+        if len(lost) < 2:
+            lost.append(1)
+            raise Unavailable("the network is down")
+        return _
+
+    link.changes[what] = lose
+    if what == "model":
+        # the agent lost its copies and has to fetch the parent
+        federation.participant("org-a")._blobs._blobs.clear()
+    assert_exact(federation, federation.play())
+    assert len(lost) == 2
+    assert federation.why("org-a").startswith("committed")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands run in this process, as ``fedxdr`` runs them."""
 
+import logging
 import sys
 from dataclasses import dataclass
 
@@ -46,6 +47,15 @@ class Learner:
             update=Update(values=values, samples=64),
             metrics={"held_out_accuracy": 0.5} if task == "training" else {},
         )
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """Commands set up logging for a process; tests share one."""
+    root = logging.getLogger("fedxdr")
+    before = (root.handlers[:], root.level, root.propagate)
+    yield
+    root.handlers[:], root.level, root.propagate = before
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from datetime import datetime
 from fastapi import FastAPI
 
 from fedxdr import __version__
-from fedxdr.api import federation, health, ledger, problems
+from fedxdr.api import health, ledger, members, models, problems, rounds
 from fedxdr.api.service import Service
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,13 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     problems.install(app)
-    for router in (federation.router, ledger.router, health.router):
+    for router in (
+        members.router,
+        rounds.router,
+        models.router,
+        ledger.router,
+        health.router,
+    ):
         app.include_router(router, prefix=PREFIX)
     return app
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from fedxdr import __version__
 from fedxdr.api.service import Service, service_of
+from fedxdr.core.clock import rfc3339
 
 router = APIRouter(tags=["service"])
 
@@ -17,7 +18,7 @@ router = APIRouter(tags=["service"])
 @router.get("/health")
 async def health(request: Request) -> dict[str, str]:
     """Say that the process is alive."""
-    now = service_of(request).clock.now().isoformat().replace("+00:00", "Z")
+    now = rfc3339(service_of(request).clock.now())
     return {"status": "healthy", "timestamp": now}
 
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from fedxdr.api.federation import Limit, Offset
 from fedxdr.api.schemas import VerifyModel
-from fedxdr.api.service import Service, service_of
+from fedxdr.api.service import Limit, Offset, Service, service_of
 from fedxdr.core import canonical
+from fedxdr.core.clock import rfc3339
 from fedxdr.core.errors import NotFound, VerificationFailed
 from fedxdr.core.ids import digest
 from fedxdr.ledger import verifier
@@ -92,7 +92,7 @@ async def verify(request: Request) -> dict[str, Any]:
     """Verify the whole ledger as an auditor would, from an export."""
 
     def look(service: Service) -> dict[str, Any]:
-        now = service.clock.now().isoformat().replace("+00:00", "Z")
+        now = rfc3339(service.clock.now())
         recorder = service.orchestrator.recorder
         try:
             report = verifier.verify(

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedxdr.core.errors import MalformedMessage
 
 
 class _Schema(BaseModel):
@@ -65,3 +67,21 @@ class VerifyModel(_Schema):
 
     model_hash: str
     org_signatures: dict[str, str] = Field(default_factory=dict)
+
+
+S = TypeVar("S", bound=_Schema)
+
+
+def parse(schema: type[S], body: bytes) -> S:
+    """Return a body as its schema.
+
+    Raises:
+        MalformedMessage: not JSON, an unknown or missing field, or a wrong type.
+    """
+    try:
+        return schema.model_validate_json(body)
+    except ValidationError as error:
+        found = "; ".join(
+            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()
+        )
+        raise MalformedMessage(found) from error

@@ -11,9 +11,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Query, Request
 
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import TooLarge, Unauthorised, UnknownSender
@@ -176,3 +176,10 @@ def signed_parts(request: Request, body: bytes) -> requests.Request:
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
     )
+
+
+Reader = Annotated[str, Depends(reader)]
+Writer = Annotated[Signed, Depends(writer)]
+Operator = Annotated[Signed, Depends(operator)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Offset = Annotated[int, Query(ge=0)]

@@ -44,3 +44,8 @@ class ManualClock:
         if seconds < 0:
             raise ValueError("a clock does not run backwards")
         self._now += timedelta(seconds=seconds)
+
+
+def rfc3339(instant: datetime) -> str:
+    """Return an instant as RFC 3339 text in UTC, ``2026-01-01T00:00:00Z``."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,49 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of federation: joining, rounds, the round's messages, models."""
+"""Routes of rounds: opening them, their messages, where they stand."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
-from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import ValidationError
+from fastapi import APIRouter, Query, Request, Response
 
-from fedxdr.api.schemas import Invite, Register, StartRound
+from fedxdr.api.schemas import StartRound, parse
 from fedxdr.api.service import (
+    Operator,
+    Reader,
     Service,
-    Signed,
-    body_of,
-    operator,
-    reader,
+    Writer,
     service_of,
-    signed_parts,
-    writer,
 )
 from fedxdr.core import canonical
+from fedxdr.core.clock import rfc3339
 from fedxdr.core.errors import (
     InvalidPlan,
-    InvitationRefused,
-    MalformedMessage,
     NotFound,
     WrongPhase,
 )
 from fedxdr.core.ids import digest, org_id, round_id
-from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import opening, wire
 from fedxdr.federation.plan import Plan
 from fedxdr.federation.rounds import Kind, Round, deadline
 from fedxdr.federation.sessions import Step
 from fedxdr.parties import views
-from fedxdr.parties.enrolment import Application
 from fedxdr.parties.orchestrator import Receipt
-from fedxdr.parties.registrar import Enrolled
 
-router = APIRouter(prefix="/federation", tags=["federation"])
+router = APIRouter(prefix="/federation", tags=["rounds"])
 
 _POLL_S = 0.02
 _WAIT_MAX_S = 30.0
@@ -57,71 +45,12 @@ _SENT: dict[str, Kind] = {
     "acceptance": Kind.ACCEPTANCE,
 }
 
-Reader = Annotated[str, Depends(reader)]
-Writer = Annotated[Signed, Depends(writer)]
-Operator = Annotated[Signed, Depends(operator)]
-Limit = Annotated[int, Query(ge=1, le=200)]
-Offset = Annotated[int, Query(ge=0)]
-
-
-@router.post("/register", status_code=201)
-async def register(request: Request) -> dict[str, Any]:
-    """Enrol an organisation that holds an invitation; its new key signs this."""
-    service = service_of(request)
-    body = await body_of(request)
-    application = _application(_parse(Register, body))
-
-    def enrol(service: Service) -> dict[str, Any]:
-        registrar = service.registrar
-        proof = registrar.applicant(signed_parts(request, body), application)
-        return _enrolled(service, registrar.enrol(application, proof=proof))
-
-    return await service.run(enrol)
-
-
-@router.post("/invitations", status_code=201)
-async def invite(request: Request, signed: Operator) -> dict[str, Any]:
-    """Make a one-time invitation; the operator signs this request."""
-    form = _parse(Invite, signed.body)
-
-    def make(service: Service) -> dict[str, Any]:
-        token = service.registrar.invite(
-            form.org_id,
-            server=form.server or str(request.base_url).rstrip("/"),
-            lifetime_s=form.lifetime_s,
-        )
-        return {
-            "token": str(token),
-            "org_id": token.org,
-            "expires_in_s": form.lifetime_s,
-        }
-
-    return await service_of(request).run(make)
-
-
-@router.get("/organizations")
-async def organisations(
-    request: Request, _: Reader, limit: Limit = 50, offset: Offset = 0
-) -> dict[str, Any]:
-    """List the members with their state."""
-
-    def look(service: Service) -> list[views.OrganisationView]:
-        return views.organisations(service.orchestrator, service.registry)
-
-    found = await service_of(request).run(look)
-    return {
-        "organizations": [canonical.builtins(v) for v in found[offset:][:limit]],
-        "total": len(found),
-        "limit": limit,
-        "offset": offset,
-    }
-
 
 @router.post("/round/start", status_code=201)
 @router.post("/start-round", status_code=201, deprecated=True)
 async def start_round(request: Request, signed: Operator) -> dict[str, Any]:
     """Open a round; the operator signs this request."""
-    form = _parse(StartRound, signed.body or b"{}")
+    form = parse(StartRound, signed.body or b"{}")
     return await service_of(request).run(_start, form)
 
 
@@ -160,8 +89,8 @@ def _opened(round_: Round) -> dict[str, Any]:
         "task": announcement.task,
         "status": "in_progress",
         "participants": list(announcement.cohort),
-        "started_at": _time(announcement.opened_at),
-        "deadline": _time(deadline(round_)),
+        "started_at": rfc3339(announcement.opened_at),
+        "deadline": _deadline(round_),
         "plan_digest": announcement.plan_digest,
         "privacy_params": {
             "mechanism": plan.privacy_mechanism,
@@ -169,6 +98,11 @@ def _opened(round_: Round) -> dict[str, Any]:
             "clipping_norm": plan.clip_norm,
         },
     }
+
+
+def _deadline(round_: Round) -> str | None:
+    closes = deadline(round_)
+    return None if closes is None else rfc3339(closes)
 
 
 @router.post("/round/submit-gradient", status_code=202)
@@ -188,9 +122,9 @@ async def submit_gradient(request: Request, signed: Writer) -> dict[str, Any]:
         return {
             "status": "accepted",
             "gradient_id": receipt.digest,
-            "received_at": _time(receipt.received_at),
+            "received_at": rfc3339(receipt.received_at),
             "ack": True,
-            "aggregation_eta": _time(deadline(round_)),
+            "aggregation_eta": _deadline(round_),
         }
 
     return await service.run(take)
@@ -336,121 +270,5 @@ async def send(
     return {
         "status": "accepted",
         "digest": receipt.digest,
-        "received_at": _time(receipt.received_at),
+        "received_at": rfc3339(receipt.received_at),
     }
-
-
-@router.get("/model/{name}")
-async def model(request: Request, name: str, _: Reader) -> Response:
-    """Return a global model's file (safetensors)."""
-
-    def look(service: Service) -> bytes:
-        wanted = digest(name)
-        views.ancestry(service.orchestrator, wanted)
-        return service.orchestrator.blobs.get(wanted)
-
-    def proposed(service: Service) -> bytes:
-        current = service.orchestrator.current
-        if current is None or current.opened is None:
-            raise NotFound("there is no such model")
-        if current.opened.model_hash != digest(name):
-            raise NotFound("there is no such model")
-        return service.orchestrator.blobs.get(current.opened.model_hash)
-
-    service = service_of(request)
-    try:
-        file = await service.run(proposed)
-    except NotFound:
-        file = await service.run(look)
-    return Response(file, media_type=_BINARY)
-
-
-@router.get("/global-model")
-async def global_model(
-    request: Request,
-    _: Reader,
-    model_version: str | None = None,
-    *,
-    inline: bool = False,
-) -> dict[str, Any]:
-    """Describe the model in force, or an older version of it."""
-
-    def look(service: Service) -> dict[str, Any]:
-        orchestrator = service.orchestrator
-        recorder = orchestrator.recorder
-        stored = recorder.blocks(begin=0, end=recorder.size())
-        wanted = model_version or recorder.model_version
-        for signed in stored:
-            if signed.block.provenance.model_version == wanted:
-                view = views.block_view(signed)
-                name = signed.block.model_hash
-                file = orchestrator.blobs.get(name) if inline else None
-                return {
-                    "model_version": wanted,
-                    "weights": {
-                        "format": "safetensors",
-                        "link": f"{request.scope['root_path']}"
-                        f"/api/fl-blockchain/federation/model/{name}",
-                        "sha256": name,
-                        "inline": base64.b64encode(file).decode() if file else None,
-                    },
-                    "hash": name,
-                    "provenance": view["provenance"],
-                    "signatures": view["signatures"],
-                }
-        raise NotFound(f"there is no model version {wanted}")
-
-    return await service_of(request).run(look)
-
-
-def _parse(schema: type[Any], body: bytes) -> Any:  # noqa: ANN401 - an instance of schema
-    try:
-        return schema.model_validate_json(body)
-    except ValidationError as error:
-        found = "; ".join(
-            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()
-        )
-        raise MalformedMessage(found) from error
-
-
-def _application(form: Register) -> Application:
-    if form.invitation is None or form.enrolment is None:
-        raise InvitationRefused(
-            "joining takes an invitation: ask the operator for one and run "
-            "`fedxdr join` with it"
-        )
-    try:
-        proof = base64.b64decode(form.invitation.proof, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedMessage("the proof is not base64") from error
-    return Application(
-        enrolment=Envelope.from_value(form.enrolment),
-        invitation_id=digest(form.invitation.id),
-        proof=proof,
-        endpoint=form.endpoint,
-        capabilities=tuple(form.capabilities),
-    )
-
-
-def _enrolled(service: Service, enrolled: Enrolled) -> dict[str, Any]:
-    in_force = service.orchestrator.recorder.in_force
-    receipt = json.loads(enrolled.receipt.payload)
-    return {
-        "org_id": receipt["org"],
-        "registered_at": receipt["registered_at"],
-        "status": "active",
-        "registration_token": enrolled.token,
-        "global_config": {
-            "federation": in_force.genesis.federation,
-            "origin": in_force.genesis.origin,
-            "genesis": receipt["genesis"],
-            "plan_digest": in_force.plan.digest if in_force.plan else None,
-            "model_hash": in_force.model,
-            "max_body_bytes": service.max_body_bytes,
-        },
-        "receipt": enrolled.receipt.to_value(),
-    }
-
-
-def _time(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.isoformat().replace("+00:00", "Z")

@@ -11,19 +11,26 @@ to send them would send something else than it thinks. It does NOT add noise.
 **The sum cannot wrap.** Let C be the bound, n the participants, R = 2^(bits-1). Then
 scale = (R - n) / C * (1 - 2^-18), and organisation i multiplies by m_i, the largest
 float32 not above scale * w_i / W. It admits |x_j| <= C (1 + 2^-20), computes
-y = fl32(x_j * m_i), so |y| <= C m_i (1 + 2^-20)(1 + 2^-24) + 2^-149, and rounds to
-floor(y) or, unless y is an integer, floor(y) + 1, so |q_ij| < |y| + 1. Over any of the
-listed participants, sum of w_i / W <= 1, hence
-|sum q_ij| < (R - n)(1 - 2^-18)(1 + 2^-19) + n <= R, with the float64 roundings of scale
-(each 2^-53) and 2^-149 n far inside the difference of 2^-18 and 2^-19. With bits <= 31
-that is inside int32, so the sum modulo 2^32, read as int32, is the exact integer sum.
+y = fl32(x_j * m_i), so |y| <= C m_i (1 + 2^-20)(1 + 2^-24) + 2^-149, adds a draw u with
+|u| < 1/2 and takes the nearest integer to fl32(y + u), so
+|q_ij| <= (|y| + 1/2)(1 + 2^-24) + 1/2. Over any of the listed participants, sum of
+w_i / W <= 1, hence |sum q_ij| < (R - n)(1 - 2^-18)(1 + 2^-19) + n (1 + 2^-25) < R:
+n <= R/2, so (R - n) 2^-19 > n 2^-25, with the float64 roundings of scale (each 2^-53)
+and 2^-149 n far inside what is left. With bits <= 31 that is inside int32, so the sum
+modulo 2^32, read as int32, is the exact integer sum.
+
+**The rounding is fair.** u is an odd multiple of 2^-16, each of the 2^15 between -1/2
+and 1/2 as likely as any other. With u real and no rounding of y + u, the mean of q_ij
+would be y. So it is off y by 2^-16 of a step and half the last place of fl32(y + u) at
+most; y itself is off x_j * m_i by half of its own last place.
 
 Rules that always hold: NaN, infinity and values above the bound are refused; rounding
 randomness comes from a key stream of a secret seed; dequantising is one float64
 division per value, so that anyone redoes it bit for bit.
 
 Source: stochastic (unbiased) rounding as in Alistarh et al. 2017, section 3.1, with the
-probability of rounding up cut to 16 bits; the bound is ours.
+probability of rounding up cut to 15 bits, made by a uniform dither and rounding to
+nearest (Schuchman 1964); the bound is ours.
 """
 
 from __future__ import annotations
@@ -49,8 +56,8 @@ BOUND_TOLERANCE = 2.0**-20
 _HEADROOM = 2.0**-18
 _LABEL = "fedxdr/secagg/rounding/v1"
 _BLOCK = 32 * 1024  # values; all scratch of a block fits a 1 MiB cache
-_MAGNITUDE = np.uint32(0x7FFFFFFF)
-_STEPS = np.float32(65536)
+_SIGN = 0x80000000
+_STEP = np.float32(2.0**-16)
 
 
 def scale_of(*, bound: float, bits: int, participants: int) -> float:
@@ -118,37 +125,30 @@ def quantise(
     if in_place and not (flags.c_contiguous and flags.writeable):
         raise InvalidUpdate("a vector to quantise in place is contiguous and writeable")
     values = np.ascontiguousarray(values)
-    limit = np.float32(bound * (1.0 + BOUND_TOLERANCE / 2)).view(np.uint32)
+    limit = int(np.float32(bound * (1.0 + BOUND_TOLERANCE / 2)).view(np.uint32))
     stream = KeyStream(seed, label=_LABEL)
-    result = values.view(np.int32) if in_place else np.empty(values.size, np.int32)
+    result = values if in_place else np.empty_like(values)
     size = min(_BLOCK, values.size)
-    scaled, floors = np.empty(size, np.float32), np.empty(size, np.float32)
-    # Little-endian on every machine.
-    draws, parts = np.empty(size, dtype="<u2"), np.empty(size, dtype=np.uint16)
-    up = np.empty(size, np.bool_)
+    dithered = np.empty(size, np.float32)
+    draws = np.empty(size, dtype="<i2")  # little-endian on every machine
     for begin in range(0, values.size, max(size, 1)):
-        block = values[begin : begin + size]
-        n = block.size
-        y, low, draw, part, is_up = scaled[:n], floors[:n], draws[:n], parts[:n], up[:n]
-        # Without their sign bit, floats order as their bits do; NaN and infinity last.
-        magnitude = y.view(np.uint32)
-        np.bitwise_and(block.view(np.uint32), _MAGNITUDE, out=magnitude)
-        if magnitude.max() > limit:
+        block, y = values[begin : begin + size], result[begin : begin + size]
+        u, draw = dithered[: block.size], draws[: block.size]
+        # Positive floats order as their bits do, negative ones above them and by their
+        # magnitude; NaN and infinity last on either side.
+        if (
+            block.view(np.int32).max() > limit
+            or block.view(np.uint32).max() > limit | _SIGN
+        ):
             raise InvalidUpdate("a value is NaN, infinite or above the clip norm")
         np.multiply(block, multiplier, out=y)
-        np.floor(y, out=low)
-        # Exact: y and floor(y) are neighbours, so their difference has no rounding.
-        np.subtract(y, low, out=y)
-        np.multiply(y, _STEPS, out=y)
-        np.copyto(part, y, casting="unsafe")
-        # Up if fraction + draw overflows 16 bits: with probability fraction / 2^16.
         stream.read_into(draw.data)
-        np.add(part, draw, out=part)
-        np.less(part, draw, out=is_up)
-        # Exact too: where there is a fraction, |y| < 2^23.
-        np.copyto(y, is_up)
-        np.add(low, y, out=low)
-        np.copyto(result[begin : begin + n], low, casting="unsafe")
+        np.bitwise_or(draw, 1, out=draw)
+        np.copyto(u, draw)
+        np.multiply(u, _STEP, out=u)
+        np.add(u, y, out=u)
+        np.rint(u, out=u)
+        np.copyto(y.view(np.int32), u, casting="unsafe")
     return result.view(np.uint32)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_the_worst_case_never_wraps(
         * float(module._multiplier(scale, weight=w, total_weight=sum(weights)))
         for w in weights
     )
-    assert limit * (1 + 2**-24) + n < 2 ** (bits - 1)
+    assert limit * (1 + 2**-24) ** 2 + n * (1 + 2**-25) < 2 ** (bits - 1)
 
 
 def test_the_scale_uses_nearly_all_the_bits() -> None:
@@ -164,24 +165,73 @@ def test_rounding_is_fair() -> None:
     assert abs((negative + 10).mean() + 0.25) < 5 * math.sqrt(0.25 * 0.75 / d) + 1e-5
 
 
-def test_it_is_the_definition_in_slow_integers() -> None:
-    # floor(y) plus one where frac(y), cut to 16 bits, and the stream's next 16 bits
-    # come to one or more.
+@pytest.mark.parametrize("bits", [MIN_BITS, 24, MAX_BITS])
+def test_it_is_the_definition_in_slow_numbers(bits: int) -> None:
+    # The nearest integer, or of two as near the even one, to fl32(y + u), where u is
+    # the stream's next 16 bits as a signed number, made odd, over 2^16.
     rng = generator(2)
     values = rng.uniform(-1, 1, 300).astype(np.float32)
-    scale = scale_of(bound=1.0, bits=24, participants=3)
+    scale = scale_of(bound=1.0, bits=bits, participants=3)
     multiplier = module._multiplier(scale, weight=1, total_weight=3)
     stream = module.KeyStream(SEED, label="fedxdr/secagg/rounding/v1").read(600)
     want = []
     for index, value in enumerate(values):
-        y = float(np.float32(value * multiplier))
-        draw = int.from_bytes(stream[2 * index : 2 * index + 2], "little")
-        floor = math.floor(y)
-        want.append(floor + (int((y - floor) * 65536) + draw >= 65536))
-    assert signed(simple(values)).tolist() == want
+        y = Fraction(float(np.float32(value * multiplier)))
+        draw = int.from_bytes(stream[2 * index : 2 * index + 2], "little", signed=True)
+        u = Fraction(draw + 1 if draw % 2 == 0 else draw, 65536)
+        assert abs(u) < Fraction(1, 2)
+        # y and u are exact in float64 and so is their sum, so this rounds once.
+        assert Fraction(float(y) + float(u)) == y + u
+        want.append(round(Fraction(float(np.float32(float(y) + float(u))))))
+    assert signed(simple(values, bits=bits)).tolist() == want
+
+
+@pytest.mark.parametrize("y", [0.3, -0.3, 100.7, 1000.1, -(2.0**15) + 0.37, 2.0**20.3])
+def test_the_mean_over_all_draws_is_within_the_stated_bias(
+    y: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every draw once instead of the stream: the mean is exact, not estimated.
+    draws = np.arange(-(2**15), 2**15, dtype="<i2")
+
+    class EveryDraw:
+        def __init__(self, seed: bytes, *, label: str) -> None:
+            del seed, label
+            self._left = draws.tobytes()
+
+        def read_into(self, buffer: memoryview) -> None:
+            view = memoryview(buffer).cast("B")
+            view[:] = self._left[: len(view)]
+            self._left = self._left[len(view) :]
+
+    monkeypatch.setattr(module, "KeyStream", EveryDraw)
+    scale = scale_of(bound=1.0, bits=MAX_BITS, participants=1)
+    multiplier = module._multiplier(scale, weight=1, total_weight=1)
+    value = np.float32(y / float(multiplier))
+    q = signed(
+        simple(
+            np.full(2**16, value),
+            bits=MAX_BITS,
+            participants=1,
+            weight=1,
+            total_weight=1,
+        )
+    )
+    product = np.float32(value * multiplier)
+    last_place = float(np.spacing(np.float32(abs(product) + 0.5)))
+    assert abs(q.mean() - float(product)) <= 2**-16 + last_place / 2
+    assert set(q.tolist()) <= {math.floor(product), math.floor(product) + 1}
+    assert len(set(q.tolist())) == 2
 
 
 def test_integers_stay_and_zero_is_zero() -> None:
+    scale = scale_of(bound=1.0, bits=MIN_BITS, participants=1)
+    multiplier = module._multiplier(scale, weight=1, total_weight=1)
+    whole = np.repeat(np.arange(-99, 100, dtype=np.float32), 1000)
+    values = whole / multiplier
+    whole_again = values * multiplier == whole  # where division was exact enough
+    q = signed(simple(values, bits=MIN_BITS, participants=1, weight=1, total_weight=1))
+    assert whole_again.sum() > 100_000
+    assert np.array_equal(q[whole_again], whole[whole_again])
     assert not simple(np.zeros(1000, dtype=np.float32)).any()
     assert simple(np.zeros(0, dtype=np.float32)).size == 0
 

@@ -17,12 +17,13 @@ from fedxdr.core.errors import (
     InvalidSettings,
     InvitationRefused,
 )
-from fedxdr.core.ids import OrgId, sha256
+from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto import envelope as dsse
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.ledger import statements
 from fedxdr.ledger.entries import MemberKeys
+from fedxdr.ledger.statements import NO_PRIVACY, ContributionStatement
 from fedxdr.parties import enrolment
 from fedxdr.parties.enrolment import (
     Application,
@@ -217,6 +218,18 @@ def test_an_application_that_holds_something_else():
     envelope = dsse.sign("application/other", b"{}", MINE)
     with pytest.raises(FedxdrError):
         check(proven(token, envelope), kept)
+    contribution = ContributionStatement(
+        org=OrgId("org-a"),
+        round_id=RoundId("round-1"),
+        plan_digest=sha256(b"x"),
+        parent_model=sha256(b"x"),
+        contribution_digest=sha256(b"x"),
+        sample_exponent=0,
+        privacy=NO_PRIVACY,
+        issued_at=NOW,
+    )
+    with pytest.raises(BadSignature, match="no enrolment statement"):
+        check(proven(token, statements.sign(contribution, MINE)), kept)
 
 
 def receipt(**changed) -> Receipt:

@@ -22,6 +22,7 @@ Source: choice of keys, ranks and windows is ours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -276,7 +277,8 @@ def _gap(seconds: Floats) -> Floats:
 
 
 def _joined(tokens: list[Floats], own: list[Floats]) -> Floats:
-    parts = [token.reshape(len(token), -1) for token in tokens] + own
+    parts = [token.reshape(len(token), math.prod(token.shape[1:])) for token in tokens]
+    parts += own
     return np.clip(np.concatenate(parts, axis=1, dtype=np.float32), 0, BOUND)
 
 

@@ -31,7 +31,7 @@ from fedxdr.learning.dataset import (
 from fedxdr.learning.features import FeatureSet
 from fedxdr.models.graph import Integers
 from fedxdr.telemetry.catalogue import Kind, protocol_of, service_of
-from fedxdr.telemetry.event import BENIGN, MALICIOUS, Events
+from fedxdr.telemetry.event import BENIGN, MALICIOUS, UNLABELLED, Events
 
 SUFFIXES: Final = (".csv", ".parquet")
 """Endings of the files that ``read`` takes."""
@@ -133,6 +133,27 @@ def read(path: Path) -> Labelled:
                 f"{', '.join(ALIASES[needed])} (there is: {', '.join(table)})"
             )
     return _labelled(path, found)
+
+
+def from_log(name: str, events: Events) -> Labelled:
+    """Return the events of a labelled log, sorted, without alerts.
+
+    Args:
+        name: whose log, for the message.
+        events: as a parser gave them.
+
+    Raises:
+        InvalidTelemetry: no event carries a label.
+    """
+    wanted = events.select(events.is_input).sort()
+    if not (wanted.label != UNLABELLED).any():
+        raise InvalidTelemetry(
+            f"{name}: no event has a label; give a conn.log.labeled, or a table with a "
+            "label column"
+        )
+    return Labelled(
+        events=wanted, family=families_of(wanted), families=family_names(wanted)
+    )
 
 
 def organisation(name: str, labelled: Labelled, features: FeatureSet) -> Organisation:

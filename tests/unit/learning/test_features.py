@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What features may depend on, and what they must not."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedxdr.core.errors import InvalidTelemetry
+from fedxdr.learning import features
+from fedxdr.telemetry.event import Events
+
+NAMES = sorted(features.FEATURE_SETS)
+BOUNDED = [name for name in NAMES if features.find(name).is_bounded]
+SECOND = 10**9
+
+_SOURCE = Path(__file__).parents[2] / "reference" / "neighbourhood_definition.py"
+_SPEC = importlib.util.spec_from_file_location("neighbourhood_definition", _SOURCE)
+definition = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(definition)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rows", [0, 1, 300])
+def test_shape_is_the_architectures_and_values_are_bounded(name, rows, make_events):
+    found = features.find(name)
+    computed = found.compute(make_events(rows))
+    assert computed.shape == (rows, found.architecture().inputs)
+    assert computed.dtype == np.float32
+    assert ((computed >= 0) & (computed <= features.BOUND)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_some_rows_are_the_same_rows_of_all(name, make_events):
+    events = make_events(200)
+    rows = np.array([0, 7, 199, 60])
+    found = features.find(name)
+    assert np.array_equal(found.compute(events, rows), found.compute(events)[rows])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_later_events_change_nothing(name, make_events):
+    events = make_events(200)
+    found = features.find(name)
+    early = found.compute(events.select(slice(0, 120)))
+    assert np.allclose(found.compute(events)[:120], early, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_events_before_the_last_rank_change_nothing(name, make_events):
+    events = make_events(6000, hosts=2)
+    found = features.find(name)
+    last = np.array([5999])
+    late = events.select(slice(2000, 6000))
+    assert np.allclose(
+        found.compute(events, last), found.compute(late, last - 2000), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_and_identities_are_no_input(name, make_events):
+    events = make_events(200)
+    changed = dataclasses.replace(
+        events,
+        label=np.zeros(200, np.int8),
+        technique=np.full(200, -1, np.int16),
+        source=events.source * 7919 - 5,
+        destination=events.destination * 7919 - 5,
+        flow_id=np.arange(200, dtype=np.uint64),
+    )
+    found = features.find(name)
+    assert np.array_equal(found.compute(events), found.compute(changed))
+
+
+@pytest.mark.parametrize("name", ["alerts", "counters"])
+def test_the_kind_of_an_alert_is_a_key_and_never_a_value(name, make_events):
+    events = make_events(200)
+    renamed = dataclasses.replace(events, service=(9 - events.service))
+    found = features.find(name)
+    assert np.array_equal(found.compute(events), found.compute(renamed))
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_only_differences_of_time_matter(name, make_events):
+    events = make_events(200)
+    later = dataclasses.replace(events, time_ns=events.time_ns + 12_345 * SECOND)
+    found = features.find(name)
+    assert np.array_equal(found.compute(events), found.compute(later))
+
+
+def test_counters_count_what_happened_since(make_events):
+    events = make_events(120)
+    found = features.find("counters").compute(events)
+    second = events.time_ns // SECOND
+    kinds = events.service.astype(np.int64)
+    for query in (0, 1, 50, 119):
+        past = definition.earlier(kinds, query)
+        want = [
+            definition.within(past, second, query, 60),
+            definition.within(past, second, query, 3600),
+            len(past),
+        ]
+        got = np.expm1(found[query, 4:7].astype(float) * 4)
+        assert got == pytest.approx(want, abs=1e-3)
+
+
+def test_events_out_of_order_are_refused():
+    events = Events.build(2, {"time_ns": np.array([5, 4])})
+    with pytest.raises(InvalidTelemetry, match="sort"):
+        features.find("traffic").compute(events)
+
+
+def test_an_unknown_set_is_refused_with_those_there_are():
+    with pytest.raises(InvalidTelemetry, match="alerts, traffic, counters"):
+        features.find("names")

@@ -6,6 +6,8 @@ Reading the ledger needs no token: it is there to be checked.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,6 +19,7 @@ from fedxdr.core.clock import rfc3339
 from fedxdr.core.errors import NotFound, VerificationFailed
 from fedxdr.core.ids import digest
 from fedxdr.ledger import verifier
+from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties import views
 
 router = APIRouter(tags=["ledger"])
@@ -90,43 +93,45 @@ async def raw_blocks(
 @router.get("/blockchain/ledger/verify")
 async def verify(request: Request) -> dict[str, Any]:
     """Verify the whole ledger as an auditor would, from an export."""
-
-    def look(service: Service) -> dict[str, Any]:
-        now = rfc3339(service.clock.now())
-        recorder = service.orchestrator.recorder
-        try:
-            report = verifier.verify(
-                recorder.export(service.identity),
-                pinned_orchestrator_key=service.identity.public.ed25519,
-            )
-        except VerificationFailed as error:
-            return {
-                "chain_valid": False,
-                "blocks_verified": error.height or 0,
-                "last_block_hash": None,
-                "verification_timestamp": now,
-                "reason": str(error),
-            }
+    service = service_of(request)
+    now = rfc3339(service.clock.now())
+    try:
+        report = await _audit(service)
+    except VerificationFailed as error:
         return {
-            "chain_valid": True,
-            "blocks_verified": report.blocks_verified,
-            "last_block_hash": report.last_block_hash,
+            "chain_valid": False,
+            "blocks_verified": error.height or 0,
+            "last_block_hash": None,
             "verification_timestamp": now,
-            "reason": None,
+            "reason": str(error),
         }
+    return {
+        "chain_valid": True,
+        "blocks_verified": report.blocks_verified,
+        "last_block_hash": report.last_block_hash,
+        "verification_timestamp": now,
+        "reason": None,
+    }
 
-    return await service_of(request).run(look)
+
+def _export(service: Service) -> bytes:
+    return service.orchestrator.recorder.export(service.identity)
+
+
+async def _audit(service: Service) -> verifier.Report:
+    """Return what an auditor finds; only the export is made under the lock."""
+    return await asyncio.to_thread(
+        verifier.verify,
+        await service.run(_export),
+        pinned_orchestrator_key=service.identity.public.ed25519,
+    )
 
 
 @router.get("/ledger/bundle")
 async def bundle(request: Request) -> Response:
     """Export the ledger as one canonical bundle with the newest model."""
-
-    def look(service: Service) -> bytes:
-        return service.orchestrator.recorder.export(service.identity)
-
     return Response(
-        await service_of(request).run(look), media_type="application/x-ndjson"
+        await service_of(request).run(_export), media_type="application/x-ndjson"
     )
 
 
@@ -145,32 +150,33 @@ async def provenance(request: Request, model_hash: str) -> dict[str, Any]:
 @router.post("/ledger/verify")
 async def verify_model(request: Request, form: VerifyModel) -> dict[str, Any]:
     """Say whether a model and given signatures stand on the verified ledger."""
+    service, wanted = service_of(request), digest(form.model_hash)
+    try:
+        trust = (await _audit(service)).trust
+    except VerificationFailed as error:
+        return _judged(reasons=[f"the ledger does not verify: {error}"])
 
-    def look(service: Service) -> dict[str, Any]:
+    def find(service: Service) -> SignedBlock | None:
         recorder = service.orchestrator.recorder
-        wanted = digest(form.model_hash)
-        report = verifier.verify(
-            recorder.export(service.identity),
-            pinned_orchestrator_key=service.identity.public.ed25519,
-        )
         for signed in recorder.blocks(begin=0, end=recorder.size()):
             if signed.block.model_hash == wanted:
-                known = signed.block.org_signatures
-                wrong = sorted(
-                    org
-                    for org, signature in form.org_signatures.items()
-                    if known.get(org) != signature  # type: ignore[call-overload]
-                )
-                why = [f"{org}: no such signature on the ledger" for org in wrong]
-                return {
-                    "verified": not wrong,
-                    "trust_score": 0.0 if wrong else report.trust.score,
-                    "why": why or list(report.trust.reasons),
-                }
-        return {
-            "verified": False,
-            "trust_score": 0.0,
-            "why": ["no block of this ledger has that model"],
-        }
+                return signed
+        return None
 
-    return await service_of(request).run(look)
+    found = await service.run(find)
+    if found is None:
+        return _judged(reasons=["no block of this ledger has that model"])
+    known: dict[str, str] = {str(o): s for o, s in found.block.org_signatures.items()}
+    wrong = sorted(o for o, s in form.org_signatures.items() if known.get(o) != s)
+    if wrong:
+        return _judged(reasons=[f"{o}: no such signature on the ledger" for o in wrong])
+    return _judged(reasons=trust.reasons, score=trust.score)
+
+
+def _judged(*, reasons: Sequence[str], score: float | None = None) -> dict[str, Any]:
+    """Return a judgement; without a score it is a rejection."""
+    return {
+        "verified": score is not None,
+        "trust_score": score or 0.0,
+        "why": list(reasons),
+    }

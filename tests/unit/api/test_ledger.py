@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 
+from fedxdr.api import ledger
 from fedxdr.core.canonical import parse_jcs
 from fedxdr.core.ids import sha256
 from fedxdr.crypto.envelope import Envelope
@@ -98,6 +99,24 @@ def test_a_chain_that_was_changed_is_not_valid_and_says_where(make_api):
     assert found["blocks_verified"] <= 3
     assert found["last_block_hash"] is None
     assert "block 3" in found["reason"]
+    model = api.world.recorder.in_force.model
+    found = api.send("POST", "/ledger/verify", {"model_hash": model}).json()
+    assert (found["verified"], found["trust_score"]) == (False, 0)
+    assert "does not verify: block 3" in found["why"][0]
+
+
+def test_an_audit_holds_up_nobody(settled, monkeypatch):
+    verify = verifier.verify
+
+    def watched(*args, **options):
+        assert not settled.service.lock.locked()
+        return verify(*args, **options)
+
+    monkeypatch.setattr(ledger.verifier, "verify", watched)
+    model = settled.world.recorder.in_force.model
+    assert settled.send("GET", "/blockchain/ledger/verify").json()["chain_valid"]
+    found = settled.send("POST", "/ledger/verify", {"model_hash": model}).json()
+    assert found["verified"] is True
 
 
 def test_the_bundle_verifies_offline(settled):

@@ -27,6 +27,8 @@ from fedxdr.core.errors import InvalidSettings, InvalidTelemetry
 from fedxdr.learning.dataset import (
     FEWEST_ROWS,
     Organisation,
+    families_of,
+    family_names,
 )
 from fedxdr.learning.features import FeatureSet
 from fedxdr.models.graph import Integers

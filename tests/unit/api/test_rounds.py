@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of federation: both documents' paths, who may, and every field answered."""
+"""Routes of rounds: both documents' paths, who may, and every field answered."""
 
 import base64
 import dataclasses
@@ -11,184 +11,14 @@ import pytest
 
 from fedxdr.core import canonical
 from fedxdr.core.ids import sha256
-from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation import messages, wire
 from fedxdr.federation.rounds import Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.statements import ContributionStatement
-from fedxdr.models import snapshot
-from fedxdr.parties import enrolment
-from fedxdr.parties.enrolment import InvitationToken
 
 START = ("/federation/round/start", "/federation/start-round")
 SUBMIT = ("/federation/round/submit-gradient", "/federation/submit-gradient")
-
-
-def application(api, token, key, *, org=None):
-    """Return the body that an organisation sends to join."""
-    made = enrolment.apply_to_join(
-        token,
-        orchestrator=api.world.identity.public,
-        key=key,
-        name="Echo",
-        data_sources=("zeek-conn",),
-        now=api.world.clock.now(),
-    )
-    return {
-        "org_id": org or token.org,
-        "org_name": "Echo",
-        "data_sources": ["zeek-conn"],
-        "invitation": {
-            "id": made.invitation_id,
-            "proof": base64.b64encode(made.proof).decode(),
-        },
-        "enrolment": made.enrolment.to_value(),
-    }
-
-
-def invited(api, org="echo", **form):
-    answer = api.post("/federation/invitations", {"org_id": org, **form})
-    assert answer.status_code == 201, answer.text
-    return InvitationToken.parse(answer.json()["token"])
-
-
-# Joining.
-
-
-def test_an_invited_organisation_registers_and_stands_on_the_ledger(api):
-    key = IdentityKey.generate(api.entropy)
-    form = application(api, invited(api), key)
-    answer = api.send("POST", "/federation/register", form, by=key)
-    assert answer.status_code == 201
-    found = answer.json()
-    assert set(found) == {
-        "org_id", "registered_at", "status", "registration_token", "global_config",
-        "receipt",
-    }  # fmt: skip
-    assert found["org_id"] == "echo"
-    assert found["status"] == "active"
-    assert set(found["global_config"]) == {
-        "federation", "origin", "genesis", "plan_digest", "model_hash",
-        "max_body_bytes",
-    }  # fmt: skip
-    receipt = enrolment.check_receipt(
-        Envelope.from_value(found["receipt"]),
-        orchestrator=api.world.identity.public,
-        key=key,
-        org="echo",
-    )
-    head = api.world.recorder.in_force.head
-    assert (receipt.height, receipt.block) == (head.height, head.hash)
-    assert "echo" in api.world.recorder.in_force.members
-    # the token reads at once
-    bearer = {"authorization": f"Bearer {found['registration_token']}"}
-    assert api.send("GET", "/federation/status", headers=bearer).status_code == 200
-
-
-def test_registering_without_an_invitation_is_401(api, problem):
-    answer = api.send("POST", "/federation/register", {"org_id": "echo"})
-    problem(answer, 401, "invitation-refused", "ask the operator")
-
-
-def test_a_reused_invitation_is_refused(api, problem):
-    token = invited(api)
-    first, second = (IdentityKey.generate(api.entropy) for _ in range(2))
-    form = application(api, token, first)
-    assert api.send("POST", "/federation/register", form, by=first).status_code == 201
-    form = application(api, token, second)
-    answer = api.send("POST", "/federation/register", form, by=second)
-    problem(answer, 401, "invitation-refused", "used before", "ask for a new one")
-
-
-def test_a_retry_with_the_same_key_gets_its_answer_again(api):
-    key = IdentityKey.generate(api.entropy)
-    form = application(api, invited(api), key)
-    first = api.send("POST", "/federation/register", form, by=key)
-    again = api.send("POST", "/federation/register", form, by=key)
-    assert (first.status_code, again.status_code) == (201, 201)
-    receipts = [json.loads(base64.b64decode(a.json()["receipt"]["payload"]))
-                for a in (first, again)]  # fmt: skip
-    assert receipts[0]["block"] == receipts[1]["block"]
-
-
-def test_an_overheard_registration_fetches_no_token(api, problem):
-    key = IdentityKey.generate(api.entropy)
-    form = application(api, invited(api), key)
-    body = json.dumps(form).encode()
-    headers = api.headers(key, "POST", "/federation/register", body)
-    for status in (201, 409):
-        answer = api.send("POST", "/federation/register", body, headers=dict(headers))
-        assert answer.status_code == status
-    problem(answer, 409, "replayed-request", "new nonce")
-    unsigned = api.send("POST", "/federation/register", body)
-    problem(unsigned, 401, "bad-signature")
-    stranger = api.send("POST", "/federation/register", body, by="alpha")
-    problem(stranger, 401, "bad-signature")
-
-
-def test_an_expired_invitation_is_refused(api, problem):
-    token = invited(api, lifetime_s=60)
-    api.world.clock.advance(seconds=61)
-    key = IdentityKey.generate(api.entropy)
-    form = application(api, token, key)
-    answer = api.send("POST", "/federation/register", form, by=key)
-    problem(answer, 401, "invitation-refused", "expired")
-
-
-def test_an_unknown_invitation_and_a_wrong_proof_are_refused(api, problem):
-    key = IdentityKey.generate(api.entropy)
-    form = application(api, invited(api), key)
-    wrong = form | {"invitation": form["invitation"] | {"id": "0" * 64}}
-    answer = api.send("POST", "/federation/register", wrong, by=key)
-    problem(answer, 401, "invitation-refused", "no such invitation")
-    proof = base64.b64encode(b"x" * 32).decode()
-    wrong = form | {"invitation": form["invitation"] | {"proof": proof}}
-    answer = api.send("POST", "/federation/register", wrong, by=key)
-    problem(answer, 401, "invitation-refused", "proof")
-
-
-def test_joining_waits_until_the_round_is_over(api, problem):
-    token, key = invited(api), IdentityKey.generate(api.entropy)
-    assert api.post(START[0]).status_code == 201
-    form = application(api, token, key)
-    answer = api.send("POST", "/federation/register", form, by=key)
-    problem(answer, 409, "wrong-phase", "try again")
-
-
-@pytest.mark.parametrize("org", ["alpha", "operator"])
-def test_no_invitation_for_a_name_that_is_taken(api, problem, org):
-    answer = api.post("/federation/invitations", {"org_id": org})
-    problem(answer, 409, "name-taken")
-
-
-def test_an_invitation_names_the_address_of_the_request_or_the_one_asked_for(api):
-    assert invited(api).server == "http://testserver"
-    assert invited(api, "fox", server="http://soc:8000/").server == "http://soc:8000"
-
-
-# Reading.
-
-
-def test_members_read_by_token_and_by_signature_and_others_do_not(settled, problem):
-    path = "/federation/status"
-    assert settled.get(path).status_code == 200
-    assert settled.get(path, by="operator").status_code == 200
-    by_token = settled.send("GET", path, headers=settled.bearer())
-    assert by_token.status_code == 200
-    problem(settled.send("GET", path), 401, "unauthorised", "bearer token")
-    stranger = IdentityKey.generate(settled.entropy)
-    problem(settled.get(path, by=stranger), 403, "unknown-sender", "join first")
-    bad = {"authorization": "Bearer x.y.z"}
-    problem(settled.send("GET", path, headers=bad), 401, "unauthorised")
-
-
-def test_a_token_of_another_federation_or_past_its_time_is_refused(make_api, problem):
-    api = make_api()
-    headers = api.bearer()
-    api.world.clock.advance(seconds=31 * 86_400)
-    answer = api.send("GET", "/federation/status", headers=dict(headers))
-    problem(answer, 401, "unauthorised", "expired")
 
 
 READ = (
@@ -215,22 +45,6 @@ def test_every_reading_route_asks_who_reads(settled, problem, path):
     )
     assert settled.get(path).status_code == 200
     problem(settled.send("GET", path), 401, "unauthorised")
-
-
-def test_organisations_are_listed_in_pages(settled, problem):
-    found = settled.get("/federation/organizations?limit=3&offset=2").json()
-    assert (found["total"], found["limit"], found["offset"]) == (4, 3, 2)
-    assert [o["org_id"] for o in found["organizations"]] == ["charlie", "delta"]
-    assert set(found["organizations"][0]) == {
-        "org_id", "org_name", "status", "data_sources", "enrolled_at_height",
-        "last_update",
-    }  # fmt: skip
-    assert found["organizations"][0]["last_update"].endswith("Z")
-    whole = settled.get("/federation/organizations").json()
-    assert len(whole["organizations"]) == 4
-    for query in ("limit=0", "limit=201", "offset=-1", "limit=x"):
-        answer = settled.get(f"/federation/organizations?{query}")
-        problem(answer, 422, "malformed-message", query.split("=")[0])
 
 
 def test_status_at_a_glance_has_every_field(settled):
@@ -266,29 +80,6 @@ def test_the_status_of_a_round_has_every_field(settled, problem):
     answer = settled.get("/federation/round/round-9-000000000000/status")
     problem(answer, 404, "not-found", "no round")
     assert settled.get("/federation/round/..%2f/status").status_code in {404, 422}
-
-
-def test_the_model_is_described_in_every_version_and_inline(settled, problem):
-    found = settled.get("/federation/global-model").json()
-    assert set(found) == {
-        "model_version", "weights", "hash", "provenance", "signatures",
-    }  # fmt: skip
-    assert found["model_version"] == "v3"
-    assert found["weights"]["inline"] is None
-    assert set(found["signatures"]) == {"alpha", "bravo", "charlie", "delta"}
-    link = found["weights"]["link"].removeprefix("/api/fl-blockchain")
-    file = settled.get(link)
-    assert sha256(file.content) == found["hash"] == found["weights"]["sha256"]
-    inline = settled.get("/federation/global-model?inline=true").json()
-    assert base64.b64decode(inline["weights"]["inline"]) == file.content
-    assert snapshot.load(file.content).vector.any()
-    older = settled.get("/federation/global-model?model_version=v1").json()
-    assert older["model_version"] == "v1"
-    assert older["hash"] != found["hash"]
-    answer = settled.get("/federation/global-model?model_version=v9")
-    problem(answer, 404, "not-found", "v9")
-    problem(settled.get(f"/federation/model/{'0' * 64}"), 404, "not-found")
-    problem(settled.get("/federation/model/xyz"), 422, "malformed-message")
 
 
 def test_standing_answers_at_once_on_news_and_holds_without(settled):

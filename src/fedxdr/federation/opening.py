@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fedxdr.aggregation import catalogue
+from fedxdr.aggregation import catalogue, screening
 from fedxdr.core.errors import InvalidUpdate
 from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.core.layout import Vector
@@ -232,15 +232,19 @@ def screen(plan: Plan, task: Task, vector: bytes) -> Vector:
     if len(vector) != 4 * size:
         raise InvalidUpdate(f"got {len(vector)} bytes, want {4 * size}")
     values = np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False)
-    if not np.isfinite(values).all():
-        raise InvalidUpdate("the update holds NaN or infinity")
     update, metrics = values[: size - len(names)], values[size - len(names) :]
-    wide = update.astype(np.float64)
-    norm = float(np.linalg.norm(wide) if task == "training" else np.abs(wide).max())
-    if norm > plan.bound(task) * (1 + _TOLERANCE):
-        raise InvalidUpdate(
-            f"the update's norm {norm:.4g} is above the plan's {plan.bound(task):g}"
-        )
+    bound = plan.bound(task) * (1 + _TOLERANCE)
+    (verdict,) = screening.screen(
+        (OrgId("sender"),),
+        (update,),
+        (1,),
+        parameters=update.size,
+        norm_bound=bound if task == "training" else None,
+    )
+    if not verdict.accepted:
+        raise InvalidUpdate("; ".join(reason.text for reason in verdict.reasons))
+    if task == "statistics" and not (np.abs(update) <= bound).all():
+        raise InvalidUpdate(f"a statistic is above the plan's {plan.bound(task):g}")
     most = _metric_unit(plan, task) * (1 + _TOLERANCE)
     if not ((metrics >= 0) & (metrics <= most)).all():
         raise InvalidUpdate("a metric lies between 0 and 1")

@@ -13,7 +13,7 @@ training, the network, and the agent's own digests and statements for the ledger
 
 ``largest_error`` is the largest coordinate of |opened mean - exact mean|, in clip
 norms. ``exact`` compares our opened integer sum with the sum of the survivors'
-quantised vectors in wide integers.
+quantised vectors, made again after the clock has stopped, in wide integers.
 """
 
 from __future__ import annotations
@@ -103,7 +103,6 @@ class _Round:
         costs: CPU seconds by part.
         total: (d,) int32, the opened sum, after ``open``.
         mean: (d,) float64, after ``open``.
-        plain: the survivors' quantised vectors, for the comparison afterwards.
     """
 
     def __init__(self, updates: list[Vector], *, dropouts: int, threshold: int) -> None:
@@ -124,7 +123,6 @@ class _Round:
         self._signatures: dict[OrgId, envelope.Envelope] = {}
         self._answers: dict[OrgId, Answer] = {}
         self.costs = _Costs()
-        self.plain: dict[OrgId, Words] = {}
         self.total = np.zeros(0, dtype=np.int32)
         self.mean = np.zeros(0)
 
@@ -159,17 +157,7 @@ class _Round:
         for name in self._survivors:
             update = self._update_of[name].copy()  # the organisation's own, not counted
             with self.costs.of("client_quantise"):
-                vector = quantise(
-                    update,
-                    bound=CLIP_NORM,
-                    bits=BITS,
-                    participants=len(self._names),
-                    weight=1,
-                    total_weight=len(self._names),
-                    seed=self._secrets[name].rounding,
-                    in_place=True,
-                )
-            self.plain[name] = vector.copy()  # for the comparison, not counted
+                vector = self._quantised(name, update)
             with self.costs.of("client_mask"):
                 masked = client.mask(
                     self._members[name], self._opened[name], vector, in_place=True
@@ -226,6 +214,27 @@ class _Round:
                 total_weight=len(self._names),
             )
 
+    def plain_sum(self) -> npt.NDArray[np.int64]:
+        """Return the survivors' quantised vectors, made again, summed in 64 bits."""
+        wide = np.zeros(self.total.size, dtype=np.int64)
+        for name in self._survivors:
+            words = self._quantised(name, self._update_of[name].copy())
+            wide += words.view(np.int32)
+        return wide
+
+    def _quantised(self, name: OrgId, update: Vector) -> Words:
+        """Return an update as ring elements, in the update's memory."""
+        return quantise(
+            update,
+            bound=CLIP_NORM,
+            bits=BITS,
+            participants=len(self._names),
+            weight=1,
+            total_weight=len(self._names),
+            seed=self._secrets[name].rounding,
+            in_place=True,
+        )
+
     def _roster_of(
         self, signed: dict[OrgId, envelope.Envelope], *, me: OrgId | None = None
     ) -> Roster:
@@ -272,16 +281,13 @@ def ours(updates: list[Vector], *, dropouts: int, threshold: int) -> Figures:
         played.contribute()
         played.answer()
         played.open()
-    wide = np.zeros(played.total.size, dtype=np.int64)
-    for vector in played.plain.values():
-        wide += vector.view(np.int32)
     survivors = updates[: len(updates) - dropouts]
     figures = meter.figures()
     figures["client_cpu_s"] = played.costs.total("client")
     figures["server_cpu_s"] = played.costs.total("server")
     figures["cpu_s"] = played.costs.total("client") + played.costs.total("server")
     figures["largest_error"] = largest_error(played.mean, survivors)
-    figures["exact"] = bool(np.array_equal(played.total.astype(np.int64), wide))
+    figures["exact"] = bool(np.array_equal(played.total, played.plain_sum()))
     figures["upload_bytes"] = survivors[0].nbytes
     parts = played.costs.parts.items()
     return figures | {f"{name}_cpu_s": spent for name, spent in parts}

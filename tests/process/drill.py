@@ -250,6 +250,15 @@ class Drill:
         lines = (self.world / "writes").read_text().splitlines()
         return [line.split(" ", 1)[1] for line in lines]
 
+    def openings(self) -> dict[str, list[str]]:
+        """Return the digests of the sums that were ever opened, by round."""
+        found: dict[str, list[str]] = {}
+        for line in self.writes():
+            match line.split():
+                case ["opened", round_id, digest]:
+                    found.setdefault(round_id, []).append(digest)
+        return found
+
     @contextmanager
     def autopsy(self) -> Iterator[OpenOrchestrator]:
         """Stop the orchestrator and open its folder here."""

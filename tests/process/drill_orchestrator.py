@@ -163,11 +163,7 @@ def _outcome(
         if stored.name == "Received"
         for fact in [canonical.decode(stored.body, Received)]
     )
-    sums = [
-        line.split()[2]
-        for line in drill.writes()
-        if line.startswith(f"opened {round_id} ")
-    ]
+    sums = drill.openings().get(round_id, [])
     sent = [drill.sent(org, round_id) for org in ORGANISATIONS]
     return Outcome(
         killed=tuple(points),

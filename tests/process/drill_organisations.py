@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Six organisations; one is killed with SIGKILL at each step of a round in turn.
 
-Then rounds in which each of them is killed at another step and started again at once:
-whoever is back before the deadline stays in, and sends again what it sent before.
+Two that are killed at once are one too many: such a round fails before anything is
+opened, and the model stays. Then rounds in which each of them is killed at another step
+and started again at once: whoever is back before the deadline stays in, and sends again
+what it sent before.
 
-``python -m tests.process.drill_organisations`` prints one line per death: where, who is
-left, and whether the opened sum is the plain sum of what the survivors quantised.
+``python -m tests.process.drill_organisations`` prints one line per round: where who
+died, who is left, and whether the opened sum is the plain sum of what they quantised.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from pathlib import Path
 
 from tests.process.drill import ORGANISATIONS, Drill
 
+from fedxdr.app.orchestrating import OpenOrchestrator
 from fedxdr.core.ids import RoundId
+from fedxdr.federation.rounds import Round
+from fedxdr.ledger.entries import RoundCommitted, RoundFailed
 
 SHORT_S = 1.5
 SENT = ("keys", "shares", "contribution", "survivor-signature", "unmasking",
@@ -85,6 +90,19 @@ DEATHS = (
 )
 
 
+TOO_MANY = (
+    Death(
+        phase="shares",
+        point="contribution:before",
+        short="contributions_s",
+        counts=False,
+    ),
+    Death(
+        phase="survivors", point="unmasking:before", short="unmasking_s", counts=False
+    ),
+)
+"""Where two die at once; five of six are needed."""
+
 RETURNS = (
     tuple(f"{step}:before" for step in SENT),
     tuple(f"{step}:after" for step in SENT),
@@ -102,9 +120,11 @@ class Outcome:
         died: which ones.
         status: of the round.
         survivors: whose contribution is in the sum.
-        expected: whose should be.
+        expected: whose should be; nobody: the round must fail.
+        opened: whether a sum was opened.
         exact: whether the opened sum is their plain sum.
-        replays: whether replay of the stored contributions gives the committed model.
+        replays: whether replay of the stored contributions gives the committed model;
+            of a failed round: whether the model is still the parent.
         sent_again: how many messages went out twice.
         same_bytes: whether whatever went out twice was the same.
     """
@@ -114,6 +134,7 @@ class Outcome:
     status: str
     survivors: tuple[str, ...]
     expected: tuple[str, ...]
+    opened: bool
     exact: bool
     replays: bool
     sent_again: int
@@ -122,6 +143,8 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         """Whether all is as it must be."""
+        if not self.expected:
+            return self.status == "failed" and not self.opened and self.replays
         return (
             self.status == "completed"
             and self.survivors == self.expected
@@ -136,16 +159,19 @@ def run(world: Path) -> Iterator[Outcome]:
     drill = Drill(world)
     try:
         rounds = [
-            (death.phase, *_die(drill, death, victim))
+            (death.phase, *_die(drill, death, [victim]))
             for death, victim in zip(
                 DEATHS, itertools.cycle(ORGANISATIONS), strict=False
             )
+        ]
+        rounds += [
+            (f"{death.phase}, two at once", *_die(drill, death, ORGANISATIONS[:2]))
+            for death in TOO_MANY
         ]
         rounds += [(", ".join(points), *_return(drill, points)) for points in RETURNS]
         with drill.autopsy() as opened:
             for phase, died, round_id, status, expected in rounds:
                 round_ = opened.orchestrator.load(round_id)
-                again = opened.orchestrator.reopen(round_)
                 sent = [
                     digests
                     for org in ORGANISATIONS
@@ -157,8 +183,9 @@ def run(world: Path) -> Iterator[Outcome]:
                     status=status,
                     survivors=round_.survivors,
                     expected=expected,
+                    opened=round_.opened is not None or round_id in drill.openings(),
                     exact=drill.is_exact(opened, round_id),
-                    replays=again.model_hash == round_.opened.model_hash,
+                    replays=_replays(opened, round_),
                     sent_again=sum(len(digests) > 1 for digests in sent),
                     same_bytes=all(len(set(digests)) == 1 for digests in sent),
                 )
@@ -170,16 +197,36 @@ Played = tuple[tuple[str, ...], RoundId, str, tuple[str, ...]]
 """Who died, in which round, how it ended, and whose contribution must be in it."""
 
 
-def _die(drill: Drill, death: Death, victim: str) -> Played:
-    """Run a round without an organisation that dies in it."""
-    drill.order_death(victim, f"{drill.number} {death.point}")
+def _replays(opened: OpenOrchestrator, round_: Round) -> bool:
+    recorder = opened.orchestrator.recorder
+    round_id = round_.announcement.round_id
+    (block,) = (
+        signed.block
+        for signed in recorder.blocks(begin=0, end=recorder.size())
+        if isinstance(signed.block.entry, RoundCommitted | RoundFailed)
+        and signed.block.entry.round_id == round_id
+    )
+    if round_.opened is None:
+        return block.model_hash == round_.announcement.parent_model
+    return block.model_hash == opened.orchestrator.reopen(round_).model_hash
+
+
+def _die(drill: Drill, death: Death, victims: Sequence[str]) -> Played:
+    """Run a round without organisations that die in it."""
+    for victim in victims:
+        drill.order_death(victim, f"{drill.number} {death.point}")
     round_id = drill.start_round(short=death.short, short_s=SHORT_S)
-    drill.await_death(victim)
+    for victim in victims:
+        drill.await_death(victim)
     status = drill.await_end(round_id)["status"]
-    drill.start(victim)
-    drill.await_ready(victim)
-    expected = tuple(o for o in ORGANISATIONS if o != victim or death.counts)
-    return (victim,), round_id, status, expected
+    for victim in victims:
+        drill.start(victim)
+    for victim in victims:
+        drill.await_ready(victim)
+    expected: tuple[str, ...] = ()
+    if len(victims) == 1:
+        expected = tuple(o for o in ORGANISATIONS if o not in victims or death.counts)
+    return tuple(victims), round_id, status, expected
 
 
 def _return(drill: Drill, points: Sequence[str]) -> Played:

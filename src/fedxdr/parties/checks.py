@@ -72,7 +72,7 @@ def check_announcement(
         raise BadSignature("the announcement of another round")
     if announcement.parent_model != in_force.model:
         raise BelowFloor("the announced parent is not the model in force")
-    if announcement.prev_hash != in_force.head.hash:
+    if announcement.prev_hash != in_force.head_hash:
         raise BelowFloor("the announcement does not follow the newest block")
     if announcement.number != in_force.attempted + 1:
         raise BelowFloor("the round's number does not follow those on the ledger")
@@ -188,27 +188,34 @@ def check_survivor_set(dossier: Dossier, body: bytes) -> None:
 def check_quorum(dossier: Dossier, body: bytes) -> None:
     """Return if a threshold of the survivors signed the very set that we signed.
 
+    Every payload is compared; of the signatures, as many are verified as make a
+    threshold with ours, which we made before we asked for this list.
+
     Raises:
         BadSignature: a signature that is no member's, or wrong.
         InvalidInput: a signature over another set (equivocation), or by a non-survivor.
         TooFewParticipants: fewer signers than the threshold.
     """
-    asked = dossier.survivor_set
-    signers = set()
+    asked, members = dossier.survivor_set, dossier.members
+    expected = canonical.encode(asked)
+    signed: dict[OrgId, Envelope] = {}
     for envelope in wire.unpack_envelopes(body):
-        org, signed = messages.open_by_sender(
-            envelope, SurvivorSet, members=dossier.members
-        )
-        if signed != asked:
+        org = messages.signer_of(envelope, members)
+        if envelope.payload != expected:
+            # Nobody is blamed for what it did not sign.
+            messages.open_by_sender(envelope, SurvivorSet, members=members)
             raise InvalidInput(f"{org} signed another survivor set than we did")
-        signers.add(org)
-    if not signers <= set(asked.survivors):
+        signed.setdefault(org, envelope)
+    if not set(signed) <= set(asked.survivors):
         raise InvalidInput("signed by organisations that are no survivors")
-    if len(signers) < dossier.plan.threshold:
+    if len(signed) < dossier.plan.threshold:
         raise TooFewParticipants(
-            f"{len(signers)} signatures over the survivor set; "
+            f"{len(signed)} signatures over the survivor set; "
             f"{dossier.plan.threshold} are needed"
         )
+    others = [org for org in signed if org != dossier.me]
+    for org in others[: dossier.plan.threshold - 1]:
+        messages.open_from(signed[org], SurvivorSet, org=org, members=members)
 
 
 def check_proposal(dossier: Dossier, body: bytes) -> None:

@@ -209,7 +209,7 @@ class Orchestrator:
             task=task,
             plan_digest=plan.digest,
             parent_model=in_force.model,
-            prev_hash=in_force.head.hash,
+            prev_hash=in_force.head_hash,
             cohort=in_force.cohort,
             opened_at=now,
         )
@@ -710,19 +710,19 @@ class Orchestrator:
     def _propose(self, round_: Round) -> None:
         if round_.opened is None:
             raise NotFound("nothing to propose: the sum is not open")
-        head = self.recorder.in_force.head
+        head = self.recorder.in_force.head_hash
         proposal = Proposal(
             round_id=round_.announcement.round_id,
             parent_model=round_.announcement.parent_model,
             model_hash=round_.opened.model_hash,
             sum_digest=round_.opened.sum_digest,
             contributions_root=contributions_root(self.contributions(round_)),
-            prev_hash=head.hash,
+            prev_hash=head,
             survivors=round_.survivors,
             dropouts=round_.dropouts,
         )
         self._store(
-            Proposed(prev_hash=head.hash, at=self._clock.now()),
+            Proposed(prev_hash=head, at=self._clock.now()),
             slot="proposal",
             message=messages.sign(proposal, self._identity).to_json(),
         )

@@ -299,7 +299,7 @@ class Participant:
             entropy=self._notes.get(f"{_ENTROPY}{round_id}"),
             members=in_force.identities,
             orchestrator=in_force.orchestrator,
-            head=in_force.head.hash,
+            head=in_force.head_hash,
             least=self._floor.min_survivors,
             workings=self._workings,
         )

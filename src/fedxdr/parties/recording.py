@@ -38,6 +38,7 @@ class InForce:
     Attributes:
         genesis: the first entry.
         head: the newest block.
+        head_hash: its hash.
         members: organisation -> what the ledger knows of it.
         plan: the plan in force, None before the first.
         model: SHA-256 of the model in force.
@@ -48,6 +49,7 @@ class InForce:
 
     genesis: Genesis
     head: Block
+    head_hash: Digest
     members: Mapping[OrgId, Member]
     plan: Plan | None
     model: Digest
@@ -115,6 +117,7 @@ class Recorder:
         return InForce(
             genesis=genesis,
             head=self._head,
+            head_hash=self._hashes[-1],
             members=dict(standing.members),
             plan=self._plan,
             model=model,

@@ -524,15 +524,58 @@ def test_a_quorum_with_a_forged_signature(quorum):
         quorum.check(wire.pack_envelopes([*quorum.envelopes[:2], forged]))
 
 
-def test_a_quorum_whose_signature_is_of_somebody_else(quorum):
-    first, second = quorum.envelopes[:2]
-    (signature,) = first.signatures
-    (other,) = second.signatures
-    mixed = dataclasses.replace(
-        first, signatures=(dataclasses.replace(signature, sig=other.sig),)
+def with_signature_of(envelope: Envelope, other: Envelope) -> Envelope:
+    """Return an envelope that names its key, but holds another one's signature."""
+    (signature,), (wrong,) = envelope.signatures, other.signatures
+    return dataclasses.replace(
+        envelope, signatures=(dataclasses.replace(signature, sig=wrong.sig),)
     )
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_quorum_whose_signature_is_of_somebody_else(quorum, place):
+    envelopes = quorum.envelopes
+    envelopes[place] = with_signature_of(envelopes[place], envelopes[0])
     with pytest.raises(BadSignature, match="does not verify"):
-        quorum.check(wire.pack_envelopes([mixed, *quorum.envelopes[1:]]))
+        quorum.check(wire.pack_envelopes(envelopes))
+
+
+def test_a_quorum_needs_a_threshold_of_signatures_and_not_more(quorum):
+    # Ours and threshold - 1 others: what comes after them may be wrong.
+    plan = quorum.dossier.plan
+    assert plan.threshold == 3
+    session = dataclasses.replace(
+        quorum.dossier.session, plan=dataclasses.replace(plan, threshold=2)
+    )
+    ours, second, third = quorum.envelopes
+    quorum.check(
+        wire.pack_envelopes([ours, second, with_signature_of(third, ours)]),
+        session=session,
+    )
+    for wrong_first in (
+        [ours, with_signature_of(third, ours), second],
+        [with_signature_of(second, ours), third],
+    ):
+        with pytest.raises(BadSignature, match="does not verify"):
+            quorum.check(wire.pack_envelopes(wrong_first), session=session)
+
+
+def test_another_set_is_found_wherever_it_stands_in_a_quorum(quorum):
+    plan = quorum.dossier.plan
+    session = dataclasses.replace(
+        quorum.dossier.session, plan=dataclasses.replace(plan, threshold=2)
+    )
+    body = quorum.resigned(SurvivorSet, C, survivors=(A, B, C, D), dropouts=())
+    with pytest.raises(InvalidInput, match="org-c signed another survivor set"):
+        quorum.check(body, session=session)
+
+
+def test_nobody_is_blamed_for_another_set_that_it_did_not_sign(quorum):
+    body = quorum.resigned(SurvivorSet, B, survivors=(A, B, C, D), dropouts=())
+    first, other, third = wire.unpack_envelopes(body)
+    forged = with_signature_of(other, first)
+    with pytest.raises(BadSignature, match="does not verify"):
+        quorum.check(wire.pack_envelopes([first, forged, third]))
 
 
 def test_a_quorum_over_another_set_is_equivocation(quorum):

@@ -315,7 +315,7 @@ def test_a_wild_update_that_the_orchestrator_let_in_is_rejected(clear, monkeypat
     clear.go_on(until=Phase.PROPOSED)
     lenient["on"] = False
     assert clear.go_on().failure.reason == "rejected"
-    assert "above the plan's" in verdict(clear, A).reason
+    assert "norm-over-bound" in verdict(clear, A).reason
 
 
 def _wild(learner):

@@ -127,7 +127,7 @@ def main(org: str, world: Path) -> None:
         ),
     )
     try:
-        opened.follow_ledger()
+        agent._reach(opened)
         (world / "ready" / org).touch()
         agent._serve(opened)
     finally:

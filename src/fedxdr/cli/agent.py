@@ -116,10 +116,11 @@ def run(
         does_replay=replay,
     )
     try:
-        opened.follow_ledger()
         if dry_run:
+            opened.follow_ledger()
             _print_dry_run(opened, learner, as_json=as_json)
             return
+        _reach(opened)
         OUT.print(f"{opened.file.org}: ready", highlight=False)
         try:
             _serve(opened)
@@ -127,6 +128,18 @@ def run(
             opened.note_sent_bytes()
     finally:
         opened.close()
+
+
+def _reach(opened: OpenParticipant) -> None:
+    """Follow the ledger as soon as the orchestrator is there; it may start later."""
+    while True:
+        try:
+            opened.follow_ledger()
+        except Unavailable as error:
+            logger.warning("the orchestrator is away", extra={"reason": str(error)})
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _serve(opened: OpenParticipant) -> None:

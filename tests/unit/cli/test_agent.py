@@ -28,6 +28,9 @@ class Opened:
     def participant(self):
         return self
 
+    def follow_ledger(self):
+        self.step(wait_s=0)
+
     def step(self, *, wait_s):
         self.steps.append(wait_s)
         answer = self.answers.pop(0)
@@ -84,3 +87,16 @@ def test_sigterm_ends_it_in_order():
     opened = Terminated([None, None])
     agent._serve(opened)
     assert len(opened.steps) == 1
+
+
+def test_an_agent_may_start_before_its_orchestrator(no_waiting):
+    opened = Opened([Unavailable("nobody there"), Unavailable("not yet"), None])
+    agent._reach(opened)
+    assert len(opened.steps) == 3
+    assert no_waiting == [1.0, 1.0]
+
+
+def test_an_agent_does_not_start_on_another_ledger():
+    opened = Opened([BadSignature("another ledger than the one joined"), None])
+    with pytest.raises(BadSignature):
+        agent._reach(opened)

@@ -88,13 +88,19 @@ class Stage:
         return wire.pack_envelopes(found)
 
 
-def stand_before(make: Callable[..., Any], step: Step, **how: Any) -> Stage:
+def stand_before(
+    make: Callable[..., Any],
+    step: Step,
+    *,
+    silent: frozenset[OrgId] = frozenset({D}),
+    **how: Any,
+) -> Stage:
     federation = make(n=4, **how)
     federation.play()
     federation.start()
 
     def is_gone(org: OrgId, phase: Phase) -> bool:
-        return org == D and phase not in {Phase.ANNOUNCED, Phase.KEYS}
+        return org in silent and phase not in {Phase.ANNOUNCED, Phase.KEYS}
 
     federation.go_on(gone=is_gone, until=PHASE[step])
     agent = federation.participant(A)
@@ -540,34 +546,29 @@ def test_a_quorum_whose_signature_is_of_somebody_else(quorum, place):
         quorum.check(wire.pack_envelopes(envelopes))
 
 
-def test_a_quorum_needs_a_threshold_of_signatures_and_not_more(quorum):
+@pytest.fixture(scope="module")
+def quorum_of_four(plain_world) -> Stage:
+    return stand_before(plain_world, Step.QUORUM, silent=frozenset())
+
+
+def test_a_quorum_needs_a_threshold_of_signatures_and_not_more(quorum_of_four):
     # Ours and threshold - 1 others: what comes after them may be wrong.
-    plan = quorum.dossier.plan
-    assert plan.threshold == 3
-    session = dataclasses.replace(
-        quorum.dossier.session, plan=dataclasses.replace(plan, threshold=2)
-    )
-    ours, second, third = quorum.envelopes
-    quorum.check(
-        wire.pack_envelopes([ours, second, with_signature_of(third, ours)]),
-        session=session,
-    )
-    for wrong_first in (
-        [ours, with_signature_of(third, ours), second],
-        [with_signature_of(second, ours), third],
+    ours, b, c, d = quorum_of_four.envelopes
+    assert quorum_of_four.dossier.plan.threshold == 3
+    quorum_of_four.check(wire.pack_envelopes([ours, b, c, with_signature_of(d, ours)]))
+    quorum_of_four.check(wire.pack_envelopes([b, c, d]))
+    for not_enough in (
+        [ours, b, with_signature_of(d, ours), c],
+        [with_signature_of(b, ours), c, d],
     ):
         with pytest.raises(BadSignature, match="does not verify"):
-            quorum.check(wire.pack_envelopes(wrong_first), session=session)
+            quorum_of_four.check(wire.pack_envelopes(not_enough))
 
 
-def test_another_set_is_found_wherever_it_stands_in_a_quorum(quorum):
-    plan = quorum.dossier.plan
-    session = dataclasses.replace(
-        quorum.dossier.session, plan=dataclasses.replace(plan, threshold=2)
-    )
-    body = quorum.resigned(SurvivorSet, C, survivors=(A, B, C, D), dropouts=())
-    with pytest.raises(InvalidInput, match="org-c signed another survivor set"):
-        quorum.check(body, session=session)
+def test_another_set_is_found_wherever_it_stands_in_a_quorum(quorum_of_four):
+    body = quorum_of_four.resigned(SurvivorSet, D, survivors=(A, B, C), dropouts=(D,))
+    with pytest.raises(InvalidInput, match="org-d signed another survivor set"):
+        quorum_of_four.check(body)
 
 
 def test_nobody_is_blamed_for_another_set_that_it_did_not_sign(quorum):

@@ -108,11 +108,17 @@ def test_one_round_at_a_time(world):
         federation.start()
 
 
-@pytest.mark.parametrize(("n", "plan"), [(2, {}), (3, {"min_survivors": 4})])
-def test_too_few_members_open_no_round(world, n, plan):
+@pytest.mark.parametrize(
+    ("n", "plan", "error", "why"),
+    [
+        (2, {}, TooFewParticipants, "invite more organisations"),
+        (3, {"min_survivors": 4}, InvalidInput, "min_survivors 4 of 3"),
+    ],
+)
+def test_too_few_members_open_no_round(world, n, plan, error, why):
     federation = world(n=n, plan=plan)
     size = federation.fed.recorder.size()
-    with pytest.raises((TooFewParticipants, InvalidInput)):
+    with pytest.raises(error, match=why):
         federation.start()
     assert federation.orchestrator.current is None
     assert federation.fed.recorder.size() == size

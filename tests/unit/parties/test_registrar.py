@@ -20,6 +20,7 @@ from fedxdr.core.ids import OrgId
 from fedxdr.crypto import requests
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.crypto.requests import Request
+from fedxdr.federation.rounds import Kind
 from fedxdr.ledger.entries import MemberEnrolled
 from fedxdr.parties import enrolment
 from fedxdr.parties.registrar import TOKEN_LIFETIME_S, NameTaken
@@ -253,3 +254,31 @@ def test_tokens_expire_and_are_ours(federation):
         registrar.bearer(token)
     with pytest.raises(Unauthorised):
         registrar.bearer("not.a.token")
+
+
+def test_an_application_travels_in_a_request_signed_by_the_key_it_enrols(federation):
+    registrar, key = federation.fed.registrar, new_key(federation)
+    application = apply(federation, invite(federation), key)
+    proof = registrar.applicant(request_by(federation, key), application)
+    assert proof.keyid == key.public.keyid
+    with pytest.raises(BadSignature):
+        registrar.applicant(request_by(federation, new_key(federation)), application)
+    # the request that carried it is good for one answer only
+    registrar.enrol(application, proof=proof)
+    with pytest.raises(ReplayedRequest):
+        registrar.enrol(application, proof=proof)
+    again = registrar.applicant(request_by(federation, key), application)
+    assert registrar.enrol(application, proof=again).receipt
+
+
+def test_a_request_that_carries_no_enrolment_has_no_applicant(federation):
+    registrar, key = federation.fed.registrar, new_key(federation)
+    application = apply(federation, invite(federation), key)
+    federation.play()
+    for kind in ("contribution", "acceptance"):
+        envelope = federation.orchestrator.envelopes(federation.round, Kind(kind))[
+            OrgId("org-a")
+        ]
+        wrong = dataclasses.replace(application, enrolment=envelope)
+        with pytest.raises(BadSignature, match="no enrolment statement"):
+            registrar.applicant(request_by(federation, key), wrong)

@@ -6,9 +6,10 @@ holds a raw record, an unmasked update, a decryption key or an organisation's ke
 
 It drives federation/rounds.py: every message is checked, stored as a fact and only then
 acted on; ``drive`` does whatever is due. After kill -9 it reads its facts back and goes
-on. One thread at a time may call it: its owner holds a lock (app/wiring.py).
+on. One thread at a time may call it: its owner holds a lock (api/service.py).
 
-Not here: HTTP (api), enrolment (registrar.py), answers for people (views.py).
+Not here: what a message must hold (reception.py), what stored messages say
+(round_records.py), HTTP (api), enrolment (registrar.py), answers for people (views.py).
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from typing import Any, TypeVar
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import (
-    BadSignature,
     InvalidInput,
     NotFound,
     TooFewParticipants,
@@ -30,16 +30,11 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.core.randomness import Entropy
-from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.federation import messages, opening, rounds, wire
+from fedxdr.federation import messages, rounds
 from fedxdr.federation.messages import (
     Announcement,
-    KeysMessage,
     Proposal,
-    ShareMessage,
-    SurvivorSet,
-    UnmaskingMessage,
 )
 from fedxdr.federation.plan import MINIMUM_SURVIVORS, Plan, Task
 from fedxdr.federation.rounds import (
@@ -50,7 +45,6 @@ from fedxdr.federation.rounds import (
     FailRound,
     Kind,
     OpenSum,
-    Phase,
     PhaseClosed,
     Propose,
     Proposed,
@@ -59,21 +53,17 @@ from fedxdr.federation.rounds import (
     SumOpened,
     Wait,
 )
-from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
-from fedxdr.ledger.statements import AcceptanceStatement, ContributionStatement
+from fedxdr.parties import reception
 from fedxdr.parties.ports import Blobs, FactLog, Registry, Standing, StoredFact
+from fedxdr.parties.reception import Checked
 from fedxdr.parties.recording import Recorder
+from fedxdr.parties.round_records import RoundRecords
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_FACTS: dict[str, type[rounds.Fact]] = {
-    kind.__name__: kind
-    for kind in (Received, PhaseClosed, SumOpened, Proposed, Committed, Failed)
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +79,7 @@ class Receipt:
     received_at: datetime
 
 
-class Orchestrator:
+class Orchestrator(RoundRecords):
     """The driver of rounds.
 
     Args:
@@ -115,28 +105,17 @@ class Orchestrator:
         identity: IdentityKey,
         plan_for: Callable[[int, Mapping[str, Any]], Plan],
     ) -> None:
-        self.recorder = recorder
-        self.blobs = blobs
-        self._facts = facts
+        super().__init__(facts=facts, blobs=blobs, recorder=recorder, identity=identity)
         self._registry = registry
         self._clock = clock
         self._entropy = entropy
-        self._identity = identity
         self._plan_for = plan_for
-        self._round: Round | None = None
-        # what was read from the newest round's messages, which never change
-        self._made: dict[tuple[object, ...], Any] = {}
         self.version = 0
         known = facts.rounds()
         if known:
             self._round = self.load(known[-1])
 
     # What is there.
-
-    @property
-    def current(self) -> Round | None:
-        """The newest round, running or ended."""
-        return self._round
 
     def standing(self) -> Standing:
         """Return what is told to whoever asks for news."""
@@ -146,35 +125,6 @@ class Orchestrator:
             phase=round_.phase if round_ else None,
             height=self.recorder.size() - 1,
         )
-
-    def load(self, round_id: RoundId) -> Round:
-        """Return a round as its stored facts tell it.
-
-        Raises:
-            NotFound: there is no such round.
-        """
-        newest = self._round
-        if newest is not None and newest.announcement.round_id == round_id:
-            return newest
-        announcement = canonical.decode(
-            self.announcement(round_id).payload, Announcement
-        )
-        round_ = rounds.begin(announcement, self._plan_of(announcement))
-        for stored in self._facts.facts(round_id):
-            fact = canonical.decode(stored.body, _FACTS[stored.name])
-            round_ = rounds.apply(round_, fact)
-        return round_
-
-    def announcement(self, round_id: RoundId) -> Envelope:
-        """Return the signed announcement of a round.
-
-        Raises:
-            NotFound: there is no such round.
-        """
-        stored = self._facts.opening(round_id)
-        if stored is None:
-            raise NotFound(f"there is no round {round_id}")
-        return Envelope.from_json(stored)
 
     # Opening a round.
 
@@ -243,20 +193,6 @@ class Orchestrator:
             )
         return wanted
 
-    def _plan_of(self, announcement: Announcement) -> Plan:
-        """Return the plan that an announcement names, from the ledger."""
-        plan = self.recorder.in_force.plan
-        if plan is not None and plan.digest == announcement.plan_digest:
-            return plan
-        for signed in reversed(self.recorder.blocks(begin=0, end=self.recorder.size())):
-            entry = signed.block.entry
-            if (
-                isinstance(entry, PlanAdopted)
-                and entry.plan_digest == announcement.plan_digest
-            ):
-                return canonical.from_builtins(entry.plan, Plan)
-        raise NotFound("the plan of this round is not on the ledger")
-
     # Taking messages.
 
     def receive(
@@ -278,7 +214,8 @@ class Orchestrator:
             Refused: it comes too early, too late or a second time.
         """
         round_ = self._running(round_id)
-        message, vector, accepts = self._check(round_, kind, org, body)
+        checked = self._check(round_, kind, org, body)
+        message, vector = checked.message, checked.vector
         digest = sha256(message)
         if not rounds.judge(round_, kind=kind, org=org, digest=digest):
             received_at = self._received_at(round_, kind, org)
@@ -286,13 +223,21 @@ class Orchestrator:
         if vector is not None:
             self.blobs.put(vector)
         fact = Received(
-            kind=kind, org=org, digest=digest, at=self._clock.now(), accepts=accepts
+            kind=kind,
+            org=org,
+            digest=digest,
+            at=self._clock.now(),
+            accepts=checked.accepts,
         )
         self._store(fact, slot=f"{kind}/{org}", message=message)
         if kind is Kind.CONTRIBUTION:
             self._registry.touch(org, at=fact.at)
         self.drive()
         return Receipt(digest=digest, received_at=fact.at)
+
+    def _check(self, round_: Round, kind: Kind, org: OrgId, body: bytes) -> Checked:
+        """Return a message that may be stored."""
+        return reception.check(self, round_, kind, org, body)
 
     def _running(self, round_id: RoundId) -> Round:
         round_ = self._round
@@ -310,294 +255,6 @@ class Orchestrator:
                 if (fact.kind, fact.org) == (kind, org):
                     return fact.at
         raise NotFound("no such message is stored")
-
-    def _check(
-        self, round_: Round, kind: Kind, org: OrgId, body: bytes
-    ) -> tuple[bytes, bytes | None, bool]:
-        """Return message bytes, vector (of a contribution) and verdict, all checked."""
-        match kind:
-            case Kind.KEYS:
-                self._check_keys(round_, org, Envelope.from_json(body))
-            case Kind.SHARES:
-                self._check_shares(round_, org, body)
-            case Kind.CONTRIBUTION:
-                return self._check_contribution(round_, org, body)
-            case Kind.SURVIVOR_SIGNATURE:
-                mine = self._open(Envelope.from_json(body), SurvivorSet, org)
-                if mine != self.survivor_set(round_):
-                    raise InvalidInput("signed another survivor set than was asked")
-            case Kind.UNMASKING:
-                self._check_unmasking(round_, org, Envelope.from_json(body))
-            case Kind.ACCEPTANCE:
-                return body, None, self._check_acceptance(round_, org, body)
-        return body, None, True
-
-    def _check_keys(self, round_: Round, org: OrgId, envelope: Envelope) -> None:
-        message = self._open(envelope, KeysMessage, org)
-        _same_round(round_, message.round_id, org, message.org)
-        announced = sha256(self.announcement(message.round_id).payload)
-        if message.announcement != announced:
-            raise InvalidInput("answers another announcement")
-        if not 0 <= message.sample_exponent <= round_.plan.max_weight_exponent:
-            raise InvalidInput(
-                f"sample exponent: 0 to {round_.plan.max_weight_exponent}"
-            )
-        if (message.keys is None) != (round_.plan.collection_mode == "clear"):
-            raise InvalidInput("round keys go with mode secagg, and only with it")
-
-    def _check_shares(self, round_: Round, org: OrgId, body: bytes) -> None:
-        transcript = self.transcript(round_)
-        recipients = []
-        for envelope in wire.unpack_envelopes(body):
-            message = self._open(envelope, ShareMessage, org)
-            _same_round(round_, message.round_id, org, message.mail.sender)
-            if message.transcript != transcript:
-                raise InvalidInput("shares for another key list")
-            recipients.append(message.mail.recipient)
-        if recipients != [o for o in round_.sent(Kind.KEYS) if o != org]:
-            raise InvalidInput(
-                "one share message for each other organisation, in order"
-            )
-
-    def _check_contribution(
-        self, round_: Round, org: OrgId, body: bytes
-    ) -> tuple[bytes, bytes | None, bool]:
-        plan, announcement = round_.plan, round_.announcement
-        task = announcement.task
-        size = opening.vector_size(plan, task)
-        contribution = wire.unpack_contribution(body, size=size)
-        statement = self._open(contribution.statement, ContributionStatement, org)
-        _same_round(round_, statement.round_id, org, statement.org)
-        if (statement.plan_digest, statement.parent_model) != (
-            announcement.plan_digest,
-            announcement.parent_model,
-        ):
-            raise InvalidInput("made under another plan or from another parent model")
-        if statement.contribution_digest != sha256(contribution.vector):
-            raise InvalidInput("the statement is about another vector")
-        if statement.privacy.mechanism != plan.privacy_mechanism:
-            raise InvalidInput("claims another privacy mechanism than the plan")
-        keys = self.keys(round_).get(org)
-        if keys is not None and keys.sample_exponent != statement.sample_exponent:
-            raise InvalidInput("another sample bucket than in the round keys")
-        if plan.collection_mode == "clear":
-            opening.screen(plan, task, contribution.vector)
-        return contribution.statement.to_json(), contribution.vector, True
-
-    def _check_unmasking(self, round_: Round, org: OrgId, envelope: Envelope) -> None:
-        message = self._open(envelope, UnmaskingMessage, org)
-        _same_round(round_, message.round_id, org, message.org)
-        asked = self.survivor_set(round_)
-        if message.survivor_set != sha256(canonical.encode(asked)):
-            raise InvalidInput("answers another survivor set")
-        if set(message.self_shares) != set(asked.survivors) or set(
-            message.key_shares
-        ) != set(asked.dropouts):
-            raise InvalidInput(
-                "one self share for each survivor, one key share for each drop-out"
-            )
-
-    def _check_acceptance(self, round_: Round, org: OrgId, body: bytes) -> bool:
-        statement = self._open(Envelope.from_json(body), AcceptanceStatement, org)
-        _same_round(round_, statement.round_id, org, statement.org)
-        proposal = self.proposal(round_)
-        if (
-            statement.prev_hash,
-            statement.parent_model,
-            statement.model_hash,
-            statement.sum_digest,
-            statement.contributions_root,
-        ) != (
-            proposal.prev_hash,
-            proposal.parent_model,
-            proposal.model_hash,
-            proposal.sum_digest,
-            proposal.contributions_root,
-        ):
-            raise InvalidInput("a statement about another proposal")
-        return statement.verdict == "accepted"
-
-    def _open(
-        self, envelope: Envelope, type_: type[messages.M], org: OrgId
-    ) -> messages.M:
-        return messages.open_from(
-            envelope, type_, org=org, members=self.recorder.in_force.identities
-        )
-
-    # What the round has brought together.
-
-    def _once(self, round_: Round, what: str, kind: Kind, make: Callable[[], T]) -> T:
-        """Return what ``make`` gives, read once for one set of senders of a kind.
-
-        A stored message never changes, so what is made of them changes only with who
-        sent one.
-        """
-        newest = self._round
-        if newest is None or newest.announcement != round_.announcement:
-            return make()
-        key = (what, kind, round_.sent(kind))
-        if key not in self._made:
-            self._made[key] = make()
-        found: T = self._made[key]
-        return found
-
-    def envelopes(self, round_: Round, kind: Kind) -> dict[OrgId, Envelope]:
-        """Return the signed messages of one kind, by sender, in order."""
-        return self._once(
-            round_,
-            "envelopes",
-            kind,
-            lambda: {
-                org: Envelope.from_json(self._message(round_, f"{kind}/{org}"))
-                for org in round_.sent(kind)
-            },
-        )
-
-    def keys(self, round_: Round) -> dict[OrgId, KeysMessage]:
-        """Return the key list."""
-        return self._once(
-            round_,
-            "keys",
-            Kind.KEYS,
-            lambda: {
-                org: canonical.decode(envelope.payload, KeysMessage)
-                for org, envelope in self.envelopes(round_, Kind.KEYS).items()
-            },
-        )
-
-    def transcript(self, round_: Round) -> Digest:
-        """Return the digest of announcement and key list."""
-        return self._once(
-            round_,
-            "transcript",
-            Kind.KEYS,
-            lambda: messages.transcript(
-                self.announcement(round_.announcement.round_id),
-                list(self.envelopes(round_, Kind.KEYS).values()),
-            ),
-        )
-
-    def shares(self, round_: Round) -> dict[OrgId, dict[OrgId, Envelope]]:
-        """Return the mail of a round, by sender and recipient."""
-        return self._once(
-            round_,
-            "shares",
-            Kind.SHARES,
-            lambda: {
-                org: {
-                    canonical.decode(e.payload, ShareMessage).mail.recipient: e
-                    for e in wire.unpack_envelopes(
-                        self._message(round_, f"{Kind.SHARES}/{org}")
-                    )
-                }
-                for org in round_.sent(Kind.SHARES)
-            },
-        )
-
-    def contributions(self, round_: Round) -> dict[OrgId, Digest]:
-        """Return the digest of each survivor's contribution."""
-        return self._once(
-            round_,
-            "contributions",
-            Kind.CONTRIBUTION,
-            lambda: {
-                org: canonical.decode(
-                    envelope.payload, ContributionStatement
-                ).contribution_digest
-                for org, envelope in self.envelopes(round_, Kind.CONTRIBUTION).items()
-            },
-        )
-
-    def survivor_set(self, round_: Round) -> SurvivorSet:
-        """Return the set that is summed, for the survivors to sign."""
-        return SurvivorSet(
-            round_id=round_.announcement.round_id,
-            transcript=self.transcript(round_),
-            survivors=round_.survivors,
-            dropouts=round_.dropouts,
-            contributions=self.contributions(round_),
-        )
-
-    def proposal(self, round_: Round) -> Proposal:
-        """Return the proposal of a round.
-
-        Raises:
-            NotFound: there is none yet.
-        """
-        return canonical.decode(self.proposal_envelope(round_).payload, Proposal)
-
-    def proposal_envelope(self, round_: Round) -> Envelope:
-        """Return the signed proposal of a round.
-
-        Raises:
-            NotFound: there is none yet.
-        """
-        return Envelope.from_json(self._message(round_, "proposal"))
-
-    def _message(self, round_: Round, slot: str) -> bytes:
-        stored = self._facts.message(round_.announcement.round_id, slot)
-        if stored is None:
-            raise NotFound(f"round {round_.announcement.round_id} has no {slot} yet")
-        return stored
-
-    def figures(self, round_: Round) -> dict[str, float]:
-        """Return the figures of a round's opened sum; empty before it is open."""
-        if round_.opened is None:
-            return {}
-        found: dict[str, float] = canonical.parse_jcs(self._message(round_, "figures"))
-        return found
-
-    def fetch(self, round_id: RoundId, step: Step, org: OrgId) -> bytes:
-        """Return what an organisation fetches in a step of its session.
-
-        Raises:
-            NotFound: it is not there yet, or there is no such round or step.
-        """
-        round_ = self.load(round_id)
-        place = list(Phase).index(round_.phase)
-        match step:
-            case Step.KEY_LIST if place >= list(Phase).index(Phase.KEYS):
-                return wire.pack_envelopes(
-                    list(self.envelopes(round_, Kind.KEYS).values())
-                )
-            case Step.MAIL if place >= list(Phase).index(Phase.SHARES):
-                return wire.pack_envelopes(
-                    [mail[org] for mail in self.shares(round_).values() if org in mail]
-                )
-            case Step.SURVIVOR_SET if place >= list(Phase).index(Phase.CONTRIBUTIONS):
-                asked = self.survivor_set(round_)
-                return messages.sign(asked, self._identity).to_json()
-            case Step.QUORUM if place >= list(Phase).index(Phase.SURVIVORS):
-                return wire.pack_envelopes(
-                    list(self.envelopes(round_, Kind.SURVIVOR_SIGNATURE).values())
-                )
-            case Step.PROPOSAL:
-                return self.proposal_envelope(round_).to_json()
-            case _:
-                raise NotFound(f"round {round_id} has no {step} yet")
-
-    def evidence(self, round_id: RoundId) -> wire.Evidence:
-        """Return what members need to replay a round whose sum was opened.
-
-        Raises:
-            NotFound: no such round, or its sum is not open.
-        """
-        round_ = self.load(round_id)
-        if round_.opened is None:
-            raise NotFound(f"the sum of round {round_id} is not open")
-        apart = set(round_.dropouts)
-        # only mail between a survivor and a drop-out holds salts that are needed
-        shares = [
-            envelope
-            for sender, mail in self.shares(round_).items()
-            for recipient, envelope in mail.items()
-            if (sender in apart) != (recipient in apart)
-        ]
-        return wire.Evidence(
-            contributions=tuple(self.envelopes(round_, Kind.CONTRIBUTION).values()),
-            shares=tuple(shares),
-            answers=tuple(self.envelopes(round_, Kind.UNMASKING).values()),
-        )
 
     # Doing what is due.
 
@@ -671,42 +328,6 @@ class Orchestrator:
             ),
         )
 
-    def reopen(self, round_: Round) -> opening.Opened:
-        """Return what the stored contributions and answers give: replay."""
-        task = round_.announcement.task
-        parent = self.blobs.get(round_.announcement.parent_model)
-        digests = self.contributions(round_)
-
-        def vector_of(org: OrgId) -> bytes:
-            return self.blobs.get(digests[org])
-
-        if round_.plan.collection_mode == "clear":
-            return opening.open_clear(
-                plan=round_.plan,
-                task=task,
-                parent=parent,
-                keys=self.keys(round_),
-                survivors=round_.survivors,
-                vector_of=vector_of,
-            )
-        return opening.open_masked(
-            plan=round_.plan,
-            task=task,
-            parent=parent,
-            keys=self.keys(round_),
-            survivor_set=self.survivor_set(round_),
-            answers={
-                org: canonical.decode(envelope.payload, UnmaskingMessage)
-                for org, envelope in self.envelopes(round_, Kind.UNMASKING).items()
-            },
-            shares=(
-                canonical.decode(envelope.payload, ShareMessage)
-                for mail in self.shares(round_).values()
-                for envelope in mail.values()
-            ),
-            vector_of=vector_of,
-        )
-
     def _propose(self, round_: Round) -> None:
         if round_.opened is None:
             raise NotFound("nothing to propose: the sum is not open")
@@ -777,10 +398,3 @@ class Orchestrator:
             )
         self._store(Failed(reason=reason, sentence=sentence, at=self._clock.now()))
         logger.warning("round failed", extra={"round_id": round_id, "reason": reason})
-
-
-def _same_round(round_: Round, round_id: RoundId, org: OrgId, said: OrgId) -> None:
-    if round_id != round_.announcement.round_id:
-        raise InvalidInput(f"a message of round {round_id}")
-    if said != org:
-        raise BadSignature(f"{org} signed a message in the name of {said}")

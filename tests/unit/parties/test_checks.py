@@ -40,6 +40,7 @@ from fedxdr.federation.rounds import Phase
 from fedxdr.federation.sessions import TABLE, Step
 from fedxdr.parties.checks import CHECKS, check_announcement
 from fedxdr.parties.dossier import Dossier
+from fedxdr.parties.reception import Checked
 
 A, B, C, D = (OrgId(f"org-{letter}") for letter in "abcd")
 OTHER = sha256(b"other")
@@ -674,7 +675,7 @@ def test_two_sets_for_two_halves_open_neither(plain_world):
     # an orchestrator that takes signatures over either set
     honest_check = federation.orchestrator._check
     federation.orchestrator._check = lambda round_, kind, org, body: (
-        (body, None, True)
+        Checked(message=body)
         if kind == "survivor-signature"
         else honest_check(round_, kind, org, body)
     )

@@ -288,7 +288,11 @@ def test_in_clear_an_update_that_is_not_finite_or_too_long_is_refused(
     path = f"{SUBMIT[0]}?round_id={round_id}"
     made = wire.unpack_contribution(held["alpha"], size=9)
     values = np.frombuffer(made.vector, "<f4")
-    for value, word in ((np.nan, "NaN"), (np.inf, "NaN"), (1e6, "above the plan")):
+    for value, word in (
+        (np.nan, "not-finite"),
+        (np.inf, "not-finite"),
+        (1e6, "norm-over-bound"),
+    ):
         changed = np.where(np.arange(9) == 3, np.float32(value), values)
         vector = changed.astype("<f4").tobytes()
         said = canonical.decode(made.statement.payload, ContributionStatement)

@@ -51,28 +51,29 @@ class IdentityKey:
 
     Attributes:
         seed: 32 secret bytes; the representation does not show them.
+        public: the public half.
     """
 
     seed: bytes = field(repr=False)
+    public: PublicIdentity = field(init=False)
+    _private: ed25519.Ed25519PrivateKey = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.seed) != SEED_BYTES:
             raise MalformedMessage(f"a key seed: got {len(self.seed)} bytes, want 32")
+        private = ed25519.Ed25519PrivateKey.from_private_bytes(self.seed)
+        public = PublicIdentity(ed25519=private.public_key().public_bytes_raw())
+        object.__setattr__(self, "_private", private)
+        object.__setattr__(self, "public", public)
 
     @classmethod
     def generate(cls, entropy: Entropy) -> IdentityKey:
         """Return a fresh key drawn from entropy."""
         return cls(seed=entropy.draw(SEED_BYTES))
 
-    @property
-    def public(self) -> PublicIdentity:
-        """The public half."""
-        key = ed25519.Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
-        return PublicIdentity(ed25519=key.public_bytes_raw())
-
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte Ed25519 signature over message (RFC 8032)."""
-        return ed25519.Ed25519PrivateKey.from_private_bytes(self.seed).sign(message)
+        return self._private.sign(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ X25519 secret, so it opens only if one of the two made it, and it costs two curv
 operations less.
 
 Layout: ``seal`` gives ``ephemeral X25519 key (32) || ML-KEM ciphertext (1,088) ||
-ChaCha20-Poly1305 ciphertext and tag``; ``seal_between`` the same without the first
+AES-256-GCM ciphertext and tag``; ``seal_between`` the same without the first
 part. The key of a box is HKDF-SHA256 over both secrets, bound to every public part of
 the box, to the recipient's public key and to the caller's context; each box has a key
 of its own, so the nonce is zero.
@@ -17,8 +17,8 @@ It does NOT hide lengths, and ``seal`` does NOT tell who sealed.
 Rules that always hold: a wrong length or key is ``MalformedMessage``; a box that does
 not open, for whatever reason, is ``InvalidShare`` and says no more.
 
-Sources: RFC 8439 (ChaCha20-Poly1305); the combiner binds ciphertexts and public keys as
-draft-ietf-hpke-pq and X-Wing do for the same reason: no part can be exchanged.
+Sources: NIST SP 800-38D (AES-256-GCM); the combiner binds ciphertexts and public keys
+as draft-ietf-hpke-pq and X-Wing do for the same reason: no part can be exchanged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import (
     X25519PrivateKey,
     X25519PublicKey,
 )
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fedxdr.core.errors import InvalidShare, MalformedMessage
 from fedxdr.crypto.exchange import (
@@ -75,7 +75,7 @@ def seal(recipient: HybridPublicKey, plaintext: bytes, *, context: bytes) -> byt
     secret, ciphertext = encapsulate(recipient.mlkem)
     head = ephemeral_public + ciphertext
     key = _key(_SEAL_LABEL, agreed + secret, head, recipient, context)
-    return head + ChaCha20Poly1305(key).encrypt(_NONCE, plaintext, None)
+    return head + AESGCM(key).encrypt(_NONCE, plaintext, None)
 
 
 def open_sealed(private: HybridPrivateKey, sealed: bytes, *, context: bytes) -> bytes:
@@ -119,7 +119,7 @@ def seal_between(
     _want_agreed(agreed)
     secret, ciphertext = encapsulate(recipient.mlkem)
     key = _key(_BETWEEN_LABEL, agreed + secret, ciphertext, recipient, context)
-    return ciphertext + ChaCha20Poly1305(key).encrypt(_NONCE, plaintext, None)
+    return ciphertext + AESGCM(key).encrypt(_NONCE, plaintext, None)
 
 
 def open_between(
@@ -163,7 +163,7 @@ def _exchange(private: X25519PrivateKey, public_x25519: bytes) -> bytes:
 
 def _decrypt(key: bytes, ciphertext: bytes) -> bytes:
     try:
-        return ChaCha20Poly1305(key).decrypt(_NONCE, ciphertext, None)
+        return AESGCM(key).decrypt(_NONCE, ciphertext, None)
     except InvalidTag as error:
         raise InvalidShare("a sealed box does not open") from error
 

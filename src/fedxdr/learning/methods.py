@@ -32,7 +32,7 @@ from fedxdr.models.architecture import Architecture
 from fedxdr.models.graph import Floats, Integers
 from fedxdr.parties.ports import Learner
 
-ROUNDS: Final = 10
+ROUNDS: Final = 12
 """Training rounds unless said otherwise."""
 
 TRAINING: Final = Training(

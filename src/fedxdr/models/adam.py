@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
+_BETA_1, _BETA_2 = 0.9, 0.999
 
 
 class Adam:
@@ -23,11 +23,15 @@ class Adam:
     Args:
         weights: tensors with gradients.
         rate: step size alpha, > 0.
+        epsilon: added to the root of the second moment, > 0.
     """
 
-    def __init__(self, weights: Sequence[Tensor], *, rate: float) -> None:
+    def __init__(
+        self, weights: Sequence[Tensor], *, rate: float, epsilon: float = 1e-8
+    ) -> None:
         self._weights = list(weights)
         self._rate = rate
+        self._epsilon = epsilon
         self._first = [torch.zeros_like(weight) for weight in weights]
         self._second = [torch.zeros_like(weight) for weight in weights]
         self._steps = 0
@@ -51,5 +55,5 @@ class Adam:
                 continue
             first.lerp_(weight.grad, 1 - _BETA_1)
             second.mul_(_BETA_2).addcmul_(weight.grad, weight.grad, value=1 - _BETA_2)
-            spread = second.sqrt().div_(correction).add_(_EPSILON)
+            spread = second.sqrt().div_(correction).add_(self._epsilon)
             weight.addcdiv_(first, spread, value=-rate)

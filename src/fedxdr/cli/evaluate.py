@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedxdr.cli.console import OUT, print_json, table
+from fedxdr.cli.console import ERR, OUT, print_json, table
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.layout import Vector
@@ -109,13 +109,15 @@ def evaluate(
         everyone=tuple(item.name for item in organisations),
     )
     names = list(dict.fromkeys(name.strip() for name in compare.split(",")))
-    results = evaluation.evaluate(
-        situations,
-        setting=setting,
-        compare=names,
-        seeds=seeds,
-        counts_newcomers=chosen is Protocol.TIME_SPLIT,
-    )
+    with ERR.status("reading") as status:
+        results = evaluation.evaluate(
+            situations,
+            setting=setting,
+            compare=names,
+            seeds=seeds,
+            counts_newcomers=chosen is Protocol.TIME_SPLIT,
+            on_step=lambda method, name: status.update(f"{method} at {name}"),
+        )
     report: dict[str, Any] = {
         "dataset": None if dataset_name is None else dataset_name.value,
         "protocol": chosen.value,

@@ -14,8 +14,7 @@ mean is over the organisations that count, each weighing the same; the interval 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,8 +24,6 @@ from fedxdr.core.errors import InvalidSettings
 from fedxdr.learning.dataset import Situation
 from fedxdr.learning.methods import METHODS, Scored, Setting
 from fedxdr.models import metrics
-
-logger = logging.getLogger(__name__)
 
 FALSE_ALARM_BUDGET: Final = 0.01
 STRICT_BUDGET: Final = 0.001
@@ -87,6 +84,7 @@ def evaluate(
     compare: Sequence[str],
     seeds: int,
     counts_newcomers: bool = False,
+    on_step: Callable[[str, str], None] = lambda _method, _organisation: None,
 ) -> dict[str, MethodResult]:
     """Return every method's figures.
 
@@ -97,6 +95,7 @@ def evaluate(
         seeds: how often all is repeated, >= 1, with seeds 0, 1, ….
         counts_newcomers: whether organisations without an earlier victim elsewhere
             are part of the mean.
+        on_step: told method and organisation before each is worked on.
 
     Raises:
         InvalidSettings: an unknown method, or fewer than one seed.
@@ -112,13 +111,11 @@ def evaluate(
     for name in compare:
         found = []
         for situation in situations:
+            on_step(name, situation.own.name)
             runs = []
             for seed in range(seeds):
                 scored = METHODS[name](situation, setting, seed)
                 runs.append(assess(situation, scored))
-            logger.info(
-                "evaluated", extra={"method": name, "organisation": situation.own.name}
-            )
             found.append(runs)
         results[name] = _summed_up(situations, found, counts_newcomers=counts_newcomers)
     return results

@@ -22,19 +22,24 @@ def write_seed(path: Path, seed: bytes) -> None:
         InvalidSettings: the file exists.
         StorageFault: it cannot be written.
     """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as handle:
             handle.write(seed.hex() + "\n")
             handle.flush()
             os.fsync(handle.fileno())
+        # a link is made whole or not at all, and never over another file
+        path.hardlink_to(part)
     except FileExistsError as error:
         raise InvalidSettings(
             f"{path} exists; move it away if you really want a new key"
         ) from error
     except OSError as error:
         raise StorageFault(f"cannot write {path}: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_seed(path: Path) -> bytes:

@@ -437,7 +437,7 @@ def test_screening_takes_the_bound_itself_and_what_was_clipped_to_it(plan):
         if is_good:
             opening.screen(made, "training", values.tobytes())
         else:
-            with pytest.raises(InvalidUpdate, match=r"norm-over-bound: got norm 0\.3001"):
+            with pytest.raises(InvalidUpdate, match=r"over-bound: got norm 0\.3001"):
                 opening.screen(made, "training", values.tobytes())
 
 

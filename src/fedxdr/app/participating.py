@@ -23,7 +23,7 @@ from fedxdr.core.errors import (
     InvitationRefused,
     MalformedMessage,
 )
-from fedxdr.core.ids import OrgId
+from fedxdr.core.ids import OrgId, digest
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
@@ -211,6 +211,7 @@ class OpenParticipant:
             clock=clock,
             entropy=entropy,
             does_replay=does_replay,
+            genesis=digest(self.file.genesis),
         )
 
     def follow_ledger(self) -> None:

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from fedxdr.api.schemas import VerifyModel
-from fedxdr.api.service import Limit, Offset, Service, service_of
+from fedxdr.api.schemas import VerifyModel, parse
+from fedxdr.api.service import Limit, Offset, Service, body_of, service_of
 from fedxdr.core import canonical
 from fedxdr.core.clock import rfc3339
 from fedxdr.core.errors import NotFound, VerificationFailed
@@ -127,6 +127,16 @@ async def _audit(service: Service) -> verifier.Report:
     )
 
 
+@router.get("/ledger/head")
+async def head(request: Request) -> Response:
+    """Return the orchestrator's signature over size and root of the ledger."""
+
+    def look(service: Service) -> bytes:
+        return service.orchestrator.signed_head().to_json()
+
+    return Response(await service_of(request).run(look), media_type="application/json")
+
+
 @router.get("/ledger/bundle")
 async def bundle(request: Request) -> Response:
     """Export the ledger as one canonical bundle with the newest model."""
@@ -148,8 +158,9 @@ async def provenance(request: Request, model_hash: str) -> dict[str, Any]:
 
 
 @router.post("/ledger/verify")
-async def verify_model(request: Request, form: VerifyModel) -> dict[str, Any]:
+async def verify_model(request: Request) -> dict[str, Any]:
     """Say whether a model and given signatures stand on the verified ledger."""
+    form = parse(VerifyModel, await body_of(request))
     service, wanted = service_of(request), digest(form.model_hash)
     try:
         trust = (await _audit(service)).trust

@@ -39,7 +39,7 @@ from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.expand import hkdf
-from fedxdr.crypto.keys import IdentityKey
+from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.federation import messages, opening, sessions, wire
 from fedxdr.federation.messages import (
     Announcement,
@@ -65,6 +65,9 @@ from fedxdr.federation.sessions import (
     Step,
     Wait,
 )
+from fedxdr.ledger import head as heads
+from fedxdr.ledger.block import SignedBlock
+from fedxdr.ledger.entries import Genesis
 from fedxdr.ledger.statements import (
     NO_PRIVACY,
     AcceptanceStatement,
@@ -92,6 +95,7 @@ _FACTS: dict[str, type[sessions.Fact]] = {
 }
 _ROUNDING_LABEL = "fedxdr/rounding/v1"
 _ENTROPY_BYTES = 32
+_BLOCKS_AT_ONCE = 50
 _ENTROPY = "round-entropy/"
 
 
@@ -195,21 +199,44 @@ class Participant:
         return self._link.standing(known=None, wait_s=0)
 
     def follow_ledger(self, size: int) -> None:
-        """Fetch blocks into the mirror until it has that size.
+        """Fetch blocks into the mirror until it has at least that size.
+
+        Nothing enters that the orchestrator has not signed for: the head it signs must
+        have the root of the mirror with the new blocks.
 
         Raises:
-            BadSignature: another ledger than the one that was joined.
+            BadSignature: another ledger than the one that was joined, or a head that
+                the orchestrator did not sign over these blocks.
             VerificationFailed: a block that breaks the ledger's rules.
         """
-        while (begin := self.mirror.size()) < size:
-            found = self._link.blocks(begin=begin, end=min(size, begin + 50))
-            if not found:
-                return
-            for signed in found:
-                is_first = not self.mirror.is_begun and self._genesis is not None
-                if is_first and signed.block.hash != self._genesis:
-                    raise BadSignature("another ledger than the one that was joined")
-                self.mirror.append(signed)
+        begin = self.mirror.size()
+        if begin >= size:
+            return
+        envelope = self._link.head()
+        end = canonical.decode(envelope.payload, heads.Head).size
+        found: list[SignedBlock] = []
+        while begin + len(found) < end:
+            at = begin + len(found)
+            more = self._link.blocks(begin=at, end=min(end, at + _BLOCKS_AT_ONCE))
+            if not more:
+                break
+            found += more
+        head = heads.verify(envelope, public_key=self._orchestrator_of(found))
+        if (head.size, head.root) != (begin + len(found), self.mirror.root_with(found)):
+            raise BadSignature("the signed head is not over the blocks that were sent")
+        for signed in found:
+            self.mirror.append(signed)
+
+    def _orchestrator_of(self, found: list[SignedBlock]) -> PublicIdentity:
+        """Return the key that signs heads: the mirror's, or the joined genesis's."""
+        if self.mirror.is_begun:
+            return self.mirror.in_force.orchestrator
+        first = found[0].block if found else None
+        if first is None or not isinstance(first.entry, Genesis):
+            raise BadSignature("a ledger that does not begin with a genesis")
+        if self._genesis is not None and first.hash != self._genesis:
+            raise BadSignature("another ledger than the one that was joined")
+        return first.entry.orchestrator.identity
 
     def model(self, digest: Digest | None = None) -> bytes:
         """Return a model's file, the one in force by default; fetched once.
@@ -470,15 +497,16 @@ class Participant:
         """Remember which set was signed on a parent model; refuse any other."""
         announcement = session.announcement
         task = announcement.task
-        bases = [announcement.parent_model]
+        bases: list[Digest] = [announcement.parent_model]
         if task == "statistics":
-            bases.append(announcement.plan_digest)
+            # these do not build on the parent: no new parent or plan makes them new
+            bases.append(session.plan.layout.digest)
         names = [f"opening/{base}/{task}" for base in bases]
         survivors = canonical.jcs(list(asked.survivors))
         for name in names:
             if self._notes.get(name) not in {None, survivors}:
                 raise AlreadyAnswered(
-                    "on this parent model (for statistics: under this plan) another "
+                    "on this parent model (for statistics: of this layout) another "
                     "survivor set was signed for opening; the difference of the two "
                     "sums would show one update"
                 )

@@ -253,6 +253,9 @@ class Link(Protocol):
     def contribution(self, round_id: RoundId, digest: Digest) -> bytes:
         """Return the protected vector of a contribution, for replay."""
 
+    def head(self) -> Envelope:
+        """Return the orchestrator's signature over size and root of its ledger."""
+
     def blocks(self, *, begin: int, end: int) -> list[SignedBlock]:
         """Return blocks with heights [begin, end)."""
 

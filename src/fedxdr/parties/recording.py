@@ -44,7 +44,7 @@ class InForce:
         model: SHA-256 of the model in force.
         committed: how many rounds were committed.
         attempted: how many rounds were committed or failed.
-        tasks: tasks of the committed rounds under the plan in force, in order.
+        tasks: tasks of the committed rounds on the layout in force, in order.
     """
 
     genesis: Genesis
@@ -184,7 +184,9 @@ class Recorder:
         self._head = block
         match block.entry:
             case PlanAdopted():
-                self._plan, self._tasks = _plan_in(block.entry), ()
+                before, self._plan = self._plan, _plan_in(block.entry)
+                if before is None or before.layout != self._plan.layout:
+                    self._tasks = ()
             case RoundCommitted(task=task):
                 self._tasks = (*self._tasks, task)
             case _:
@@ -197,6 +199,10 @@ class Recorder:
     def size(self) -> int:
         """Return how many blocks there are; asked often, so storage is not."""
         return len(self._hashes)
+
+    def root_with(self, further: Sequence[SignedBlock]) -> Digest:
+        """Return the Merkle root that the ledger has after some more blocks."""
+        return head.root_of([*self._hashes, *(s.block.hash for s in further)])
 
     def signed_head(self, signer: IdentityKey) -> Envelope:
         """Return the orchestrator's signature over size and root of the ledger."""

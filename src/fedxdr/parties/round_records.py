@@ -87,6 +87,10 @@ class RoundRecords:
         """The newest round, running or ended."""
         return self._round
 
+    def signed_head(self) -> Envelope:
+        """Return our signature over size and root of the ledger."""
+        return self.recorder.signed_head(self._identity)
+
     def load(self, round_id: RoundId) -> Round:
         """Return a round as its stored facts tell it.
 

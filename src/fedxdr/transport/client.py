@@ -27,6 +27,7 @@ from fedxdr.core.errors import (
     InvalidInput,
     InvalidSettings,
     MalformedMessage,
+    Refused,
     TooLarge,
     Unavailable,
 )
@@ -209,7 +210,8 @@ def problem(status: int, body: bytes) -> FedxdrError:
         detail = str(document["detail"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return Unavailable(f"the server answered {status} without a reason")
-    kind = _all_errors(FedxdrError).get(code, InvalidInput)
+    # a fault is ours to declare: no answer from outside may stop this process
+    kind = {**_all_errors(Refused), **_all_errors(InvalidInput)}.get(code, InvalidInput)
     if kind is errors.VerificationFailed:
         return InvalidInput(detail)
     if status >= 500:  # the server's own fault: it may be better later
@@ -271,6 +273,10 @@ class HttpLink:
         """Return the protected vector of a contribution, for replay."""
         path = f"/federation/round/{round_id}/contribution/{digest}"
         return self._client.call("GET", path)
+
+    def head(self) -> Envelope:
+        """Return the orchestrator's signature over size and root of its ledger."""
+        return Envelope.from_json(self._client.call("GET", "/ledger/head"))
 
     def blocks(self, *, begin: int, end: int) -> list[SignedBlock]:
         """Return blocks with heights [begin, end)."""

@@ -66,6 +66,10 @@ class Loopback:
             raise NotFound("no contribution of this round has that digest")
         return self._orchestrator.blobs.get(digest)
 
+    def head(self) -> Envelope:
+        """Return the orchestrator's signature over size and root of its ledger."""
+        return self._orchestrator.signed_head()
+
     def blocks(self, *, begin: int, end: int) -> list[SignedBlock]:
         """Return blocks with heights [begin, end)."""
         return self._orchestrator.recorder.blocks(begin=begin, end=end)

@@ -157,6 +157,10 @@ class LyingLink(Loopback):
         ask = super().contribution
         return self._ask("contribution", lambda: ask(round_id, digest))
 
+    def head(self):
+        ask = super().head
+        return self._ask("head", ask)
+
     def blocks(self, *, begin, end):
         ask = super().blocks
         return self._ask("blocks", lambda: ask(begin=begin, end=end))

@@ -97,7 +97,7 @@ def test_a_changed_wish_adopts_a_new_plan_first(world):
     head = federation.fed.recorder.in_force.head
     assert isinstance(head.entry, PlanAdopted)
     assert federation.round.announcement.prev_hash == head.hash
-    assert federation.round.announcement.task == "statistics"
+    assert federation.round.announcement.task == "training"
     assert federation.go_on().phase is Phase.COMMITTED
 
 

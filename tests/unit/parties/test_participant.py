@@ -15,13 +15,14 @@ from fedxdr.core.errors import (
     InvalidInput,
     NotFound,
     Unavailable,
-    VerificationFailed,
 )
-from fedxdr.core.ids import OrgId, sha256
+from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.federation.messages import UnmaskingMessage
 from fedxdr.federation.plan import Floor
 from fedxdr.federation.rounds import Kind, Phase
 from fedxdr.federation.sessions import Step
+from fedxdr.ledger.block import next_block
+from fedxdr.ledger.entries import RoundFailed
 
 PHASES = (
     Phase.ANNOUNCED,
@@ -299,6 +300,16 @@ def test_on_one_parent_no_second_set_is_signed(world):
     assert_exact(federation, round_)
 
 
+def test_no_new_plan_lets_a_second_set_be_signed_for_statistics(world):
+    federation = world(n=4)
+    federation.play("statistics")
+    federation.play("training")
+    federation.orchestrator.start_round(task="statistics", wishes={"clip_norm": 5.0})
+    round_ = federation.go_on(gone=leaving("org-d", Phase.SHARES))
+    assert round_.opened is None
+    assert "another survivor set was signed" in federation.why("org-a")
+
+
 def test_under_one_plan_no_second_set_is_signed_for_statistics(world):
     federation = world(n=4)
     federation.play("statistics")
@@ -434,10 +445,36 @@ def test_a_fork_of_the_mirrored_ledger_is_refused(world):
     size = federation.participant("org-a").mirror.size()
     link = federation.links[OrgId("org-a")]
     other = stranger.fed.recorder
+    link.changes["head"] = lambda _: stranger.orchestrator.signed_head()
     link.changes["blocks"] = lambda _: other.blocks(begin=size - 1, end=99)
-    with pytest.raises(VerificationFailed):
+    stranger.play()
+    with pytest.raises(BadSignature):
         federation.participant("org-a").follow_ledger(size + 1)
     assert federation.participant("org-a").mirror.size() == size
+
+
+def test_a_block_that_the_orchestrator_did_not_sign_for_is_refused(world):
+    """Somebody on the wire puts a block of his own in the place of a real one."""
+    federation = world(n=3)
+    federation.play()
+    agent, recorder = federation.participant("org-a"), federation.fed.recorder
+    size = agent.mirror.size()
+    failed = RoundFailed(
+        round_id=RoundId("round-9"), phase="keys", reason="forged", sentence="forged"
+    )
+    forged = next_block(
+        recorder.in_force.head, entry=failed, timestamp=federation.fed.clock.now()
+    )
+    federation.orchestrator.start_round(wishes={"clip_norm": 5.0})
+    assert recorder.size() == size + 1
+    link = federation.links[OrgId("org-a")]
+    link.changes["blocks"] = lambda _: [forged]
+    with pytest.raises(BadSignature, match="not over the blocks"):
+        agent.follow_ledger(size + 1)
+    assert agent.mirror.size() == size
+    link.changes.clear()
+    agent.follow_ledger(size + 1)
+    assert agent.mirror.size() == size + 1
 
 
 def test_a_standing_beyond_the_ledger_is_not_waited_for(world):

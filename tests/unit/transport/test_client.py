@@ -155,7 +155,10 @@ def every_error(root=FedxdrError):
 @pytest.mark.parametrize("kind", list(every_error()), ids=lambda k: k.code)
 def test_each_error_comes_back_as_what_it_was(kind):
     found = problem(422, refusal(422, kind.code, "why").content)
-    if kind is errors.VerificationFailed:
+    if kind is errors.VerificationFailed or not issubclass(
+        kind, (errors.InvalidInput, errors.Refused)
+    ):
+        # no answer from outside is a fault of ours: that would stop an agent
         assert type(found) is InvalidInput
     else:
         assert found.code == kind.code

@@ -304,7 +304,7 @@ def _tell(report: dict[str, Any], place: _Place) -> None:
     ]
     table(
         "What federation won (attacks found at 1 % false alarms, on later events)",
-        ["organisation", "alone", "federated", "to find", "left the organisation"],
+        ["organisation", "alone", "federated", "to find", "request bodies sent"],
         rows,
     )
     OUT.print(

@@ -37,13 +37,8 @@ _POLL_S = 0.02
 _WAIT_MAX_S = 30.0
 _JSON = "application/json"
 _BINARY = "application/octet-stream"
-_SENT: dict[str, Kind] = {
-    "keys": Kind.KEYS,
-    "shares": Kind.SHARES,
-    "survivor-signature": Kind.SURVIVOR_SIGNATURE,
-    "unmasking": Kind.UNMASKING,
-    "acceptance": Kind.ACCEPTANCE,
-}
+# a contribution has a route of its own
+_SENT = set(Kind) - {Kind.CONTRIBUTION}
 
 
 @router.post("/round/start", status_code=201)
@@ -263,7 +258,7 @@ async def send(
         if step not in _SENT:
             raise NotFound(f"a round takes no {step}")
         return service.orchestrator.receive(
-            round_id(name), _SENT[step], signed.org, signed.body
+            round_id(name), Kind(step), signed.org, signed.body
         )
 
     receipt = await service_of(request).run(take)

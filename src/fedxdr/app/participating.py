@@ -36,6 +36,7 @@ from fedxdr.parties.recording import Recorder
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.database import Database
+from fedxdr.storage.files import replace_file
 from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.storage.secrets import read_seed, write_seed
@@ -150,10 +151,8 @@ def join(
         genesis=receipt.genesis,
         token=token_text,
     )
-    part = folder / "agent.json.part"
-    part.touch(mode=0o600)
-    part.write_text(json.dumps(asdict(file)) + "\n")
-    part.replace(folder / "agent.json")
+    text = json.dumps(asdict(file))
+    replace_file(folder / "agent.json", f"{text}\n".encode(), mode=0o600)
     return file
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.crypto.keys import IdentityKey
+from fedxdr.storage.files import replace_file
 from fedxdr.storage.secrets import read_seed
 
 
@@ -56,9 +57,7 @@ class ServerFile:
                 "address": self.address,
             }
         )
-        part = folder / "server.json.part"
-        part.write_text(text + "\n")
-        part.replace(folder / "server.json")
+        replace_file(folder / "server.json", f"{text}\n".encode())
 
 
 def operator_key(folder: Path, *, name: str = "operator") -> IdentityKey:

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
@@ -62,8 +62,6 @@ from fedxdr.parties.recording import Recorder
 from fedxdr.parties.round_records import RoundRecords
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,7 +126,9 @@ def _check_contribution(
         announcement.parent_model,
     ):
         raise InvalidInput("made under another plan or from another parent model")
-    if statement.contribution_digest != sha256(contribution.vector):
+    if statement.contribution_digest != opening.contribution_digest(
+        contribution.vector
+    ):
         raise InvalidInput("the statement is about another vector")
     if statement.privacy.mechanism != plan.privacy_mechanism:
         raise InvalidInput("claims another privacy mechanism than the plan")

@@ -8,8 +8,6 @@ from elsewhere and is none names no file: it never leads out of the folder.
 
 from __future__ import annotations
 
-import os
-import threading
 from pathlib import Path
 
 from fedxdr.core import ids
@@ -20,6 +18,7 @@ from fedxdr.core.errors import (
     StorageFault,
 )
 from fedxdr.core.ids import Digest, sha256
+from fedxdr.storage.files import replace_file
 
 
 class FileBlobs:
@@ -41,20 +40,7 @@ class FileBlobs:
         path = self._folder / digest
         if path.exists():
             return digest
-        part = self._folder / f"{digest}.{os.getpid()}.{threading.get_ident()}.part"
-        try:
-            with part.open("wb") as handle:
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
-            part.replace(path)
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise StorageFault(f"cannot write to {self._folder}: {error}") from error
+        replace_file(path, data)
         return digest
 
     def get(self, digest: Digest) -> bytes:

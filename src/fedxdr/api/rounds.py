@@ -136,8 +136,8 @@ def _contribution_body(service: Service, body: bytes) -> bytes:
             f"{current.plan.collection_mode}, and every contribution carries its "
             "organisation's signed statement; let the agent send it"
         )
-    size = opening.vector_size(current.plan, current.announcement.task)
-    return wire.pack_contribution(wire.contribution_from_json(body, size=size))
+    size = 4 * opening.vector_size(current.plan, current.announcement.task)
+    return wire.pack_contribution(wire.contribution_from_json(body, size_bytes=size))
 
 
 def _round_of(service: Service) -> str:
@@ -223,15 +223,7 @@ async def contribution(
     """Return one protected vector of an opened round, for replay by members."""
 
     def look(service: Service) -> bytes:
-        orchestrator = service.orchestrator
-        wanted = digest(name_of_vector)
-        round_ = orchestrator.load(round_id(name))
-        if (
-            round_.opened is None
-            or wanted not in orchestrator.contributions(round_).values()
-        ):
-            raise NotFound("no contribution of an opened round has that digest")
-        return orchestrator.blobs.get(wanted)
+        return service.orchestrator.vector(round_id(name), digest(name_of_vector))
 
     return Response(await service_of(request).run(look), media_type=_BINARY)
 

@@ -154,6 +154,7 @@ class Received:
     digest: Digest
     at: datetime
     accepts: bool = True
+    excludes: tuple[OrgId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,12 +71,12 @@ def pack_contribution(contribution: Contribution) -> bytes:
     )
 
 
-def unpack_contribution(data: bytes, *, size: int) -> Contribution:
+def unpack_contribution(data: bytes, *, size_bytes: int) -> Contribution:
     """Return the contribution in CBOR bytes.
 
     Args:
         data: as received.
-        size: d, how many 4-byte numbers the vector must have.
+        size_bytes: how long the vector must be.
 
     Raises:
         MalformedMessage: anything but what ``pack_contribution`` writes, or a vector of
@@ -107,10 +107,10 @@ def unpack_contribution(data: bytes, *, size: int) -> Contribution:
             raise MalformedMessage("want a CBOR map of statement and vector")
     if pack_contribution(contribution) != data:
         raise MalformedMessage("CBOR, but not in its deterministic form")
-    return _sized(contribution, size)
+    return _sized(contribution, size_bytes)
 
 
-def contribution_from_json(data: bytes, *, size: int) -> Contribution:
+def contribution_from_json(data: bytes, *, size_bytes: int) -> Contribution:
     """Return the contribution in JSON: ``{"statement": {...}, "vector": base64}``.
 
     Raises:
@@ -130,7 +130,7 @@ def contribution_from_json(data: bytes, *, size: int) -> Contribution:
         binascii.Error,
     ) as error:
         raise MalformedMessage("want JSON with statement and vector") from error
-    return _sized(contribution, size)
+    return _sized(contribution, size_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,10 +191,9 @@ def words(vector: bytes) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
     return np.frombuffer(vector, dtype="<u4").astype(np.uint32, copy=False)
 
 
-def _sized(contribution: Contribution, size: int) -> Contribution:
-    if len(contribution.vector) != 4 * size:
+def _sized(contribution: Contribution, size_bytes: int) -> Contribution:
+    if len(contribution.vector) != size_bytes:
         raise MalformedMessage(
-            f"the vector: got {len(contribution.vector)} bytes, want {4 * size} for "
-            f"{size} parameters"
+            f"the vector: got {len(contribution.vector)} bytes, want {size_bytes}"
         )
     return contribution

@@ -8,8 +8,9 @@ It drives federation/rounds.py: every message is checked, stored as a fact and o
 acted on; ``drive`` does whatever is due. After kill -9 it reads its facts back and goes
 on. One thread at a time may call it: its owner holds a lock (api/service.py).
 
-Not here: what a message must hold (reception.py), what stored messages say
-(round_records.py), HTTP (api), enrolment (registrar.py), answers for people (views.py).
+Not here: what a message must hold (reception.py, collecting/), what stored messages say
+(round_records.py, serving.py), HTTP (api), enrolment (registrar.py), answers for people
+(views.py).
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ from fedxdr.federation.rounds import (
 )
 from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
-from fedxdr.parties import reception
+from fedxdr.parties.collecting.catalogue import mode_of
 from fedxdr.parties.ports import Blobs, FactLog, Registry, Standing, StoredFact
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.recording import Recorder
-from fedxdr.parties.round_records import RoundRecords
+from fedxdr.parties.serving import RoundServing
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Receipt:
     received_at: datetime
 
 
-class Orchestrator(RoundRecords):
+class Orchestrator(RoundServing):
     """The driver of rounds.
 
     Args:
@@ -226,6 +227,7 @@ class Orchestrator(RoundRecords):
             digest=digest,
             at=self._clock.now(),
             accepts=checked.accepts,
+            excludes=checked.excludes,
         )
         self._store(fact, slot=f"{kind}/{org}", message=message)
         if kind is Kind.CONTRIBUTION:
@@ -235,7 +237,12 @@ class Orchestrator(RoundRecords):
 
     def _check(self, round_: Round, kind: Kind, org: OrgId, body: bytes) -> Checked:
         """Return a message that may be stored."""
-        return reception.check(self, round_, kind, org, body)
+        take = mode_of(round_.plan).takes.get(kind)
+        if take is None:
+            raise WrongPhase(
+                f"mode {round_.plan.collection_mode} takes no {kind} message"
+            )
+        return take(self, round_, org, body)
 
     def _running(self, round_id: RoundId) -> Round:
         round_ = self._round

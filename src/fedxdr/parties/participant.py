@@ -22,7 +22,6 @@ Rules that always hold:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
@@ -35,19 +34,13 @@ from fedxdr.core.errors import (
     Unavailable,
     WrongPhase,
 )
-from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
+from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto.envelope import Envelope
-from fedxdr.crypto.expand import hkdf
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
-from fedxdr.federation import messages, opening, sessions, wire
+from fedxdr.federation import sessions, wire
 from fedxdr.federation.messages import (
     Announcement,
-    KeysMessage,
-    Proposal,
-    ShareMessage,
-    SurvivorSet,
-    UnmaskingMessage,
 )
 from fedxdr.federation.plan import Floor
 from fedxdr.federation.rounds import ENDED, Phase
@@ -68,12 +61,9 @@ from fedxdr.federation.sessions import (
 from fedxdr.ledger import head as heads
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.ledger.entries import Genesis
-from fedxdr.ledger.statements import (
-    NO_PRIVACY,
-    AcceptanceStatement,
-    ContributionStatement,
-)
-from fedxdr.parties.checks import CHECKS, check_announcement
+from fedxdr.parties.checks import check_announcement
+from fedxdr.parties.collecting.catalogue import mode_of
+from fedxdr.parties.collecting.mode import Desk
 from fedxdr.parties.dossier import Dossier, Workings
 from fedxdr.parties.ports import (
     Blobs,
@@ -85,8 +75,6 @@ from fedxdr.parties.ports import (
     StoredFact,
 )
 from fedxdr.parties.recording import Recorder
-from fedxdr.parties.replay import replay
-from fedxdr.secagg import client, quantise, weights
 
 logger = logging.getLogger(__name__)
 
@@ -138,29 +126,24 @@ class Participant:
     ) -> None:
         self.me = me
         self.mirror = mirror
-        self._identity = identity
         self._facts = facts
-        self._notes = notes
-        self._blobs = blobs
-        self._link = link
-        self._learner = learner
         self._floor = floor
-        self._clock = clock
-        self._entropy = entropy
-        self._does_replay = does_replay
+        self._desk = Desk(
+            me=me,
+            identity=identity,
+            notes=notes,
+            blobs=blobs,
+            link=link,
+            learner=learner,
+            clock=clock,
+            entropy=entropy,
+            does_replay=does_replay,
+        )
         self._genesis = genesis
         self._session: Session | None = None
         self._workings = Workings()
         self._erased: set[str] = set()
         self._standing: Standing | None = None
-        self._makers: dict[Step, Callable[[Dossier], bytes]] = {
-            Step.KEYS: self._make_keys,
-            Step.SHARES: self._make_shares,
-            Step.CONTRIBUTION: self._make_contribution,
-            Step.SURVIVOR_SIGNATURE: self._make_survivor_signature,
-            Step.UNMASKING: self._make_unmasking,
-            Step.ACCEPTANCE: self._make_acceptance,
-        }
 
     @property
     def session(self) -> Session | None:
@@ -180,7 +163,7 @@ class Participant:
             Unavailable: the orchestrator cannot be reached.
             InvalidInput: it sent something it should not have.
         """
-        standing = self._link.standing(known=self._standing, wait_s=wait_s)
+        standing = self._desk.link.standing(known=self._standing, wait_s=wait_s)
         self.follow_ledger(standing.height + 1)
         if standing.round_id is not None and standing.phase is not None:
             is_said_over = standing.phase in ENDED
@@ -196,7 +179,7 @@ class Participant:
 
     def look(self) -> Standing:
         """Return the orchestrator's standing now, without acting on it."""
-        return self._link.standing(known=None, wait_s=0)
+        return self._desk.link.standing(known=None, wait_s=0)
 
     def follow_ledger(self, size: int) -> None:
         """Fetch blocks into the mirror until it has at least that size.
@@ -212,12 +195,12 @@ class Participant:
         begin = self.mirror.size()
         if begin >= size:
             return
-        envelope = self._link.head()
+        envelope = self._desk.link.head()
         end = canonical.decode(envelope.payload, heads.Head).size
         found: list[SignedBlock] = []
         while begin + len(found) < end:
             at = begin + len(found)
-            more = self._link.blocks(begin=at, end=min(end, at + _BLOCKS_AT_ONCE))
+            more = self._desk.link.blocks(begin=at, end=min(end, at + _BLOCKS_AT_ONCE))
             if not more:
                 break
             found += more
@@ -244,13 +227,7 @@ class Participant:
         Raises:
             InvalidInput: the orchestrator sent other bytes.
         """
-        wanted = digest or self.mirror.in_force.model
-        if not self._blobs.has(wanted):
-            file = self._link.model(wanted)
-            if sha256(file) != wanted:
-                raise InvalidInput("the model's file does not hash to its name")
-            self._blobs.put(file)
-        return self._blobs.get(wanted)
+        return self._desk.model(digest or self.mirror.in_force.model)
 
     # Entering a round.
 
@@ -273,7 +250,7 @@ class Participant:
 
     def _join(self, round_id: RoundId) -> bytes | None:
         """Return the stored announcement of a new round, None if we sit out."""
-        envelope = self._link.announcement(round_id)
+        envelope = self._desk.link.announcement(round_id)
         try:
             check_announcement(
                 envelope,
@@ -288,19 +265,19 @@ class Participant:
             )
             return None
         # the round's secret exists before anything about it is stored or sent
-        entropy = self._entropy.draw(_ENTROPY_BYTES)
-        self._notes.put(f"{_ENTROPY}{round_id}", entropy)
+        entropy = self._desk.entropy.draw(_ENTROPY_BYTES)
+        self._desk.notes.put(f"{_ENTROPY}{round_id}", entropy)
         self._facts.begin(round_id, envelope.to_json())
         return envelope.to_json()
 
     def _erase_secrets(self, *, but: RoundId | None) -> None:
         """Erase the secrets of every round but one: of ended, lost and left ones."""
         self._workings = Workings()
-        for name in self._notes.names(_ENTROPY):
+        for name in self._desk.notes.names(_ENTROPY):
             if name == f"{_ENTROPY}{but}" or name in self._erased:
                 continue
-            if self._notes.get(name):
-                self._notes.put(name, b"")
+            if self._desk.notes.get(name):
+                self._desk.notes.put(name, b"")
             self._erased.add(name)
 
     def _load(self, round_id: RoundId, envelope: Envelope) -> Session | None:
@@ -323,7 +300,7 @@ class Participant:
         return Dossier(
             session=session,
             announcement=Envelope.from_json(announcement),
-            entropy=self._notes.get(f"{_ENTROPY}{round_id}"),
+            entropy=self._desk.notes.get(f"{_ENTROPY}{round_id}"),
             members=in_force.identities,
             orchestrator=in_force.orchestrator,
             head=in_force.head_hash,
@@ -359,7 +336,8 @@ class Participant:
 
     def _make(self, session: Session, step: Step) -> None:
         try:
-            body = self._makers[step](self._dossier(session))
+            mode = mode_of(session.plan)
+            body = mode.makers[step](self._desk, self._dossier(session))
         except Unavailable:
             raise
         except (InvalidInput, Refused) as error:
@@ -369,14 +347,14 @@ class Participant:
 
     def _send(self, session: Session, step: Step, body: bytes) -> None:
         round_id = session.announcement.round_id
-        if step is Step.CONTRIBUTION:
-            statement = Envelope.from_json(body)
-            vector = self._blobs.get(self._dossier(session).mine.contribution_digest)
+        attached = mode_of(session.plan).attached.get(step)
+        if attached is not None:
+            vector = self._desk.blobs.get(attached(self._dossier(session)))
             body = wire.pack_contribution(
-                wire.Contribution(statement=statement, vector=vector)
+                wire.Contribution(statement=Envelope.from_json(body), vector=vector)
             )
         try:
-            self._link.send(round_id, step, body)
+            self._desk.link.send(round_id, step, body)
         except WrongPhase:
             logger.warning(
                 "came too late", extra={"round_id": round_id, "step": str(step)}
@@ -392,11 +370,11 @@ class Participant:
         """Fetch, check and store; False if the orchestrator does not have it yet."""
         round_id = session.announcement.round_id
         try:
-            body = self._link.fetch(round_id, step)
+            body = self._desk.link.fetch(round_id, step)
         except NotFound:
             return False
         try:
-            CHECKS[step](self._dossier(session), body)
+            mode_of(session.plan).checks[step](self._dossier(session), body)
         except WrongPhase:
             self._store(Missed(step=step))
         except (InvalidInput, Refused) as error:
@@ -408,171 +386,12 @@ class Participant:
     def _end(self, session: Session, reason: str, sentence: str) -> None:
         round_id = session.announcement.round_id
         self._store(Ended(reason=reason, sentence=sentence))
-        if Step.CONTRIBUTION in session.made:
-            self._blobs.delete(self._dossier(session).mine.contribution_digest)
+        for step, attached in mode_of(session.plan).attached.items():
+            if step in session.made:
+                self._desk.blobs.delete(attached(self._dossier(session)))
         self._erase_secrets(but=None)
         logger.log(
             logging.INFO if reason == "committed" else logging.WARNING,
             "session ended",
             extra={"round_id": round_id, "reason": reason, "why": sentence},
         )
-
-    # Making messages.
-
-    def _make_keys(self, dossier: Dossier) -> bytes:
-        plan = dossier.plan
-        message = KeysMessage(
-            round_id=dossier.session.announcement.round_id,
-            org=self.me,
-            announcement=dossier.announced,
-            sample_exponent=weights.bucket(
-                self._learner.samples(), max_exponent=plan.max_weight_exponent
-            ),
-            keys=(
-                dossier.secrets.round_keys if plan.collection_mode == "secagg" else None
-            ),
-        )
-        return messages.sign(message, self._identity).to_json()
-
-    def _make_shares(self, dossier: Dossier) -> bytes:
-        transcript = dossier.transcript
-        return wire.pack_envelopes(
-            [
-                messages.sign(
-                    ShareMessage(
-                        round_id=dossier.session.announcement.round_id,
-                        transcript=transcript,
-                        mail=mail,
-                    ),
-                    self._identity,
-                )
-                for mail in client.make_mail(dossier.membership)
-            ]
-        )
-
-    def _make_contribution(self, dossier: Dossier) -> bytes:
-        announcement, plan = dossier.session.announcement, dossier.plan
-        learned = self._learner.learn(
-            task=announcement.task,
-            parent=self.model(announcement.parent_model),
-            plan=plan,
-            number=announcement.number,
-        )
-        values = opening.payload(
-            plan, announcement.task, learned.update, learned.metrics
-        )
-        if plan.collection_mode == "clear":
-            vector = values.astype("<f4").tobytes()
-        else:
-            weight = opening.effective_weights(plan, dossier.key_list)
-            quantised = quantise.quantise(
-                values,
-                bound=plan.bound(announcement.task),
-                bits=plan.quantisation_bits,
-                participants=len(weight),
-                weight=weight[self.me],
-                total_weight=sum(weight.values()),
-                seed=hkdf(dossier.secret_entropy, label=_ROUNDING_LABEL),
-            )
-            masked = client.mask(dossier.membership, dossier.opened_mail, quantised)
-            vector = masked.astype("<u4").tobytes()
-        statement = ContributionStatement(
-            org=self.me,
-            round_id=announcement.round_id,
-            plan_digest=announcement.plan_digest,
-            parent_model=announcement.parent_model,
-            contribution_digest=self._blobs.put(vector),
-            sample_exponent=dossier.key_list[self.me].sample_exponent,
-            privacy=NO_PRIVACY,
-            issued_at=self._clock.now(),
-        )
-        return messages.sign(statement, self._identity).to_json()
-
-    def _make_survivor_signature(self, dossier: Dossier) -> bytes:
-        asked = dossier.survivor_set
-        self._open_once(dossier.session, asked)
-        return messages.sign(asked, self._identity).to_json()
-
-    def _open_once(self, session: Session, asked: SurvivorSet) -> None:
-        """Remember which set was signed on a parent model; refuse any other."""
-        announcement = session.announcement
-        task = announcement.task
-        bases: list[Digest] = [announcement.parent_model]
-        if task == "statistics":
-            # these do not build on the parent: no new parent or plan makes them new
-            bases.append(session.plan.layout.digest)
-        names = [f"opening/{base}/{task}" for base in bases]
-        survivors = canonical.jcs(list(asked.survivors))
-        for name in names:
-            if self._notes.get(name) not in {None, survivors}:
-                raise AlreadyAnswered(
-                    "on this parent model (for statistics: of this layout) another "
-                    "survivor set was signed for opening; the difference of the two "
-                    "sums would show one update"
-                )
-        for name in names:
-            self._notes.put(name, survivors)
-
-    def _make_unmasking(self, dossier: Dossier) -> bytes:
-        answer = client.answer_unmasking(
-            dossier.membership, dossier.opened_mail, dossier.partition
-        )
-        message = UnmaskingMessage(
-            round_id=dossier.session.announcement.round_id,
-            org=self.me,
-            survivor_set=sha256(canonical.encode(dossier.survivor_set)),
-            self_shares=dict(answer.self_shares),
-            key_shares=dict(answer.key_shares),
-        )
-        return messages.sign(message, self._identity).to_json()
-
-    def _make_acceptance(self, dossier: Dossier) -> bytes:
-        proposal = dossier.proposal
-        reason = ""
-        try:
-            self._judge(dossier, proposal)
-        except Unavailable:
-            raise
-        except (InvalidInput, Refused) as error:
-            reason = str(error)[:500]
-        statement = AcceptanceStatement(
-            org=self.me,
-            round_id=proposal.round_id,
-            prev_hash=proposal.prev_hash,
-            parent_model=proposal.parent_model,
-            model_hash=proposal.model_hash,
-            sum_digest=proposal.sum_digest,
-            contributions_root=proposal.contributions_root,
-            replayed=self._does_replay and not reason,
-            verdict="rejected" if reason else "accepted",
-            reason=reason,
-            issued_at=self._clock.now(),
-        )
-        return messages.sign(statement, self._identity).to_json()
-
-    def _judge(self, dossier: Dossier, proposal: Proposal) -> None:
-        """Raise if the proposal must be rejected; replay it if this agent does so."""
-        self.model(proposal.model_hash)
-        if not self._does_replay:
-            return
-        opened = replay(
-            dossier,
-            parent=self.model(proposal.parent_model),
-            evidence=wire.unpack_evidence(self._link.evidence(proposal.round_id)),
-            vector_of=lambda digest: self._vector(proposal.round_id, digest),
-        )
-        if (opened.model_hash, opened.sum_digest) != (
-            proposal.model_hash,
-            proposal.sum_digest,
-        ):
-            raise InvalidInput(
-                "replay of the contributions gives another model than the proposed one"
-            )
-
-    def _vector(self, round_id: RoundId, digest: Digest) -> bytes:
-        if self._blobs.has(digest):
-            return self._blobs.get(digest)
-        vector = self._link.contribution(round_id, digest)
-        if sha256(vector) != digest:
-            raise InvalidInput("a contribution does not hash to its name")
-        return vector

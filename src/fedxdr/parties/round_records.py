@@ -2,11 +2,10 @@
 """What the orchestrator's stored facts and messages say about its rounds.
 
 The orchestrator's counterpart of dossier.py: key list, transcript, survivor set,
-proposal, what an organisation fetches, what a member replays with. Everything is read
-from storage and remembered while it cannot change.
+proposal. Everything is read from storage and remembered while it cannot change.
 
-Not here: taking messages (reception.py) and acting on them (orchestrator.py); nothing
-in this file changes anything.
+Not here: what is made of them in a mode (collecting/), taking messages (reception.py)
+and acting on them (orchestrator.py); nothing in this file changes anything.
 """
 
 from __future__ import annotations
@@ -21,28 +20,25 @@ from fedxdr.core.errors import (
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.federation import messages, opening, rounds, wire
+from fedxdr.federation import messages, rounds, wire
 from fedxdr.federation.messages import (
     Announcement,
     KeysMessage,
     Proposal,
     ShareMessage,
     SurvivorSet,
-    UnmaskingMessage,
 )
 from fedxdr.federation.plan import Plan
 from fedxdr.federation.rounds import (
     Committed,
     Failed,
     Kind,
-    Phase,
     PhaseClosed,
     Proposed,
     Received,
     Round,
     SumOpened,
 )
-from fedxdr.federation.sessions import Step
 from fedxdr.ledger.entries import PlanAdopted
 from fedxdr.ledger.statements import ContributionStatement
 from fedxdr.parties.ports import Blobs, FactLog
@@ -90,6 +86,10 @@ class RoundRecords:
     def signed_head(self) -> Envelope:
         """Return our signature over size and root of the ledger."""
         return self.recorder.signed_head(self._identity)
+
+    def sign(self, message: messages.Message) -> Envelope:
+        """Return a message signed by the orchestrator."""
+        return messages.sign(message, self._identity)
 
     def load(self, round_id: RoundId) -> Round:
         """Return a round as its stored facts tell it.
@@ -254,91 +254,3 @@ class RoundRecords:
             return {}
         found: dict[str, float] = canonical.parse_jcs(self._message(round_, "figures"))
         return found
-
-    def fetch(self, round_id: RoundId, step: Step, org: OrgId) -> bytes:
-        """Return what an organisation fetches in a step of its session.
-
-        Raises:
-            NotFound: it is not there yet, or there is no such round or step.
-        """
-        round_ = self.load(round_id)
-        place = list(Phase).index(round_.phase)
-        match step:
-            case Step.KEY_LIST if place >= list(Phase).index(Phase.KEYS):
-                return wire.pack_envelopes(
-                    list(self.envelopes(round_, Kind.KEYS).values())
-                )
-            case Step.MAIL if place >= list(Phase).index(Phase.SHARES):
-                return wire.pack_envelopes(
-                    [mail[org] for mail in self.shares(round_).values() if org in mail]
-                )
-            case Step.SURVIVOR_SET if place >= list(Phase).index(Phase.CONTRIBUTIONS):
-                asked = self.survivor_set(round_)
-                return messages.sign(asked, self._identity).to_json()
-            case Step.QUORUM if place >= list(Phase).index(Phase.SURVIVORS):
-                return wire.pack_envelopes(
-                    list(self.envelopes(round_, Kind.SURVIVOR_SIGNATURE).values())
-                )
-            case Step.PROPOSAL:
-                return self.proposal_envelope(round_).to_json()
-            case _:
-                raise NotFound(f"round {round_id} has no {step} yet")
-
-    def evidence(self, round_id: RoundId) -> wire.Evidence:
-        """Return what members need to replay a round whose sum was opened.
-
-        Raises:
-            NotFound: no such round, or its sum is not open.
-        """
-        round_ = self.load(round_id)
-        if round_.opened is None:
-            raise NotFound(f"the sum of round {round_id} is not open")
-        apart = set(round_.dropouts)
-        # only mail between a survivor and a drop-out holds salts that are needed
-        shares = [
-            envelope
-            for sender, mail in self.shares(round_).items()
-            for recipient, envelope in mail.items()
-            if (sender in apart) != (recipient in apart)
-        ]
-        return wire.Evidence(
-            contributions=tuple(self.envelopes(round_, Kind.CONTRIBUTION).values()),
-            shares=tuple(shares),
-            answers=tuple(self.envelopes(round_, Kind.UNMASKING).values()),
-        )
-
-    def reopen(self, round_: Round) -> opening.Opened:
-        """Return what the stored contributions and answers give: replay."""
-        task = round_.announcement.task
-        parent = self.blobs.get(round_.announcement.parent_model)
-        digests = self.contributions(round_)
-
-        def vector_of(org: OrgId) -> bytes:
-            return self.blobs.get(digests[org])
-
-        if round_.plan.collection_mode == "clear":
-            return opening.open_clear(
-                plan=round_.plan,
-                task=task,
-                parent=parent,
-                keys=self.keys(round_),
-                survivors=round_.survivors,
-                vector_of=vector_of,
-            )
-        return opening.open_masked(
-            plan=round_.plan,
-            task=task,
-            parent=parent,
-            keys=self.keys(round_),
-            survivor_set=self.survivor_set(round_),
-            answers={
-                org: canonical.decode(envelope.payload, UnmaskingMessage)
-                for org, envelope in self.envelopes(round_, Kind.UNMASKING).items()
-            },
-            shares=(
-                canonical.decode(envelope.payload, ShareMessage)
-                for mail in self.shares(round_).values()
-                for envelope in mail.values()
-            ),
-            vector_of=vector_of,
-        )

@@ -6,7 +6,6 @@ It carries exactly the bytes that HTTP would; only the network is missing.
 
 from __future__ import annotations
 
-from fedxdr.core.errors import NotFound
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import wire
@@ -61,10 +60,7 @@ class Loopback:
 
     def contribution(self, round_id: RoundId, digest: Digest) -> bytes:
         """Return the protected vector of a contribution, for replay."""
-        round_ = self._orchestrator.load(round_id)
-        if digest not in self._orchestrator.contributions(round_).values():
-            raise NotFound("no contribution of this round has that digest")
-        return self._orchestrator.blobs.get(digest)
+        return self._orchestrator.vector(round_id, digest)
 
     def head(self) -> Envelope:
         """Return the orchestrator's signature over size and root of its ledger."""

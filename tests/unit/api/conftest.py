@@ -2,6 +2,7 @@
 """The HTTP application over a federation in memory, and clients that sign for it."""
 
 import asyncio
+import dataclasses
 import json
 from contextlib import contextmanager, suppress
 
@@ -116,7 +117,7 @@ class Api:
         self.transport = InProcess(self.app)
         self.http = httpx.Client(transport=self.transport, base_url=BASE)
         self.keys = {
-            org: participant._identity
+            org: participant._desk.identity
             for org, participant in world.participants.items()
         }
         self.keys["operator"] = world.operator
@@ -173,7 +174,9 @@ class Api:
     def use_http(self):
         """Let every organisation talk to the application instead of the object."""
         for org, participant in self.world.participants.items():
-            participant._link = HoldingLink(self.client(org))
+            participant._desk = dataclasses.replace(
+                participant._desk, link=HoldingLink(self.client(org))
+            )
 
     def bring_to(self, step, *, held=()):
         """Open a round and run it until ``held`` are about to send ``step``.
@@ -181,7 +184,7 @@ class Api:
         Returns the bodies that they were about to send.
         """
         self.use_http()
-        links = {o: p._link for o, p in self.world.participants.items()}
+        links = {o: p._desk.link for o, p in self.world.participants.items()}
         for org in held:
             links[org].holds = step
         round_id = self.post("/federation/round/start").json()["round_id"]

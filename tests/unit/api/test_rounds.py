@@ -188,7 +188,7 @@ def test_a_contribution_is_taken_on_both_paths_in_both_forms(api, path, is_json)
     if is_json:
         round_ = api.world.orchestrator.current
         size = 3 if round_.announcement.task == "statistics" else 9
-        made = wire.unpack_contribution(body, size=size)
+        made = wire.unpack_contribution(body, size_bytes=4 * size)
         body = json.dumps(
             {
                 "statement": made.statement.to_value(),
@@ -286,7 +286,7 @@ def test_in_clear_an_update_that_is_not_finite_or_too_long_is_refused(
     )
     round_id, held = api.bring_to(Step.CONTRIBUTION, held=["alpha"])
     path = f"{SUBMIT[0]}?round_id={round_id}"
-    made = wire.unpack_contribution(held["alpha"], size=9)
+    made = wire.unpack_contribution(held["alpha"], size_bytes=36)
     values = np.frombuffer(made.vector, "<f4")
     for value, word in (
         (np.nan, "not-finite"),

@@ -47,18 +47,18 @@ def test_contributions_come_back(statement, vector):
     contribution = Contribution(statement=statement, vector=vector)
     data = wire.pack_contribution(contribution)
     size = len(vector) // 4
-    assert wire.unpack_contribution(data, size=size) == contribution
+    assert wire.unpack_contribution(data, size_bytes=4 * size) == contribution
     with pytest.raises(MalformedMessage, match="want"):
-        wire.unpack_contribution(data, size=size + 1)
+        wire.unpack_contribution(data, size_bytes=4 * (size + 1))
     as_json = json.dumps(
         {
             "statement": statement.to_value(),
             "vector": base64.b64encode(vector).decode(),
         }
     ).encode()
-    assert wire.contribution_from_json(as_json, size=size) == contribution
+    assert wire.contribution_from_json(as_json, size_bytes=4 * size) == contribution
     with pytest.raises(MalformedMessage, match="want"):
-        wire.contribution_from_json(as_json, size=size + 1)
+        wire.contribution_from_json(as_json, size_bytes=4 * (size + 1))
 
 
 @given(
@@ -76,8 +76,8 @@ def test_foreign_bytes_raise_our_error_only(data):
     for read in (
         wire.unpack_envelopes,
         wire.unpack_evidence,
-        lambda d: wire.unpack_contribution(d, size=1),
-        lambda d: wire.contribution_from_json(d, size=1),
+        lambda d: wire.unpack_contribution(d, size_bytes=4),
+        lambda d: wire.contribution_from_json(d, size_bytes=4),
     ):
         with pytest.raises(MalformedMessage):
             read(b"\xff" + data)
@@ -90,7 +90,7 @@ def test_a_contribution_that_was_damaged_is_refused_or_whole(data):
     byte = data.draw(st.integers(0, 255))
     damaged = GOOD[:place] + bytes([byte]) + GOOD[place + 1 :]
     try:
-        found = wire.unpack_contribution(damaged, size=2)
+        found = wire.unpack_contribution(damaged, size_bytes=8)
     except MalformedMessage:
         return
     assert wire.pack_contribution(found) == damaged
@@ -122,7 +122,7 @@ def test_the_form_of_a_contribution_is_deterministic_cbor():
     ):
         assert other != GOOD
         with pytest.raises(MalformedMessage):
-            wire.unpack_contribution(other, size=2)
+            wire.unpack_contribution(other, size_bytes=8)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_the_form_of_a_contribution_is_deterministic_cbor():
 )
 def test_a_length_that_is_a_lie_costs_nothing(head):
     with pytest.raises(MalformedMessage):
-        wire.unpack_contribution(head, size=2)
+        wire.unpack_contribution(head, size_bytes=8)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_length_that_is_a_lie_costs_nothing(head):
 )
 def test_json_that_is_no_contribution(data):
     with pytest.raises(MalformedMessage):
-        wire.contribution_from_json(data, size=1)
+        wire.contribution_from_json(data, size_bytes=4)
 
 
 @pytest.mark.parametrize("data", [b"{}", b"null", b"[1]", b"[{}]", b" []", b"[[]]"])

@@ -8,6 +8,7 @@ was quantised, before any mask, is read from ``world.quantised``.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -219,7 +220,7 @@ class World:
         return session
 
     def key(self, org: str) -> Any:
-        return self.participant(org)._identity
+        return self.participant(org)._desk.identity
 
     def why(self, org: str) -> str:
         """Return why an organisation's session ended; empty while it goes on."""
@@ -233,19 +234,19 @@ class World:
         old = self.participant(org)
         self.fed.participants[OrgId(org)] = Participant(
             me=old.me,
-            identity=old._identity,
+            identity=old._desk.identity,
             facts=old._facts,
-            notes=old._notes,
-            blobs=old._blobs,
+            notes=old._desk.notes,
+            blobs=old._desk.blobs,
             mirror=Recorder(
-                store=old.mirror._store, blobs=old._blobs, clock=self.fed.clock
+                store=old.mirror._store, blobs=old._desk.blobs, clock=self.fed.clock
             ),
-            link=old._link,
-            learner=old._learner,
+            link=old._desk.link,
+            learner=old._desk.learner,
             floor=old._floor,
-            clock=old._clock,
-            entropy=old._entropy,
-            does_replay=old._does_replay,
+            clock=old._desk.clock,
+            entropy=old._desk.entropy,
+            does_replay=old._desk.does_replay,
         )
 
     def restart_orchestrator(self) -> None:
@@ -272,8 +273,12 @@ class World:
     def make_mortal(self, org: str) -> Fuse:
         """Put a fuse into every port an organisation writes to."""
         fuse, agent = Fuse(), self.participant(org)
-        for name in ("_facts", "_notes", "_blobs"):
-            setattr(agent, name, Mortal(getattr(agent, name), fuse))
+        agent._facts = Mortal(agent._facts, fuse)
+        agent._desk = dataclasses.replace(
+            agent._desk,
+            notes=Mortal(agent._desk.notes, fuse),
+            blobs=Mortal(agent._desk.blobs, fuse),
+        )
         agent.mirror._store = Mortal(agent.mirror._store, fuse)
         return fuse
 
@@ -384,16 +389,16 @@ def world(monkeypatch):
 
     monkeypatch.setattr(quantise, "quantise", capturing)
     stack: list[OrgId] = []
-    make = Participant._make_contribution
+    make = Participant._make
 
-    def naming(self, dossier):
+    def naming(self, session, step):
         stack.append(self.me)
         try:
-            return make(self, dossier)
+            return make(self, session, step)
         finally:
             stack.pop()
 
-    monkeypatch.setattr(Participant, "_make_contribution", naming)
+    monkeypatch.setattr(Participant, "_make", naming)
 
     def build(**how: Any) -> World:
         made.append(World(**how))

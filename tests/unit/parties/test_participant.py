@@ -128,7 +128,8 @@ def test_killed_at_every_write_the_agent_goes_on(world):
     # what is on disk after one write is what is there before the next
     federation = world(n=3)
     for org in ("org-a", "org-c"):
-        federation.participant(org)._does_replay = False
+        agent = federation.participant(org)
+        agent._desk = dataclasses.replace(agent._desk, does_replay=False)
     fuse = federation.make_mortal("org-b")
     federation.play()
     writes = writes_of(federation, fuse)
@@ -212,7 +213,7 @@ def test_secrets_are_erased_when_the_round_is_over(world):
     federation = world(n=3)
     federation.play()
     for org in federation.orgs:
-        notes = federation.participant(org)._notes
+        notes = federation.participant(org)._desk.notes
         names = notes.names("round-entropy/")
         assert names
         assert all(notes.get(name) == b"" for name in names)
@@ -224,7 +225,7 @@ def test_secrets_of_a_round_whose_end_was_not_seen_are_erased_at_the_next(world)
     federation.play()
     federation.play(gone=leaving("org-b", Phase.CONTRIBUTIONS))
     missed = f"round-entropy/{federation.round.announcement.round_id}"
-    notes = federation.participant("org-b")._notes
+    notes = federation.participant("org-b")._desk.notes
     assert notes.get(missed)
     federation.play()
     assert notes.get(missed) == b""
@@ -236,17 +237,19 @@ def test_killed_between_the_end_and_the_erasing_secrets_still_go(world):
     fuse = federation.make_mortal("org-b")
     federation.start()
     agent = federation.participant("org-b")
-    erase = agent._notes._port.put
+    erase = agent._desk.notes._port.put
     federation.go_on(until=Phase.PROPOSED)
     # the next write that empties a note does not happen any more
-    agent._notes._port.put = lambda name, value: erase(name, value) if value else None
+    agent._desk.notes._port.put = lambda name, value: (
+        erase(name, value) if value else None
+    )
     federation.go_on()
-    agent._notes._port.put = erase
+    agent._desk.notes._port.put = erase
     name = f"round-entropy/{federation.round.announcement.round_id}"
-    assert agent._notes.get(name)
+    assert agent._desk.notes.get(name)
     federation.restart("org-b")
     federation.participant("org-b").step(wait_s=0)
-    assert agent._notes.get(name) == b""
+    assert agent._desk.notes.get(name) == b""
     assert fuse.left is None
 
 
@@ -255,7 +258,7 @@ def test_our_vector_is_erased_when_the_round_is_over(world):
     round_ = federation.play()
     for org, digest in federation.orchestrator.contributions(round_).items():
         assert federation.orchestrator.blobs.has(digest)
-        assert not federation.participant(org)._blobs.has(digest)
+        assert not federation.participant(org)._desk.blobs.has(digest)
 
 
 @pytest.mark.parametrize("phase", [Phase.COMMITTED, Phase.FAILED])
@@ -371,7 +374,7 @@ def test_an_agent_set_back_to_a_backup_sits_the_round_out(world):
     # restored: the round is known, its secret is another, and keys were sent before
     agent._facts._facts = kept
     agent._session = None
-    agent._notes.put(
+    agent._desk.notes.put(
         f"round-entropy/{federation.round.announcement.round_id}", b"x" * 32
     )
     round_ = federation.go_on()
@@ -501,7 +504,7 @@ def test_what_cannot_be_reached_while_a_message_is_made_ends_nothing(world, what
     link.changes[what] = lose
     if what == "model":
         # the agent lost its copies and has to fetch the parent
-        federation.participant("org-a")._blobs._blobs.clear()
+        federation.participant("org-a")._desk.blobs._blobs.clear()
     assert_exact(federation, federation.play())
     assert lost
     assert federation.why("org-a").startswith("committed")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -121,7 +123,8 @@ def test_a_message_goes_under_the_links_own_name(federation):
     round_id = federation.orchestrator.current.announcement.round_id
     agent = federation.participants[A]
     sent: list[bytes] = []
-    agent._link = Catching(federation.orchestrator, A, sent)
+    link = Catching(federation.orchestrator, A, sent)
+    agent._desk = dataclasses.replace(agent._desk, link=link)
     agent.step(wait_s=0)
     (body,) = sent
     assert Envelope.from_json(body)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a collection mode is made of, for the organisation and for the orchestrator.
+
+Not here: the order of steps (the tables in federation/rounds.py and sessions.py) and
+what all modes share (contributing.py, accepting.py, checks.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from fedxdr.core.clock import Clock
+from fedxdr.core.errors import InvalidInput
+from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
+from fedxdr.core.randomness import Entropy
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.federation.opening import Opened
+from fedxdr.federation.rounds import Kind, Round
+from fedxdr.federation.sessions import Step
+from fedxdr.federation.wire import Evidence
+from fedxdr.parties.dossier import Dossier
+from fedxdr.parties.ports import Blobs, Learner, Link, Notes
+from fedxdr.parties.reception import Checked
+from fedxdr.parties.round_records import RoundRecords
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What an organisation makes its messages with.
+
+    Attributes:
+        me: its name.
+        identity: its key.
+        notes: small values that outlive rounds.
+        blobs: its vectors and models.
+        link: the way to the orchestrator.
+        learner: its data and fit.
+        clock: the time.
+        entropy: for what is drawn once and stored.
+        does_replay: whether it recomputes every proposed model.
+    """
+
+    me: OrgId
+    identity: IdentityKey
+    notes: Notes
+    blobs: Blobs
+    link: Link
+    learner: Learner
+    clock: Clock
+    entropy: Entropy
+    does_replay: bool = True
+
+    def model(self, digest: Digest) -> bytes:
+        """Return a model's file, fetched once.
+
+        Raises:
+            InvalidInput: the orchestrator sent other bytes.
+        """
+        if not self.blobs.has(digest):
+            file = self.link.model(digest)
+            if sha256(file) != digest:
+                raise InvalidInput("the model's file does not hash to its name")
+            self.blobs.put(file)
+        return self.blobs.get(digest)
+
+    def vector(self, round_id: RoundId, digest: Digest) -> bytes:
+        """Return a protected vector of a round, ours or another's.
+
+        Raises:
+            InvalidInput: the orchestrator sent other bytes.
+        """
+        if self.blobs.has(digest):
+            return self.blobs.get(digest)
+        vector = self.link.contribution(round_id, digest)
+        if sha256(vector) != digest:
+            raise InvalidInput("a contribution does not hash to its name")
+        return vector
+
+
+Maker = Callable[[Desk, Dossier], bytes]
+Check = Callable[[Dossier, bytes], None]
+Take = Callable[[RoundRecords, Round, OrgId, bytes], Checked]
+Give = Callable[[RoundRecords, Round, OrgId], bytes]
+Replay = Callable[[Dossier, bytes, Evidence, Callable[[Digest], bytes]], Opened]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    """One way to collect contributions.
+
+    Attributes:
+        makers: organisation: what it makes in a step.
+        checks: organisation: what it checks before it believes what it fetched.
+        attached: organisation: the vector that travels with a step's message.
+        takes: orchestrator: what it checks before it stores a kind of message.
+        gives: orchestrator: what it answers who fetches a step, once the round has got
+            there.
+        evidence: orchestrator: what a member needs to replay an opened round.
+        reopen: orchestrator: what the stored messages give.
+        replay: organisation: what the round must have brought, from parent, evidence
+            and vectors.
+    """
+
+    makers: Mapping[Step, Maker]
+    checks: Mapping[Step, Check]
+    attached: Mapping[Step, Callable[[Dossier], Digest]]
+    takes: Mapping[Kind, Take]
+    gives: Mapping[Step, Give] = field(default_factory=dict)
+    evidence: Callable[[RoundRecords, Round], Evidence]
+    reopen: Callable[[RoundRecords, Round], Opened]
+    replay: Replay

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signed set of those who are summed: in every mode where a quorum opens the sum.
+
+Rules that always hold: on one parent model one survivor set is signed for opening and
+no other (n-1 differencing: the difference of two sums would show one update).
+Statistics do not depend on the parent: for them the same holds under one layout.
+"""
+
+from __future__ import annotations
+
+from fedxdr.core import canonical
+from fedxdr.core.errors import AlreadyAnswered, InvalidInput
+from fedxdr.core.ids import Digest, OrgId
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.federation import messages, wire
+from fedxdr.federation.messages import SurvivorSet
+from fedxdr.federation.rounds import Kind, Round
+from fedxdr.federation.sessions import Session
+from fedxdr.federation.wire import Evidence
+from fedxdr.ledger.statements import ContributionStatement
+from fedxdr.parties import reception
+from fedxdr.parties.collecting.mode import Desk
+from fedxdr.parties.dossier import Dossier
+from fedxdr.parties.ports import Notes
+from fedxdr.parties.reception import Checked
+from fedxdr.parties.round_records import RoundRecords
+
+
+def sign(desk: Desk, dossier: Dossier) -> bytes:
+    """Return our signature over the set that was asked for and checked.
+
+    Raises:
+        AlreadyAnswered: we signed another one on this parent model.
+    """
+    asked = dossier.survivor_set
+    open_once(desk.notes, dossier.session, asked.survivors)
+    return messages.sign(asked, desk.identity).to_json()
+
+
+def open_once(notes: Notes, session: Session, survivors: tuple[OrgId, ...]) -> None:
+    """Remember whose sum we opened on a parent model; refuse any other.
+
+    Raises:
+        AlreadyAnswered: another set on this parent.
+    """
+    announcement = session.announcement
+    task = announcement.task
+    bases: list[Digest] = [announcement.parent_model]
+    if task == "statistics":
+        # these do not build on the parent: no new parent or plan makes them new
+        bases.append(session.plan.layout.digest)
+    names = [f"opening/{base}/{task}" for base in bases]
+    wanted = canonical.jcs(list(survivors))
+    for name in names:
+        if notes.get(name) not in {None, wanted}:
+            raise AlreadyAnswered(
+                "on this parent model (for statistics: of this layout) another "
+                "survivor set was signed for opening; the difference of the two sums "
+                "would show one update"
+            )
+    for name in names:
+        notes.put(name, wanted)
+
+
+def stated(dossier: Dossier, evidence: Evidence) -> dict[OrgId, Digest]:
+    """Return whose contributions the evidence holds, each signed by its sender.
+
+    Raises:
+        BadSignature: one that its organisation did not sign.
+        InvalidInput: a contribution to another round.
+    """
+    found: dict[OrgId, Digest] = {}
+    for envelope in evidence.contributions:
+        org, statement = messages.open_by_sender(
+            envelope, ContributionStatement, members=dossier.members
+        )
+        if statement.round_id != dossier.session.announcement.round_id:
+            raise InvalidInput(f"a contribution of {org} to another round")
+        found[org] = statement.contribution_digest
+    return found
+
+
+def take_signature(
+    records: RoundRecords, round_: Round, org: OrgId, body: bytes
+) -> Checked:
+    """Check an organisation's signature over the survivor set."""
+    mine = reception.open_from(records, Envelope.from_json(body), SurvivorSet, org)
+    if mine != records.survivor_set(round_):
+        raise InvalidInput("signed another survivor set than was asked")
+    return Checked(message=body)
+
+
+def give_keys(records: RoundRecords, round_: Round, org: OrgId) -> bytes:
+    """Return the whole signed key list."""
+    del org
+    return wire.pack_envelopes(list(records.envelopes(round_, Kind.KEYS).values()))
+
+
+def give_set(records: RoundRecords, round_: Round, org: OrgId) -> bytes:
+    """Return the set that is summed, signed by the orchestrator."""
+    del org
+    return records.sign(records.survivor_set(round_)).to_json()
+
+
+def give_signatures(records: RoundRecords, round_: Round, org: OrgId) -> bytes:
+    """Return the survivors' signatures over the set."""
+    del org
+    return wire.pack_envelopes(
+        list(records.envelopes(round_, Kind.SURVIVOR_SIGNATURE).values())
+    )

@@ -23,6 +23,7 @@ Three families that callers treat apart::
     │   ├── BelowFloor          the agent's local floor forbids this plan
     │   ├── TooFewParticipants  fewer than the plan's minimum or threshold
     │   ├── AlreadyAnswered     a second, different answer to a once-only question
+    │   ├── BudgetExhausted     the privacy purse does not hold what this would cost
     │   ├── TooLarge            a body, line or file above its limit
     │   └── Unavailable         the other party cannot be reached or is not ready
     └── Fault                   ours: stop
@@ -169,6 +170,12 @@ class AlreadyAnswered(Refused):
     """A second, different answer to a question that is answered once."""
 
     code: ClassVar[str] = "already-answered"
+
+
+class BudgetExhausted(Refused):
+    """The privacy purse does not hold what this would cost."""
+
+    code: ClassVar[str] = "budget-exhausted"
 
 
 class TooLarge(Refused):

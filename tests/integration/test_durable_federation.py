@@ -18,7 +18,8 @@ from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import SeededEntropy, generator
 from fedxdr.core.update import Update
 from fedxdr.crypto.keys import IdentityKey, TokenKey
-from fedxdr.federation.plan import Floor, Plan, default_threshold
+from fedxdr.federation.floor import Floor
+from fedxdr.federation.plan import Plan, default_threshold
 from fedxdr.federation.rounds import Kind, Phase
 from fedxdr.ledger import verifier
 from fedxdr.ledger.entries import Genesis, MemberKeys

@@ -27,7 +27,7 @@ from fedxdr.core.ids import OrgId, digest
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
-from fedxdr.federation.plan import Floor
+from fedxdr.federation.floor import Floor
 from fedxdr.parties import enrolment
 from fedxdr.parties.enrolment import InvitationToken
 from fedxdr.parties.participant import Participant

@@ -18,7 +18,7 @@ from fedxdr.app.participating import join as join_federation
 from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidInput, InvalidSettings, Refused, Unavailable
-from fedxdr.federation.plan import Floor
+from fedxdr.federation.floor import Floor
 from fedxdr.parties.enrolment import InvitationToken
 
 logger = logging.getLogger(__name__)

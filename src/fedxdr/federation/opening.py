@@ -75,12 +75,15 @@ class Opened:
 def vector_size(plan: Plan, task: Task) -> int:
     """Return d: how many numbers a contribution holds."""
     begin, end = plan.layout.span(SEGMENTS[task])
-    return end - begin + len(metrics_of(task))
+    return end - begin + len(metrics_of(plan, task))
 
 
-def metrics_of(task: Task) -> tuple[str, ...]:
-    """Return the names of the figures behind the update."""
-    return METRICS if task == "training" else ()
+def metrics_of(plan: Plan, task: Task) -> tuple[str, ...]:
+    """Return the names of the figures behind the update.
+
+    Under a privacy mechanism there are none: nobody has noised them.
+    """
+    return METRICS if task == "training" and not plan.privacy.is_on else ()
 
 
 def effective_weights(
@@ -102,7 +105,7 @@ def payload(
         plan: the plan in force.
         task: what the round is for.
         update: over the task's segments.
-        metrics: the values of ``metrics_of(task)``, each in [0, 1].
+        metrics: the values of ``metrics_of(plan, task)``, each in [0, 1].
 
     Returns:
         (d,) float32; the update part has L2 norm <= clip_norm (training) or absolute
@@ -112,7 +115,7 @@ def payload(
         InvalidUpdate: another length, or metrics that are missing, unknown or out of
             range.
     """
-    names = metrics_of(task)
+    names = metrics_of(plan, task)
     want = vector_size(plan, task) - len(names)
     if update.values.shape != (want,):
         raise InvalidUpdate(f"update: got shape {update.values.shape}, want ({want},)")
@@ -228,7 +231,7 @@ def screen(plan: Plan, task: Task, vector: bytes) -> Vector:
         InvalidUpdate: another length, NaN, infinity, above the plan's bound, or a
             metric out of [0, 1].
     """
-    size, names = vector_size(plan, task), metrics_of(task)
+    size, names = vector_size(plan, task), metrics_of(plan, task)
     if len(vector) != 4 * size:
         raise InvalidUpdate(f"got {len(vector)} bytes, want {4 * size}")
     values = np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False)
@@ -305,7 +308,7 @@ def _next(  # noqa: PLR0917 - the two callers above
     total: npt.NDArray[np.int64],
     survivors_weight: int,
 ) -> Opened:
-    names, unit = metrics_of(task), _metric_unit(plan, task)
+    names, unit = metrics_of(plan, task), _metric_unit(plan, task)
     step = mean[: len(mean) - len(names)]
     old = snapshot.load(parent)
     begin, end = plan.layout.span(SEGMENTS[task])

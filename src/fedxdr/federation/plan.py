@@ -4,8 +4,8 @@
 A plan is not configuration. It is an entry of the ledger, every message of a round
 carries its digest, and an organisation sits out a round whose plan it does not know.
 This module is the one place that refuses a combination that cannot work, or that would
-claim a protection it does not give. The **local floor** is each organisation's own: no
-plan can lower it.
+claim a protection it does not give. The local floor, which no plan can lower, is in
+floor.py.
 
 Not here: how a plan is approved (ledger), what a method computes (aggregation).
 """
@@ -18,15 +18,19 @@ from typing import Literal
 
 from fedxdr.aggregation.catalogue import Needs, Rule, find
 from fedxdr.core.canonical import fingerprint
-from fedxdr.core.errors import BelowFloor, InvalidPlan, MalformedMessage
-from fedxdr.core.ids import Digest
+from fedxdr.core.errors import InvalidPlan, MalformedMessage
+from fedxdr.core.ids import Digest, OrgId
 from fedxdr.core.layout import Layout
+from fedxdr.federation.protection import NO_PRIVACY, Privacy
+from fedxdr.models.context import context_of
 
 CollectionMode = Literal["secagg", "clear"]
 Task = Literal["statistics", "training"]
 
 MODES: tuple[CollectionMode, ...] = ("secagg", "clear")
 MODES_THAT_SHOW_UPDATES: tuple[CollectionMode, ...] = ("clear",)
+MODES_THAT_SUM_INTEGERS: tuple[CollectionMode, ...] = ("secagg",)
+SPARSIFICATIONS = ("none", "common-mask", "top-k")
 SEGMENTS: dict[Task, str] = {"statistics": "statistics.", "training": "weights."}
 MINIMUM_SURVIVORS = 3
 RING_BITS = 32
@@ -122,7 +126,13 @@ class Plan:
         quantisation_bits: signed bits of the opened sum, 8 to 31.
         max_weight_exponent: largest power-of-two bucket of a sample count, 0 to 30.
         weight_cap_over_median: cap of a weight over the lower median, >= 1.
-        privacy_mechanism: ``none`` until a mechanism is built; no epsilon is claimed.
+        privacy: what is promised about differential privacy, and by which mechanism.
+        helpers: organisations that hold seeds in mode ``committee``, in order of name.
+        paillier_key: fingerprint of the key that mode ``paillier`` encrypts under.
+        sparsification: ``none``; ``common-mask``: a random part of the coordinates,
+            the same for all; ``top-k``: each organisation's largest (where updates are
+            shown anyhow).
+        kept_fraction: part of the coordinates that travels, (0, 1]; 1 without.
         training: local fit.
         deadlines: of the phases.
         max_message_bytes: of one message.
@@ -149,7 +159,11 @@ class Plan:
     quantisation_bits: int = 24
     max_weight_exponent: int = 16
     weight_cap_over_median: int = 2
-    privacy_mechanism: str = "none"
+    privacy: Privacy = NO_PRIVACY
+    helpers: tuple[OrgId, ...] = ()
+    paillier_key: str = ""
+    sparsification: str = "none"
+    kept_fraction: float = 1.0
     training: Training = Training()
     deadlines: Deadlines = Deadlines()
     max_message_bytes: int = 256 * 1024 * 1024
@@ -162,6 +176,8 @@ class Plan:
         _check_layout(self)
         _check_method(self)
         _check_numbers(self)
+        _check_privacy(self)
+        _check_sparsification(self)
         if self.collection_mode == "secagg":
             _check_threshold(self)
 
@@ -184,6 +200,11 @@ class Plan:
             byzantine=self.byzantine,
             selected=self.selected,
         )
+
+    @property
+    def privacy_mechanism(self) -> str:
+        """Name of the mechanism, ``none`` without."""
+        return self.privacy.mechanism
 
     def bound(self, task: Task) -> float:
         """Return the largest absolute value a contributed number may have."""
@@ -209,11 +230,6 @@ def _check_mode(plan: Plan) -> None:
         raise InvalidPlan(
             "mode clear shows every update to the orchestrator: set acknowledge_clear "
             "to true if that is what all organisations want"
-        )
-    if plan.privacy_mechanism != "none":
-        raise InvalidPlan(
-            f"privacy mechanism {plan.privacy_mechanism!r}: this version has none, and "
-            "a plan must not claim one; use 'none'"
         )
 
 
@@ -266,6 +282,66 @@ def _check_numbers(plan: Plan) -> None:
         raise InvalidPlan(f"threshold: 1 to {plan.participants}")
 
 
+def _check_privacy(plan: Plan) -> None:
+    """Refuse a promise that something else in the plan would break."""
+    privacy = plan.privacy
+    if not privacy.is_on:
+        return
+    if plan.max_weight_exponent:
+        raise InvalidPlan(
+            "a sample count is data too: with a privacy mechanism every organisation "
+            "weighs the same; set max_weight_exponent to 0"
+        )
+    if privacy.mechanism == "discrete-gaussian":
+        if plan.collection_mode not in MODES_THAT_SUM_INTEGERS:
+            raise InvalidPlan(
+                f"noise is shared inside a sum; mode {plan.collection_mode} shows "
+                "single updates, each with too little of it"
+            )
+        return
+    _check_context(plan)
+
+
+def _check_context(plan: Plan) -> None:
+    """Refuse a feature set whose context is not the one that is charged for."""
+    privacy, name = plan.privacy, plan.architecture.get("features")
+    context = context_of(str(name))
+    if context.reach is None:
+        raise InvalidPlan(
+            f"feature set {name!r} counts over all history or over time: one event "
+            "then touches every later example, and no noise can hide it; use a "
+            f"feature set with a bounded past for unit {privacy.unit}"
+        )
+    if privacy.window_s:
+        return
+    if (privacy.context, privacy.index_keys) != (context.reach, context.index_keys):
+        raise InvalidPlan(
+            f"feature set {name!r} looks {context.reach} events back by "
+            f"{context.index_keys} keys; the plan charges for {privacy.context} by "
+            f"{privacy.index_keys}"
+        )
+
+
+def _check_sparsification(plan: Plan) -> None:
+    if plan.sparsification not in SPARSIFICATIONS:
+        raise InvalidPlan(
+            f"sparsification {plan.sparsification!r}: use one of "
+            f"{', '.join(SPARSIFICATIONS)}"
+        )
+    is_dense = plan.sparsification == "none"
+    if not 0 < plan.kept_fraction <= 1 or is_dense != (plan.kept_fraction == 1):
+        raise InvalidPlan("kept_fraction: below 1 with a sparsification, and 1 without")
+    if (
+        plan.sparsification == "top-k"
+        and plan.collection_mode not in MODES_THAT_SHOW_UPDATES
+    ):
+        raise InvalidPlan(
+            "top-k lets each organisation choose its own coordinates: under masks, one "
+            "that a single organisation chose would be opened as that organisation's "
+            "own value; use common-mask"
+        )
+
+
 def _check_threshold(plan: Plan) -> None:
     n, t = plan.participants, plan.threshold
     if 3 * t <= 2 * n:
@@ -277,37 +353,3 @@ def _check_threshold(plan: Plan) -> None:
             f"{plan.assumed_colluders} colluders: fewer than 2t - n = {2 * t - n} "
             "can be borne with this threshold"
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Floor:
-    """What one organisation insists on, whatever the plan says.
-
-    Attributes:
-        modes: collection modes it takes part in.
-        min_survivors: fewest updates in a sum that may hold its own.
-        allow_no_privacy_mechanism: whether it takes part without differential privacy.
-    """
-
-    modes: tuple[str, ...] = ("secagg",)
-    min_survivors: int = MINIMUM_SURVIVORS
-    allow_no_privacy_mechanism: bool = True
-
-    def check(self, plan: Plan) -> None:
-        """Return if the plan keeps to this floor.
-
-        Raises:
-            BelowFloor: it does not, with what and why.
-        """
-        if plan.collection_mode not in self.modes:
-            raise BelowFloor(
-                f"the plan collects in mode {plan.collection_mode}; this organisation "
-                f"takes part in {', '.join(self.modes)} only"
-            )
-        if plan.min_survivors < self.min_survivors:
-            raise BelowFloor(
-                f"the plan opens sums of {plan.min_survivors}; this organisation asks "
-                f"for at least {self.min_survivors}"
-            )
-        if plan.privacy_mechanism == "none" and not self.allow_no_privacy_mechanism:
-            raise BelowFloor("the plan has no differential privacy")

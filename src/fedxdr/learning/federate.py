@@ -72,11 +72,11 @@ class Silent:
 
     def learn(self, *, task: Task, parent: bytes, plan: Plan, number: int) -> Learned:
         """Return an update of zeros."""
-        del parent, plan, number
+        del parent, number
         begin, end = self._layout.span(SEGMENTS[task])
         return Learned(
             update=Update(values=np.zeros(end - begin, np.float32), samples=1),
-            metrics=dict.fromkeys(opening.metrics_of(task), 0.0),
+            metrics=dict.fromkeys(opening.metrics_of(plan, task), 0.0),
         )
 
 

@@ -29,6 +29,7 @@ from fedxdr.core.errors import (
 from fedxdr.core.ids import OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, wire
+from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import (
     Announcement,
     KeysMessage,
@@ -36,7 +37,6 @@ from fedxdr.federation.messages import (
     ShareMessage,
     SurvivorSet,
 )
-from fedxdr.federation.plan import Floor
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import contributions_root
 from fedxdr.parties.dossier import Dossier

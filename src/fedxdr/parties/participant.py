@@ -39,10 +39,10 @@ from fedxdr.core.randomness import Entropy
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.federation import sessions, wire
+from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import (
     Announcement,
 )
-from fedxdr.federation.plan import Floor
 from fedxdr.federation.rounds import ENDED, Phase
 from fedxdr.federation.sessions import (
     Acknowledged,

@@ -269,7 +269,7 @@ class Learned:
 
     Attributes:
         update: over the task's segments.
-        metrics: the values of ``opening.metrics_of(task)``, each in [0, 1].
+        metrics: the values of ``opening.metrics_of(plan, task)``, each in [0, 1].
     """
 
     update: Update

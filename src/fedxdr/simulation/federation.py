@@ -21,7 +21,8 @@ from fedxdr.core.ids import OrgId, sha256
 from fedxdr.core.layout import Vector
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.keys import IdentityKey, TokenKey
-from fedxdr.federation.plan import Floor, Plan, Task, default_threshold
+from fedxdr.federation.floor import Floor
+from fedxdr.federation.plan import Plan, Task, default_threshold
 from fedxdr.federation.rounds import Round
 from fedxdr.ledger.entries import Genesis, MemberKeys
 from fedxdr.models import snapshot

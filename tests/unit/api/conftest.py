@@ -18,7 +18,8 @@ from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import SeededEntropy, generator
 from fedxdr.core.update import Update
 from fedxdr.crypto import requests
-from fedxdr.federation.plan import SEGMENTS, Floor
+from fedxdr.federation.floor import Floor
+from fedxdr.federation.plan import SEGMENTS
 from fedxdr.parties.ports import Learned
 from fedxdr.simulation.federation import SimulatedFederation
 from fedxdr.transport.client import Client, HttpLink

@@ -53,7 +53,7 @@ def test_inside_deadlines_and_training_only_what_is_named_changes():
         ({"deadlines": {"teatime_s": 3}}, "no plan"),
         ({"colour": "red"}, "no field 'colour'"),
         ({"threshold": 2}, "t > 2n/3"),
-        ({"privacy_mechanism": "gaussian"}, "must not claim"),
+        ({"privacy": {"mechanism": "gaussian"}}, "gaussian"),
         ({"collection_mode": "clear"}, "acknowledge_clear"),
         ({"participants": 3}, "follows from members"),
         ({"federation": "other"}, "follows from members"),

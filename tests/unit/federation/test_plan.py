@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from fedxdr.core.canonical import builtins, decode, encode, from_builtins
 from fedxdr.core.errors import BelowFloor, InvalidPlan, MalformedMessage
 from fedxdr.core.layout import Layout, Segment
+from fedxdr.federation.floor import Floor
 from fedxdr.federation.plan import (
     Deadlines,
-    Floor,
     Plan,
     Training,
     default_threshold,
 )
+from fedxdr.federation.protection import NO_PRIVACY, Privacy
 
 CLEAR = {"collection_mode": "clear", "acknowledge_clear": True}
 ROBUST = {"aggregation_method": "RobustAggregator"}
@@ -39,7 +40,6 @@ def test_the_default_plan_is_protected(plan):
         ({"version": 2}, "plan version 2: this program knows 1"),
         ({"collection_mode": "open"}, "'open': use one of secagg, clear"),
         ({"collection_mode": "clear"}, "set acknowledge_clear to true"),
-        ({"privacy_mechanism": "dp-sgd"}, "must not claim one"),
         ({"participants": 0, "threshold": 1}, "participants: 1 to 100"),
         ({"participants": 101, "threshold": 68}, "participants: 1 to 100"),
         ({"min_survivors": 2}, r"min_survivors 2: at least 3 = max\(3"),
@@ -250,3 +250,92 @@ def test_at_the_floor(plan):
     Floor().check(plan())
     Floor(min_survivors=4).check(plan(min_survivors=4))
     Floor(modes=("secagg", "clear")).check(plan(**CLEAR))
+
+
+EVENT = Privacy(
+    mechanism="dp-sgd",
+    unit="event",
+    epsilon=8.0,
+    delta=1e-5,
+    noise_multiplier=1.2,
+    sampling_rate=0.01,
+    steps=20,
+    clipping_norm=1.0,
+    own=1,
+    context=128,
+    index_keys=4,
+)
+SUM = Privacy(
+    mechanism="discrete-gaussian",
+    unit="organisation",
+    epsilon=8.0,
+    delta=1e-5,
+    noise_multiplier=4.0,
+    sampling_rate=1.0,
+    steps=1,
+    own=1,
+)
+ALERTS = {"features": "alerts"}
+
+
+def test_a_plan_with_a_promise_computes_what_one_event_touches(plan):
+    made = plan(privacy=EVENT, max_weight_exponent=0, architecture=ALERTS)
+    assert made.privacy_mechanism == "dp-sgd"
+    assert made.privacy.occurrences == 128 * 4
+    assert made.privacy.charge.occurrences == 512
+    assert made.privacy.charge.steps == 20
+    assert decode(encode(made), Plan) == made
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"max_weight_exponent": 3}, "a sample count is data too"),
+        ({"architecture": {"features": "counters"}}, "counts over all history"),
+        ({"architecture": {"features": "traffic"}}, "128 events back by 5 keys"),
+        ({"architecture": {"features": "unheard-of"}}, "its context is not known"),
+        (
+            {"privacy": dataclasses.replace(EVENT, context=8)},
+            "the plan charges for 8 by 4",
+        ),
+        ({"privacy": SUM, **CLEAR}, "shows single updates"),
+    ],
+)
+def test_a_promise_that_the_plan_would_break_is_refused(plan, changed, why):
+    fields = {"privacy": EVENT, "max_weight_exponent": 0, "architecture": ALERTS}
+    with pytest.raises(InvalidPlan, match=why):
+        plan(**{**fields, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"sparsification": "own"}, "use one of none, common-mask, top-k"),
+        ({"sparsification": "common-mask"}, "below 1 with"),
+        ({"kept_fraction": 0.5}, "1 without"),
+        ({"sparsification": "common-mask", "kept_fraction": 0.0}, "kept_fraction"),
+        (
+            {"sparsification": "top-k", "kept_fraction": 0.1},
+            "opened as that organisation's own value; use common-mask",
+        ),
+    ],
+)
+def test_sparse_sets_of_one_organisation_are_refused_under_masks(plan, changed, why):
+    with pytest.raises(InvalidPlan, match=why):
+        plan(**changed)
+    assert plan(sparsification="top-k", kept_fraction=0.1, **CLEAR)
+
+
+@pytest.mark.parametrize(
+    ("floor", "privacy", "why"),
+    [
+        (Floor(max_epsilon=4.0), EVENT, "this one spends 4 at most"),
+        (Floor(units=("entity",)), EVENT, "asks for entity"),
+        (Floor(allow_no_privacy_mechanism=False), NO_PRIVACY, "no differential"),
+    ],
+)
+def test_a_floor_for_privacy(plan, floor, privacy, why):
+    made = plan(privacy=privacy, max_weight_exponent=0, architecture=ALERTS)
+    with pytest.raises(BelowFloor, match=why):
+        floor.check(made)
+    Floor(max_epsilon=8.0, units=("event",)).check(made)

@@ -35,7 +35,7 @@ from fedxdr.federation.messages import (
     ShareMessage,
     SurvivorSet,
 )
-from fedxdr.federation.plan import Floor
+from fedxdr.federation.floor import Floor
 from fedxdr.federation.rounds import Phase
 from fedxdr.federation.sessions import TABLE, Step
 from fedxdr.parties.checks import CHECKS, check_announcement

@@ -33,7 +33,7 @@ from fedxdr.federation.messages import (
     SurvivorSet,
     UnmaskingMessage,
 )
-from fedxdr.federation.plan import Floor
+from fedxdr.federation.floor import Floor
 from fedxdr.federation.rounds import Kind, Phase, Received
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed

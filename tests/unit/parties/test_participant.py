@@ -18,7 +18,7 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.federation.messages import UnmaskingMessage
-from fedxdr.federation.plan import Floor
+from fedxdr.federation.floor import Floor
 from fedxdr.federation.rounds import Kind, Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import next_block

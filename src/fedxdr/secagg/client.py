@@ -15,9 +15,10 @@ Rules that always hold:
 2. Pair masks are made with exactly the peers whose mail was opened (U2).
 3. Per peer one share is revealed: the self share of a survivor or the key share of a
    drop-out, never both, and for one partition only.
-4. No answer for fewer survivors than threshold and minimum.
+4. No answer for fewer survivors than threshold and minimum, or, in a k-regular graph,
+   for survivors in parts or with a neighbourhood below its threshold.
 
-Source: Bonawitz et al. 2017, figure 4.
+Source: Bonawitz et al. 2017, figure 4; Bell et al. 2020 for neighbours (graph.py).
 """
 
 from __future__ import annotations
@@ -71,9 +72,9 @@ class Membership:
         me: our name.
         roster: what all agreed on.
         secrets: ours.
-        channels: X25519 secret with each peer's channel key.
-        pairs: X25519 secret with each peer's mask key.
-        shares: each participant's shares of our secrets, ours included.
+        channels: X25519 secret with each neighbour's channel key.
+        pairs: X25519 secret with each neighbour's mask key.
+        shares: each neighbour's shares of our secrets, ours included.
     """
 
     me: OrgId
@@ -100,9 +101,8 @@ def join(secrets: RoundSecrets, *, roster: Roster, me: OrgId) -> Membership:
         raise InvalidInput(f"the roster does not hold the round keys that {me} sent")
     channels: dict[OrgId, bytes] = {}
     pairs: dict[OrgId, bytes] = {}
-    for peer, keys in roster.keys.items():
-        if peer == me:
-            continue
+    for peer in roster.neighbours[me]:
+        keys = roster.keys[peer]
         try:
             channels[peer] = agree(secrets.channel, keys.channel.x25519)
             pairs[peer] = agree(secrets.mask.pair, keys.mask.x25519)
@@ -114,12 +114,12 @@ def join(secrets: RoundSecrets, *, roster: Roster, me: OrgId) -> Membership:
         secrets=secrets,
         channels=channels,
         pairs=pairs,
-        shares=_own_shares(secrets, roster),
+        shares=_own_shares(secrets, roster, me),
     )
 
 
 def make_mail(membership: Membership) -> tuple[Mail, ...]:
-    """Return our mail to every peer, in the order of their names.
+    """Return our mail to every neighbour, in the order of their names.
 
     Two calls give the same shares and salts under different seals: store the mail
     before sending it, and send the stored one again.
@@ -129,9 +129,8 @@ def make_mail(membership: Membership) -> tuple[Mail, ...]:
     """
     me, roster, secrets = membership.me, membership.roster, membership.secrets
     mails = []
-    for peer, keys in roster.keys.items():
-        if peer == me:
-            continue
+    for peer in roster.neighbours[me]:
+        keys = roster.keys[peer]
         held = membership.shares[peer]
         try:
             sealed = seal_between(
@@ -159,7 +158,7 @@ def make_mail(membership: Membership) -> tuple[Mail, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedMail:
-    """What we learned from our peers' mail; its keys are the set U2.
+    """What we learned from our neighbours' mail.
 
     Attributes:
         held: what we hold of each participant, ourselves included, in order.
@@ -171,7 +170,10 @@ class OpenedMail:
 
     @property
     def participants(self) -> tuple[OrgId, ...]:
-        """The set U2, in order: those whose shares arrived, ourselves included."""
+        """Of the set U2 those whose shares we hold, ourselves included, in order.
+
+        On the complete graph that is all of U2, else our neighbourhood's part of it.
+        """
         return tuple(self.held)
 
 
@@ -180,22 +182,23 @@ def open_mail(membership: Membership, mails: Iterable[Mail]) -> OpenedMail:
 
     Args:
         membership: our place in the round.
-        mails: one per peer whose shares arrived in time, in any order. Who is missing
-            here takes no further part: no mask is made with it.
+        mails: one per neighbour whose shares arrived in time, in any order. Who is
+            missing here takes no further part: no mask is made with it.
 
     Raises:
-        UnknownSender: mail from outside the roster.
+        UnknownSender: mail from outside the roster or our neighbourhood.
         InvalidInput: mail for somebody else, or twice from one sender.
         InvalidShare: a box that does not open under this round's transcript, shares
             that are none, or a salt that is not the one committed to; names the sender.
-        TooFewParticipants: fewer of us than threshold and minimum.
+        TooFewParticipants: fewer of us than threshold and minimum; in a k-regular graph
+            fewer of our neighbourhood than give a secret.
     """
     me, roster, secrets = membership.me, membership.roster, membership.secrets
     held = {me: membership.shares[me]}
     salts: dict[OrgId, bytes] = {}
     for mail in mails:
         sender = mail.sender
-        if sender not in roster.keys or sender == me:
+        if sender not in membership.channels:
             raise UnknownSender(f"mail from {sender}, who is no peer in this round")
         if mail.recipient != me:
             raise InvalidInput(f"mail from {sender} is not for {me}")
@@ -209,9 +212,10 @@ def open_mail(membership: Membership, mails: Iterable[Mail]) -> OpenedMail:
                 membership.pairs[sender], mail, transcript=roster.transcript
             )
         )
-    if len(held) < roster.quorum:
+    needed = roster.quorum if roster.is_complete else roster.share_threshold
+    if len(held) < needed:
         raise TooFewParticipants(
-            f"shares of {len(held)} participants arrived, {roster.quorum} are needed"
+            f"shares of {len(held)} participants arrived, {needed} are needed"
         )
     return OpenedMail(held={name: held[name] for name in sorted(held)}, salts=salts)
 
@@ -267,11 +271,14 @@ def answer_unmasking(
     *,
     answered: Partition | None = None,
 ) -> Answer:
-    """Return one share per participant: self shares of survivors, key shares of others.
+    """Return one share per participant of our neighbourhood, ourselves included.
+
+    Of survivors the self share, of drop-outs the key share.
 
     Args:
         membership: our place in the round.
-        opened: the mail we opened; partition must cover exactly its participants.
+        opened: the mail we opened; of our neighbourhood the partition must cover
+            exactly its participants.
         partition: survivors and drop-outs, signed by a quorum of survivors, which the
             caller has verified.
         answered: the partition we answered before in this round, None if none. The
@@ -281,34 +288,43 @@ def answer_unmasking(
         AlreadyAnswered: we answered for another partition in this round.
         InvalidInput: the partition is not one of our participants, or counts us among
             the drop-outs.
-        TooFewParticipants: fewer survivors than threshold and minimum.
+        TooFewParticipants: fewer survivors than threshold and minimum, in all or in the
+            neighbourhood of one of them, or a survivors' graph in parts.
     """
     if answered is not None and answered != partition:
         raise AlreadyAnswered("shares were revealed for another partition already")
-    if partition.participants != opened.participants:
+    roster, holders = membership.roster, frozenset(opened.held)
+    participants = partition.participants
+    ours = set(roster.holders(membership.me))
+    if holders != ours.intersection(participants) or not (
+        roster.keys.keys() >= set(participants)
+    ):
         raise InvalidInput("the partition is not one of those whose shares arrived")
     if membership.me not in partition.survivors:
         raise InvalidInput(f"{membership.me} is no survivor and has nothing to answer")
-    if len(partition.survivors) < membership.roster.quorum:
-        raise TooFewParticipants(
-            f"{len(partition.survivors)} survivors, {membership.roster.quorum} are "
-            "needed to open their sum"
-        )
+    roster.check_survivors(partition.survivors)
     return Answer(
-        self_shares={v: opened.held[v].self_share for v in partition.survivors},
-        key_shares={v: opened.held[v].key_share for v in partition.dropouts},
+        self_shares={
+            v: opened.held[v].self_share for v in partition.survivors if v in holders
+        },
+        key_shares={
+            v: opened.held[v].key_share for v in partition.dropouts if v in holders
+        },
     )
 
 
-def _own_shares(secrets: RoundSecrets, roster: Roster) -> dict[OrgId, HeldShares]:
-    """Return each participant's shares of our secrets, ours included.
+def _own_shares(
+    secrets: RoundSecrets, roster: Roster, me: OrgId
+) -> dict[OrgId, HeldShares]:
+    """Return each neighbour's shares of our secrets, ours included.
 
     The coefficient streams are bound to transcript and threshold: two rosters in one
     round (an orchestrator that starts again with other keys) never meet on one
     polynomial of two degrees, which would give coefficients away.
     """
-    context = roster.transcript + roster.threshold.to_bytes(4)
-    points = roster.points
+    context = roster.transcript + roster.share_threshold.to_bytes(4)
+    everyone = roster.points
+    points = {name: everyone[name] for name in roster.holders(me)}
     halves = []
     for secret, label in (
         (secrets.self_seed, _SELF_POLYNOMIAL_LABEL),
@@ -318,7 +334,7 @@ def _own_shares(secrets: RoundSecrets, roster: Roster) -> dict[OrgId, HeldShares
         halves.append(
             shamir.split(
                 secret,
-                threshold=roster.threshold,
+                threshold=roster.share_threshold,
                 points=tuple(points.values()),
                 coefficients=KeyStream(seed, label=label),
             )

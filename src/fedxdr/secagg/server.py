@@ -21,14 +21,14 @@ outnumber the honest answers beyond the threshold by 3. Limits: with exactly
 ``threshold`` answers a wrong share is noticed but nobody can be named, and the search
 ends after ``MAX_TRIALS`` subsets.
 
-Source: Bonawitz et al. 2017, figure 4, round 4.
+Source: Bonawitz et al. 2017, figure 4, round 4; Bell et al. 2020 for neighbours.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,7 +86,9 @@ class Recovery:
     liars: tuple[OrgId, ...]
 
 
-def check_answer(answer: Answer, partition: Partition) -> None:
+def check_answer(
+    answer: Answer, partition: Partition, *, holders: Collection[OrgId] | None = None
+) -> None:
     """Return if an answer holds the shares it should, and no other.
 
     Whether they are right shows only in ``recover``.
@@ -94,14 +96,15 @@ def check_answer(answer: Answer, partition: Partition) -> None:
     Args:
         answer: as it arrived.
         partition: the one that was asked about.
+        holders: whose shares the sender holds, its closed neighbourhood; None for all.
 
     Raises:
         InvalidInput: another set of names.
     """
-    if (
-        tuple(sorted(answer.self_shares)) != partition.survivors
-        or tuple(sorted(answer.key_shares)) != partition.dropouts
-    ):
+    wanted = frozenset(partition.participants if holders is None else holders)
+    if answer.self_shares.keys() != wanted.intersection(
+        partition.survivors
+    ) or answer.key_shares.keys() != wanted.intersection(partition.dropouts):
         raise InvalidInput("an answer for another partition than was asked about")
 
 
@@ -119,7 +122,7 @@ def recover(
         UnknownSender: an answer from somebody who is no survivor.
         InvalidInput: an answer for another partition; names the sender.
         TooFewParticipants: fewer survivors than threshold and minimum, or fewer answers
-            than the threshold.
+            than the threshold, in all or in the neighbourhood of one participant.
         InvalidShare: a secret that no ``threshold`` of the answers give; names whose.
     """
     _want_opening(roster, partition)
@@ -127,12 +130,18 @@ def recover(
         if sender not in partition.survivors:
             raise UnknownSender(f"an answer from {sender}, who is no survivor")
         try:
-            check_answer(answer, partition)
+            check_answer(answer, partition, holders=roster.holders(sender))
         except InvalidInput as error:
             raise InvalidInput(f"{sender}: {error}") from error
-    if len(answers) < roster.threshold:
+    helpers_of = {
+        name: [helper for helper in roster.holders(name) if helper in answers]
+        for name in partition.participants
+    }
+    name, fewest = min(helpers_of.items(), key=lambda pair: len(pair[1]))
+    if len(fewest) < roster.share_threshold:
+        where = "" if roster.is_complete else f" for {name}"
         raise TooFewParticipants(
-            f"{len(answers)} answers, {roster.threshold} are needed"
+            f"{len(fewest)} answers{where}, {roster.share_threshold} are needed"
         )
     points, suspects = roster.points, set[OrgId]()
 
@@ -144,7 +153,7 @@ def recover(
         secret, liars = _reconstruct(
             {helper: shares[helper] for helper in order},
             points=points,
-            threshold=roster.threshold,
+            threshold=roster.share_threshold,
             fits=fits,
             owner=name,
         )
@@ -154,7 +163,7 @@ def recover(
     self_seeds = {
         name: secret_of(
             name,
-            {helper: answers[helper].self_shares[name] for helper in answers},
+            {h: answers[h].self_shares[name] for h in helpers_of[name]},
             functools.partial(_is_self_seed, roster, name),
         )
         for name in partition.survivors
@@ -162,7 +171,7 @@ def recover(
     mask_masters = {
         name: secret_of(
             name,
-            {helper: answers[helper].key_shares[name] for helper in answers},
+            {h: answers[h].key_shares[name] for h in helpers_of[name]},
             functools.partial(_is_mask_master, roster, name),
         )
         for name in partition.dropouts
@@ -278,9 +287,13 @@ def _masks(
     if not partition.dropouts:
         return add, subtract
     mail_of = {(mail.sender, mail.recipient): mail for mail in mails}
+    neighbours = roster.neighbours
     for dropout, master in revealed.mask_masters.items():
         key = MaskKey.derive(master)
+        near = frozenset(neighbours[dropout])
         for survivor in partition.survivors:
+            if survivor not in near:
+                continue
             low, high = min(survivor, dropout), max(survivor, dropout)
             mail = mail_of.get((low, high))
             if mail is None:
@@ -367,8 +380,4 @@ def _want_opening(roster: Roster, partition: Partition) -> None:
     """Refuse a partition of strangers, and one too small to open."""
     if not roster.keys.keys() >= set(partition.participants):
         raise UnknownSender("the partition names somebody outside the roster")
-    if len(partition.survivors) < roster.quorum:
-        raise TooFewParticipants(
-            f"{len(partition.survivors)} survivors, {roster.quorum} are needed to open "
-            "their sum"
-        )
+    roster.check_survivors(partition.survivors)

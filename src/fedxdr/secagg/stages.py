@@ -16,14 +16,20 @@ Source: Bonawitz et al. 2017, figure 4, rounds 0 to 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fedxdr.core.errors import InvalidInput, MalformedMessage, TooFewParticipants
+from fedxdr.core.errors import (
+    InvalidInput,
+    InvalidPlan,
+    MalformedMessage,
+    TooFewParticipants,
+)
 from fedxdr.core.ids import OrgId
 from fedxdr.crypto.exchange import HybridPublicKey
 from fedxdr.crypto.expand import hkdf
 from fedxdr.crypto.sealing import BETWEEN_OVERHEAD_BYTES
+from fedxdr.secagg import graph
 from fedxdr.secagg.masking import TRANSCRIPT_BYTES
 from fedxdr.secagg.shamir import SECRET_BYTES, SHARE_BYTES, parse_share
 
@@ -75,14 +81,18 @@ class Roster:
         keys: the round keys of every participant, in the order of their names.
         transcript: 32-byte digest over plan, round, parent model and the signed key
             list, made by the caller; it goes into every seal and every mask.
-        threshold: t, how many answers open the sum; n/2 < t <= n of the n in ``keys``.
+        threshold: t, how many survivors a sum needs, and how many shares give a secret
+            on the complete graph; n/2 < t <= n of the n in ``keys``.
         min_survivors: fewest contributions whose sum may be opened, in [2, n].
+        degree: neighbours of each organisation (``graph.degree_for``), even; None for
+            the complete graph, which is also what 32 organisations and fewer get.
     """
 
     keys: Mapping[OrgId, RoundKeys]
     transcript: bytes
     threshold: int
     min_survivors: int
+    degree: int | None = None
 
     def __post_init__(self) -> None:
         _want_length("transcript", self.transcript, TRANSCRIPT_BYTES)
@@ -98,6 +108,50 @@ class Roster:
             raise TooFewParticipants(
                 f"a sum of at least {self.min_survivors} cannot be had from {n}, and "
                 "a sum of one is that one's update"
+            )
+        if self.degree is not None and (self.degree < 2 or self.degree % 2):
+            raise InvalidPlan(f"degree {self.degree}: even, and at least 2")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everyone is everyone's neighbour."""
+        n = len(self.keys)
+        return self.degree is None or n <= max(graph.COMPLETE_UP_TO, self.degree + 1)
+
+    @property
+    def neighbours(self) -> graph.Graph:
+        """The neighbours of each participant; the coin is in the transcript."""
+        n = len(self.keys)
+        degree = n - 1 if self.degree is None or self.is_complete else self.degree
+        coin = graph.coin_of(self.transcript)
+        return graph.neighbours(tuple(self.keys), coin, degree=degree)
+
+    @property
+    def share_threshold(self) -> int:
+        """How many of the holders of a secret give it."""
+        if self.degree is None or self.is_complete:
+            return self.threshold
+        return graph.share_threshold(self.degree)
+
+    def holders(self, name: OrgId) -> tuple[OrgId, ...]:
+        """Return who holds shares of a participant's secrets: it and its neighbours."""
+        return tuple(sorted((name, *self.neighbours[name])))
+
+    def check_survivors(self, survivors: Collection[OrgId]) -> None:
+        """Return if the sum of these may be opened.
+
+        Raises:
+            TooFewParticipants: fewer than threshold and minimum, or than the share
+                threshold in a survivor's neighbourhood, or a graph in parts.
+        """
+        if len(survivors) < self.quorum:
+            raise TooFewParticipants(
+                f"{len(survivors)} survivors, {self.quorum} are needed to open their "
+                "sum"
+            )
+        if not self.is_complete:
+            graph.check_survivors(
+                self.neighbours, survivors, threshold=self.share_threshold
             )
 
     @property
@@ -200,7 +254,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One survivor's shares: for each peer, and itself, exactly one.
+    """One survivor's shares: for each neighbour, and itself, exactly one.
 
     Attributes:
         self_shares: share of b_v for every survivor v, 33 bytes each.

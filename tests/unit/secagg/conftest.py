@@ -52,6 +52,7 @@ def play(
     *,
     threshold: int | None = None,
     min_survivors: int = 2,
+    degree: int | None = None,
     size: int = 7,
     seed: int = 0,
     silent_at_shares: Collection[int] = (),
@@ -60,13 +61,15 @@ def play(
     transcript: bytes | None = None,
 ) -> Round:
     entropy, random = SeededEntropy(seed), generator(seed)
-    names = [org_id(f"org-{index}") for index in range(n)]
+    digits = len(str(n - 1))
+    names = [org_id(f"org-{index:0{digits}}") for index in range(n)]
     secrets = {name: derive_secrets(entropy.draw(32)) for name in names}
     roster = Roster(
         keys={name: secrets[name].round_keys for name in names},
         transcript=transcript or transcript_of(),
         threshold=threshold if threshold is not None else n // 2 + 1,
         min_survivors=min_survivors,
+        degree=degree,
     )
     members = {
         name: client.join(secrets[name], roster=roster, me=name) for name in names

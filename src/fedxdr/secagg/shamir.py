@@ -15,6 +15,8 @@ Source: Shamir 1979, "How to share a secret".
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 from fedxdr.core.errors import InvalidShare, TooFewParticipants
@@ -125,21 +127,45 @@ def lagrange_row(points: tuple[int, ...], at: int) -> tuple[int, ...]:
     """Return Lagrange's coefficients: f(at) = sum_i row[i] * f(points[i]) mod PRIME.
 
     Nothing in it is secret; it is the same for all secrets shared among the same
-    helpers, hence the cache.
+    helpers, hence the cache. In barycentric form, so that a further ``at`` for the same
+    points costs t multiplications and no inversion.
 
     Args:
         points: distinct integers >= 1.
         at: where to evaluate.
     """
-    row = []
-    for i in points:
-        numerator = denominator = 1
-        for j in points:
-            if j != i:
-                numerator = numerator * (at - j) % PRIME
-                denominator = denominator * (i - j) % PRIME
-        row.append(numerator * pow(denominator, -1, PRIME) % PRIME)
-    return tuple(row)
+    if at in points:
+        return tuple(int(point == at) for point in points)
+    top = math.prod(at - point for point in points) % PRIME
+    return tuple(
+        top * weight % PRIME * _inverse(at - point) % PRIME
+        for point, weight in zip(points, _weights(points), strict=True)
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(points: tuple[int, ...]) -> tuple[int, ...]:
+    """Return 1 / prod_{j != i} (points[i] - points[j]) mod PRIME for each i.
+
+    One inversion for all of them: that of their product, divided step by step.
+    """
+    below = [
+        math.prod(here - there for there in points if there != here) % PRIME
+        for here in points
+    ]
+    products = list(itertools.accumulate(below, lambda a, b: a * b % PRIME, initial=1))
+    inverse = pow(products[-1], -1, PRIME)
+    weights = []
+    for value, before in zip(reversed(below), reversed(products[:-1]), strict=True):
+        weights.append(inverse * before % PRIME)
+        inverse = inverse * value % PRIME
+    return tuple(reversed(weights))
+
+
+@functools.lru_cache(maxsize=4096)
+def _inverse(number: int) -> int:
+    """Return 1 / number mod PRIME; differences of points are few and small."""
+    return pow(number, -1, PRIME)
 
 
 def _field_element(stream: KeyStream) -> int:

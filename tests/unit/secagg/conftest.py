@@ -76,12 +76,10 @@ def play(
     }
     sharing = [name for i, name in enumerate(names) if i not in silent_at_shares]
     mails = [mail for name in sharing for mail in client.make_mail(members[name])]
-    opened = {
-        name: client.open_mail(
-            members[name], [mail for mail in mails if mail.recipient == name]
-        )
-        for name in sharing
-    }
+    inbox: dict[OrgId, list[Mail]] = {name: [] for name in names}
+    for mail in mails:
+        inbox[mail.recipient].append(mail)
+    opened = {name: client.open_mail(members[name], inbox[name]) for name in sharing}
     plain = {
         name: random.integers(-1000, 1000, size, dtype=np.int32).view(np.uint32)
         for name in names

@@ -170,12 +170,12 @@ def test_combining_nothing_is_refused() -> None:
     "points", [(1,), (2, 1), (1, 2, 3), (9, 4, 30, 1), (3, 1000, 7, 2, 999, 500)]
 )
 def test_coefficients_are_those_of_lagranges_formula(points: tuple[int, ...]) -> None:
-    for at in (0, 1, 4, 8, 1000, shamir.PRIME - 1):
+    for at in (0, 1, 4, 8, 1000, PRIME - 1):
         want = []
         for i in points:
             value = 1
             for j in points:
                 if j != i:
-                    value *= (at - j) * pow(i - j, -1, shamir.PRIME)
-            want.append(value % shamir.PRIME)
-        assert shamir.lagrange_row(points, at) == tuple(want)
+                    value *= (at - j) * pow(i - j, -1, PRIME)
+            want.append(value % PRIME)
+        assert lagrange_row(points, at) == tuple(want)

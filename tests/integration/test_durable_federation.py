@@ -35,6 +35,7 @@ from fedxdr.simulation.federation import START
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.database import Database
+from fedxdr.storage.fence import FileFence
 from fedxdr.storage.registry import SqlNotes, SqlRegistry
 from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.transport.loopback import Loopback
@@ -174,6 +175,7 @@ class Durable:
             identity=self.keys[org],
             facts=SqlFactLog(database),
             notes=SqlNotes(database),
+            fence=FileFence(self.folder / org / "fence", SqlNotes(database)),
             blobs=blobs,
             mirror=Recorder(
                 store=SqlBlockStore(database), blobs=blobs, clock=self.clock
@@ -318,13 +320,7 @@ def test_an_agents_disk_holds_no_round_secret_when_the_round_is_over(durable):
             if path.is_file():
                 data = path.read_bytes()
                 assert not any(secret in data for secret in secrets), path.name
-        durable.databases[org].engine.dispose()
-        connection = sqlite3.connect(durable.folder / org / "party.sqlite")
-        rows = connection.execute(
-            "SELECT value FROM notes WHERE name LIKE 'round-entropy/%'"
-        ).fetchall()
-        connection.close()
-        assert rows == [(b"",)]
+        assert not list((durable.folder / org / "fence").glob("*.entropy"))
 
 
 def test_every_received_message_is_one_row(durable):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An organisation's folder: how it joins, and what runs on it.
 
-The folder holds ``agent.db`` (sessions, what it signed, its mirror of the ledger),
+The folder holds ``agent.db`` (sessions, its mirror of the ledger), ``fence/`` (secrets
+of open rounds, what it answered once; a restored copy of either is noticed),
 ``blobs/`` (masked vectors, models), ``keys/identity.key`` and ``agent.json`` (name,
 address and key of the orchestrator, genesis of the ledger).
 """
@@ -36,6 +37,7 @@ from fedxdr.parties.recording import Recorder
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.database import Database
+from fedxdr.storage.fence import FileFence
 from fedxdr.storage.files import replace_file
 from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
@@ -197,11 +199,13 @@ class OpenParticipant:
         link: Link = HttpLink(self.client)
         blobs = FileBlobs(folder / "blobs")
         mirror = Recorder(store=SqlBlockStore(self._database), blobs=blobs, clock=clock)
+        notes = SqlNotes(self._database)
         self.participant = Participant(
             me=OrgId(self.file.org),
             identity=key,
             facts=SqlFactLog(self._database),
-            notes=SqlNotes(self._database),
+            notes=notes,
+            fence=FileFence(folder / "fence", notes),
             blobs=blobs,
             mirror=mirror,
             link=wrap(link) if wrap else link,

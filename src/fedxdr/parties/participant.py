@@ -68,6 +68,7 @@ from fedxdr.parties.dossier import Dossier, Workings
 from fedxdr.parties.ports import (
     Blobs,
     FactLog,
+    Fence,
     Learner,
     Link,
     Notes,
@@ -75,6 +76,7 @@ from fedxdr.parties.ports import (
     StoredFact,
 )
 from fedxdr.parties.recording import Recorder
+from fedxdr.parties.restoring import settle
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +86,6 @@ _FACTS: dict[str, type[sessions.Fact]] = {
 _ROUNDING_LABEL = "fedxdr/rounding/v1"
 _ENTROPY_BYTES = 32
 _BLOCKS_AT_ONCE = 50
-_ENTROPY = "round-entropy/"
 
 
 class Participant:
@@ -94,7 +95,8 @@ class Participant:
         me: its name.
         identity: its key.
         facts: facts of its sessions.
-        notes: small values that outlive rounds (openings, round secrets).
+        notes: small values that outlive rounds.
+        fence: round secrets, and what is answered once; notices restored backups.
         blobs: masked vectors and models.
         mirror: its own copy of the ledger.
         link: the way to the orchestrator.
@@ -114,6 +116,7 @@ class Participant:
         identity: IdentityKey,
         facts: FactLog,
         notes: Notes,
+        fence: Fence,
         blobs: Blobs,
         mirror: Recorder,
         link: Link,
@@ -132,6 +135,7 @@ class Participant:
             me=me,
             identity=identity,
             notes=notes,
+            fence=fence,
             blobs=blobs,
             link=link,
             learner=learner,
@@ -142,7 +146,7 @@ class Participant:
         self._genesis = genesis
         self._session: Session | None = None
         self._workings = Workings()
-        self._erased: set[str] = set()
+        self._sat_out: RoundId | None = None
         self._standing: Standing | None = None
 
     @property
@@ -172,6 +176,8 @@ class Participant:
                     f"round {standing.round_id} is said to be over; the ledger does "
                     "not say so"
                 )
+            if self._desk.fence.is_copy:
+                settle(self._desk.fence, self.mirror, standing)
             self._enter(standing.round_id, standing.phase)
             self._advance(standing.phase)
         self._standing = standing
@@ -247,6 +253,11 @@ class Participant:
         is_over = session is None or session.ended is not None
         self._erase_secrets(but=None if is_over else round_id)
         self._session = session
+        if session is not None and not is_over:
+            gone = self._desk.fence.why_gone(round_id)
+            if gone:
+                # whoever was set back might make other messages under old secrets
+                self._end(session, "sat-out", gone)
 
     def _join(self, round_id: RoundId) -> bytes | None:
         """Return the stored announcement of a new round, None if we sit out."""
@@ -260,25 +271,30 @@ class Participant:
                 floor=self._floor,
             )
         except Refused as error:
+            self._sit_out(round_id, error)
+            return None
+        # the round's secret exists before anything about it is stored or sent
+        try:
+            self._desk.fence.create(round_id, self._desk.entropy.draw(_ENTROPY_BYTES))
+        except AlreadyAnswered as error:
+            self._sit_out(round_id, error)
+            return None
+        self._facts.begin(round_id, envelope.to_json())
+        return envelope.to_json()
+
+    def _sit_out(self, round_id: RoundId, error: Refused) -> None:
+        if round_id != self._sat_out:
             logger.warning(
                 "sat out", extra={"round_id": round_id, "reason": str(error)}
             )
-            return None
-        # the round's secret exists before anything about it is stored or sent
-        entropy = self._desk.entropy.draw(_ENTROPY_BYTES)
-        self._desk.notes.put(f"{_ENTROPY}{round_id}", entropy)
-        self._facts.begin(round_id, envelope.to_json())
-        return envelope.to_json()
+        self._sat_out = round_id
 
     def _erase_secrets(self, *, but: RoundId | None) -> None:
         """Erase the secrets of every round but one: of ended, lost and left ones."""
         self._workings = Workings()
-        for name in self._desk.notes.names(_ENTROPY):
-            if name == f"{_ENTROPY}{but}" or name in self._erased:
-                continue
-            if self._desk.notes.get(name):
-                self._desk.notes.put(name, b"")
-            self._erased.add(name)
+        for name in self._desk.fence.open_rounds():
+            if name != but:
+                self._desk.fence.erase(name)
 
     def _load(self, round_id: RoundId, envelope: Envelope) -> Session | None:
         announcement = canonical.decode(envelope.payload, Announcement)
@@ -300,7 +316,7 @@ class Participant:
         return Dossier(
             session=session,
             announcement=Envelope.from_json(announcement),
-            entropy=self._desk.notes.get(f"{_ENTROPY}{round_id}"),
+            entropy=self._desk.fence.read(round_id),
             members=in_force.identities,
             orchestrator=in_force.orchestrator,
             head=in_force.head_hash,

@@ -213,6 +213,49 @@ class Notes(Protocol):
         """Return the names that begin with prefix, sorted."""
 
 
+class Fence(Protocol):
+    """What an organisation must never have twice: round secrets, and its answers.
+
+    Kept so that an agent restored from a backup is noticed; see storage/fence.py.
+    """
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether what is kept was restored from a backup, and not settled yet."""
+
+    def settle(self) -> None:
+        """Begin anew on a copy: open rounds are given up, answers stay."""
+
+    def create(self, name: RoundId, entropy: bytes) -> None:
+        """Store the secret of a round that begins; durable when this returns.
+
+        Raises:
+            AlreadyAnswered: something was answered in that round before, or a copy.
+        """
+
+    def read(self, name: RoundId) -> bytes | None:
+        """Return a round's secret; None if it is gone."""
+
+    def why_gone(self, name: RoundId) -> str:
+        """Return why a round's secret cannot be used here, empty if it can."""
+
+    def erase(self, name: RoundId) -> None:
+        """Forget a round's secret; nothing happens if there is none."""
+
+    def open_rounds(self) -> Sequence[RoundId]:
+        """Return the rounds of which something is kept, usable or not, sorted."""
+
+    def hold(self, question: str, answer: Digest) -> None:
+        """Bind this agent to one answer for good; before the answer leaves.
+
+        Raises:
+            AlreadyAnswered: another one was given before.
+        """
+
+    def held(self, question: str) -> Digest | None:
+        """Return the digest of the answer that was given, None if there is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What the orchestrator says about its newest round; unsigned, a hint to look.

@@ -32,6 +32,7 @@ from fedxdr.parties.participant import Participant
 from fedxdr.parties.ports import Learner, Link
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.registrar import Registrar
+from fedxdr.storage.fence import MemoryFence
 from fedxdr.storage.memory import (
     MemoryBlobs,
     MemoryBlockStore,
@@ -205,6 +206,7 @@ class SimulatedFederation:
             identity=key,
             facts=MemoryFactLog(),
             notes=MemoryNotes(),
+            fence=MemoryFence(),
             blobs=blobs,
             mirror=Recorder(store=MemoryBlockStore(), blobs=blobs, clock=self.clock),
             link=link_of(self.orchestrator, org),

@@ -95,7 +95,10 @@ class Fuse:
 class Mortal:
     """A port whose writes go through a fuse."""
 
-    WRITES = frozenset({"append", "begin", "put", "erase", "delete", "use", "touch"})
+    WRITES = frozenset(
+        {"append", "begin", "put", "erase", "delete", "use", "touch"}
+        | {"create", "hold", "settle"}
+    )
 
     def __init__(self, port: Any, fuse: Fuse) -> None:
         self._port = port
@@ -237,6 +240,7 @@ class World:
             identity=old._desk.identity,
             facts=old._facts,
             notes=old._desk.notes,
+            fence=old._desk.fence,
             blobs=old._desk.blobs,
             mirror=Recorder(
                 store=old.mirror._store, blobs=old._desk.blobs, clock=self.fed.clock
@@ -277,6 +281,7 @@ class World:
         agent._desk = dataclasses.replace(
             agent._desk,
             notes=Mortal(agent._desk.notes, fuse),
+            fence=Mortal(agent._desk.fence, fuse),
             blobs=Mortal(agent._desk.blobs, fuse),
         )
         agent.mirror._store = Mortal(agent.mirror._store, fuse)

@@ -28,6 +28,7 @@ from fedxdr.core.errors import (
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, wire
+from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import (
     Announcement,
     KeysMessage,
@@ -35,7 +36,6 @@ from fedxdr.federation.messages import (
     ShareMessage,
     SurvivorSet,
 )
-from fedxdr.federation.floor import Floor
 from fedxdr.federation.rounds import Phase
 from fedxdr.federation.sessions import TABLE, Step
 from fedxdr.parties.checks import CHECKS, check_announcement

@@ -27,13 +27,13 @@ from fedxdr.core.errors import (
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, rounds, wire
+from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import (
     KeysMessage,
     ShareMessage,
     SurvivorSet,
     UnmaskingMessage,
 )
-from fedxdr.federation.floor import Floor
 from fedxdr.federation.rounds import Kind, Phase, Received
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed

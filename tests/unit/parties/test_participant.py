@@ -17,8 +17,8 @@ from fedxdr.core.errors import (
     Unavailable,
 )
 from fedxdr.core.ids import OrgId, RoundId, sha256
-from fedxdr.federation.messages import UnmaskingMessage
 from fedxdr.federation.floor import Floor
+from fedxdr.federation.messages import UnmaskingMessage
 from fedxdr.federation.rounds import Kind, Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import next_block
@@ -211,12 +211,13 @@ def test_shares_are_revealed_once_even_after_a_restart(world):
 
 def test_secrets_are_erased_when_the_round_is_over(world):
     federation = world(n=3)
-    federation.play()
+    federation.start()
+    federation.go_on(until=Phase.SHARES)
     for org in federation.orgs:
-        notes = federation.participant(org)._desk.notes
-        names = notes.names("round-entropy/")
-        assert names
-        assert all(notes.get(name) == b"" for name in names)
+        assert federation.participant(org)._desk.fence.open_rounds()
+    federation.go_on()
+    for org in federation.orgs:
+        assert federation.participant(org)._desk.fence.open_rounds() == []
         assert not federation.participant(org)._workings._made
 
 
@@ -224,11 +225,11 @@ def test_secrets_of_a_round_whose_end_was_not_seen_are_erased_at_the_next(world)
     federation = world(n=4)
     federation.play()
     federation.play(gone=leaving("org-b", Phase.CONTRIBUTIONS))
-    missed = f"round-entropy/{federation.round.announcement.round_id}"
-    notes = federation.participant("org-b")._desk.notes
-    assert notes.get(missed)
+    missed = federation.round.announcement.round_id
+    fence = federation.participant("org-b")._desk.fence
+    assert fence.open_rounds() == [missed]
     federation.play()
-    assert notes.get(missed) == b""
+    assert fence.open_rounds() == []
 
 
 def test_killed_between_the_end_and_the_erasing_secrets_still_go(world):
@@ -237,19 +238,17 @@ def test_killed_between_the_end_and_the_erasing_secrets_still_go(world):
     fuse = federation.make_mortal("org-b")
     federation.start()
     agent = federation.participant("org-b")
-    erase = agent._desk.notes._port.put
+    fence = agent._desk.fence._port
+    erase = fence.erase
     federation.go_on(until=Phase.PROPOSED)
-    # the next write that empties a note does not happen any more
-    agent._desk.notes._port.put = lambda name, value: (
-        erase(name, value) if value else None
-    )
+    # the next write that erases a secret does not happen any more
+    fence.erase = lambda _: None
     federation.go_on()
-    agent._desk.notes._port.put = erase
-    name = f"round-entropy/{federation.round.announcement.round_id}"
-    assert agent._desk.notes.get(name)
+    fence.erase = erase
+    assert fence.open_rounds() == [federation.round.announcement.round_id]
     federation.restart("org-b")
     federation.participant("org-b").step(wait_s=0)
-    assert agent._desk.notes.get(name) == b""
+    assert fence.open_rounds() == []
     assert fuse.left is None
 
 
@@ -374,9 +373,7 @@ def test_an_agent_set_back_to_a_backup_sits_the_round_out(world):
     # restored: the round is known, its secret is another, and keys were sent before
     agent._facts._facts = kept
     agent._session = None
-    agent._desk.notes.put(
-        f"round-entropy/{federation.round.announcement.round_id}", b"x" * 32
-    )
+    agent._desk.fence.create(federation.round.announcement.round_id, b"x" * 32)
     round_ = federation.go_on()
     assert "org-b" not in round_.survivors
     assert federation.why("org-b").startswith("refused")

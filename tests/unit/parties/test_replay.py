@@ -12,8 +12,8 @@ from fedxdr.core import canonical
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, opening, wire
-from fedxdr.federation.messages import Proposal
 from fedxdr.federation.floor import Floor
+from fedxdr.federation.messages import Proposal
 from fedxdr.federation.rounds import Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import contributions_root

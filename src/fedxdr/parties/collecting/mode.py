@@ -20,7 +20,7 @@ from fedxdr.federation.rounds import Kind, Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
 from fedxdr.parties.dossier import Dossier
-from fedxdr.parties.ports import Blobs, Learner, Link, Notes
+from fedxdr.parties.ports import Blobs, Fence, Learner, Link, Notes
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.round_records import RoundRecords
 
@@ -33,6 +33,7 @@ class Desk:
         me: its name.
         identity: its key.
         notes: small values that outlive rounds.
+        fence: round secrets, and what it answers once.
         blobs: its vectors and models.
         link: the way to the orchestrator.
         learner: its data and fit.
@@ -44,6 +45,7 @@ class Desk:
     me: OrgId
     identity: IdentityKey
     notes: Notes
+    fence: Fence
     blobs: Blobs
     link: Link
     learner: Learner

@@ -93,6 +93,7 @@ def _make_unmasking(desk: Desk, dossier: Dossier) -> bytes:
         self_shares=dict(answer.self_shares),
         key_shares=dict(answer.key_shares),
     )
+    desk.fence.hold(f"{message.round_id}/unmasking", sha256(canonical.encode(message)))
     return messages.sign(message, desk.identity).to_json()
 
 

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from fedxdr.core import canonical
 from fedxdr.core.errors import AlreadyAnswered, InvalidInput
-from fedxdr.core.ids import Digest, OrgId
+from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, wire
-from fedxdr.federation.messages import SurvivorSet
+from fedxdr.federation.messages import Announcement, SurvivorSet
+from fedxdr.federation.plan import Plan
 from fedxdr.federation.rounds import Kind, Round
-from fedxdr.federation.sessions import Session
 from fedxdr.federation.wire import Evidence
 from fedxdr.ledger.statements import ContributionStatement
 from fedxdr.parties import reception
 from fedxdr.parties.collecting.mode import Desk
 from fedxdr.parties.dossier import Dossier
-from fedxdr.parties.ports import Notes
+from fedxdr.parties.ports import Fence
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.round_records import RoundRecords
 
@@ -33,33 +33,52 @@ def sign(desk: Desk, dossier: Dossier) -> bytes:
         AlreadyAnswered: we signed another one on this parent model.
     """
     asked = dossier.survivor_set
-    open_once(desk.notes, dossier.session, asked.survivors)
+    announcement = dossier.session.announcement
+    open_once(desk.fence, announcement, dossier.plan, asked.survivors)
     return messages.sign(asked, desk.identity).to_json()
 
 
-def open_once(notes: Notes, session: Session, survivors: tuple[OrgId, ...]) -> None:
-    """Remember whose sum we opened on a parent model; refuse any other.
+def open_once(
+    fence: Fence, announcement: Announcement, plan: Plan, survivors: tuple[OrgId, ...]
+) -> None:
+    """Bind us to one set whose sum is opened on a parent model; refuse any other.
 
     Raises:
         AlreadyAnswered: another set on this parent.
     """
-    announcement = session.announcement
-    task = announcement.task
-    bases: list[Digest] = [announcement.parent_model]
-    if task == "statistics":
-        # these do not build on the parent: no new parent or plan makes them new
-        bases.append(session.plan.layout.digest)
-    names = [f"opening/{base}/{task}" for base in bases]
-    wanted = canonical.jcs(list(survivors))
-    for name in names:
-        if notes.get(name) not in {None, wanted}:
+    answers = opening_of(
+        parent=announcement.parent_model,
+        layout=plan.layout.digest,
+        task=announcement.task,
+        survivors=survivors,
+    )
+    # all are looked at before one is bound
+    for question, answer in answers:
+        if fence.held(question) not in {None, answer}:
             raise AlreadyAnswered(
                 "on this parent model (for statistics: of this layout) another "
                 "survivor set was signed for opening; the difference of the two sums "
                 "would show one update"
             )
-    for name in names:
-        notes.put(name, wanted)
+    for question, answer in answers:
+        fence.hold(question, answer)
+
+
+def opening_of(
+    *, parent: Digest, layout: Digest, task: str, survivors: tuple[OrgId, ...]
+) -> list[tuple[str, Digest]]:
+    """Return the questions that a signed set answers once, each with its answer.
+
+    Args:
+        parent: the model that the round builds on.
+        layout: of the plan; statistics do not build on the parent, so no new parent or
+            plan makes them new.
+        task: what the round is for.
+        survivors: in order.
+    """
+    bases = [parent, layout] if task == "statistics" else [parent]
+    answer = sha256(canonical.jcs(list(survivors)))
+    return [(f"opening/{base}/{task}", answer) for base in bases]
 
 
 def stated(dossier: Dossier, evidence: Evidence) -> dict[OrgId, Digest]:

@@ -25,7 +25,6 @@ clipping); Li et al. 2020, equation (2) (proximal term).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +45,7 @@ from fedxdr.models.architecture import Architecture
 from fedxdr.models.graph import Floats, Integers
 from fedxdr.models.tgnn import TemporalGraphNetwork
 from fedxdr.privacy import noise
+from fedxdr.privacy.clipping import AdaptiveClip, noisy_count
 
 COINS_LABEL: Final = "fedxdr/dp-sgd/coins/v1"
 NOISE_LABEL: Final = "fedxdr/dp-sgd/noise/v1"
@@ -61,7 +61,6 @@ _ADAM_EPSILON: Final = 1.0
 """In standard deviations of the noise on one number: a gradient that is nothing but
 noise must not become a full step."""
 
-_COUNT_GRID: Final = 2**10
 _THREADS: Final = 1
 
 
@@ -140,19 +139,18 @@ def fit_privately(
     optimiser = Adam(
         weights, rate=training.learning_rate, epsilon=_ADAM_EPSILON * scale
     )
-    clip = privacy.clipping_norm
+    clip, adaptive = privacy.clipping_norm, _clip_of(privacy)
     for _ in range(privacy.steps):
         is_drawn = noise.poisson_coins(
             privacy.sampling_rate, len(drawn_from.rows), coins
         )
-        total, unclipped = clipped_total(
+        total, is_below = clipped_total(
             network,
             features,
             truth,
             drawn_from,
             np.flatnonzero(is_drawn),
             clip=clip,
-            quantile=privacy.adaptive_quantile,
         )
         released = noise.noisy_sum(
             total, clip=clip, noise_multiplier=multiplier, stream=noises, slack=_SLACK
@@ -164,8 +162,12 @@ def fit_privately(
                     if weight.grad is not None:
                         weight.grad.add_(weight - start, alpha=training.proximal_mu)
         optimiser.step()
-        if privacy.adaptive_quantile:
-            clip = adapted(clip, unclipped, privacy, training, noises)
+        if adaptive is not None:
+            count = noisy_count(
+                is_below, count_noise=adaptive.count_noise, stream=noises
+            )
+            adaptive = adaptive.updated(count, expected=training.batch_size)
+            clip = adaptive.norm
     begin, end = architecture.layout.span("weights.")
     after: Vector = parameters.read(network)[begin:end]
     return after - vector[begin:end]
@@ -179,9 +181,8 @@ def clipped_total(
     drawn: Integers,
     *,
     clip: float,
-    quantile: float = 0.0,
-) -> tuple[npt.NDArray[np.float64], int]:
-    """Return the exact, secret sums of one step.
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return the exact, secret sum of one step, and who was short enough.
 
     Args:
         network: with p trained numbers.
@@ -190,33 +191,28 @@ def clipped_total(
         examples: which rows make an example.
         drawn: (b,) int64, which examples are in the step.
         clip: C > 0.
-        quantile: part of the examples to leave unclipped, in [0, 1).
 
     Returns:
-        (p,) float64, sum of the clipped gradients; and a sum of one integer per
-        example in [-512, 512] that is positive in the mean where more than that part
-        was shorter than the clip: see ``adapted``.
+        (p,) float64, sum of the clipped gradients; (b,) bool, whether an example's
+        gradient was at most C before.
     """
     begin, end = network.architecture.layout.span("weights.")
     total = np.zeros(end - begin, np.float64)
-    unclipped = 0
-    above, below = _count_steps(quantile)
+    is_below = np.zeros(len(drawn), np.bool_)
     block = max(1, _BLOCK // examples.rows.shape[1])
     for first in range(0, len(drawn), block):
         part = drawn[first : first + block]
         rows = examples.rows[part]
-        inputs = network.standardise(torch.from_numpy(features[rows]))
         found = ghost.clipped_sum(
             network,
-            inputs,
+            network.standardise(torch.from_numpy(features[rows])),
             torch.from_numpy(truth[rows]),
             torch.from_numpy(examples.weight[part]),
             clip=clip,
         )
         total += found.total.numpy()
-        short = int((found.norms <= clip).sum())
-        unclipped += short * below - (len(part) - short) * above
-    return total, unclipped
+        is_below[first : first + block] = (found.norms <= clip).numpy()
+    return total, is_below
 
 
 def gradient_noise(privacy: Privacy) -> float:
@@ -245,42 +241,15 @@ def gradient_noise(privacy: Privacy) -> float:
     return left**-0.5 * (1 + 2.0**-40)
 
 
-def adapted(
-    clip: float,
-    unclipped: int,
-    privacy: Privacy,
-    training: Training,
-    stream: KeyStream,
-) -> float:
-    """Return the next step's clipping norm, from a noised count.
-
-    An example adds (b - gamma) / (2 max(gamma, 1 - gamma)) to the count, with b whether
-    it was short enough: at most 1/2 in size, as in Andrew et al. 2021, and no number of
-    examples is needed. The norm moves by exp(-rate * share), where share is the noised
-    count over the plan's batch size, cut to [-1, 1].
-
-    Args:
-        clip: this step's.
-        unclipped: the secret count, in steps of 2^-10 (``clipped_total``).
-        privacy: quantile, count noise and rate.
-        training: batch size.
-        stream: key stream of a secret seed.
-    """
-    std = privacy.adaptive_count_noise * _COUNT_GRID
-    # 4 more: a discrete Gaussian that is post-processing of a continuous one
-    (drawn,) = noise.discrete_gaussian(math.sqrt(std**2 + 4), 1, stream).tolist()
-    share = (unclipped + drawn) / _COUNT_GRID / training.batch_size
-    factor = math.exp(-privacy.adaptive_rate * max(-1.0, min(1.0, share)))
-    return clip * factor
-
-
-def _count_steps(quantile: float) -> tuple[int, int]:
-    """Return what a clipped and an unclipped example take from and add to the count."""
-    largest = 2 * max(quantile, 1 - quantile)
-    # towards 0: never more than half a unit per example
-    return (
-        math.floor(_COUNT_GRID * quantile / largest),
-        math.floor(_COUNT_GRID * (1 - quantile) / largest),
+def _clip_of(privacy: Privacy) -> AdaptiveClip | None:
+    """Return what moves the clipping norm, None where it is fixed."""
+    if not privacy.adaptive_quantile:
+        return None
+    return AdaptiveClip(
+        norm=privacy.clipping_norm,
+        quantile=privacy.adaptive_quantile,
+        rate=privacy.adaptive_rate,
+        count_noise=privacy.adaptive_count_noise,
     )
 
 

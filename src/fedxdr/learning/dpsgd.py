@@ -25,6 +25,7 @@ clipping); Li et al. 2020, equation (2) (proximal term).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -238,7 +239,7 @@ def gradient_noise(privacy: Privacy) -> float:
             f"costs what noise multiplier {z:g} pays for; use more than {z / 2:g}"
         )
     # upwards by more than the rounding of these few operations
-    return left**-0.5 * (1 + 2.0**-40)
+    return (1 + 2.0**-40) / math.sqrt(left)
 
 
 def _clip_of(privacy: Privacy) -> AdaptiveClip | None:

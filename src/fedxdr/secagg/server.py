@@ -43,7 +43,7 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import OrgId
 from fedxdr.crypto.exchange import agree
-from fedxdr.secagg import masking, shamir
+from fedxdr.secagg import masking, packing, shamir
 from fedxdr.secagg.derivation import MaskKey
 from fedxdr.secagg.masking import Words
 from fedxdr.secagg.stages import (
@@ -215,6 +215,7 @@ def open_sum(
     partition: Partition,
     revealed: Revealed,
     mails: Iterable[Mail],
+    width: int = packing.MAX_WIDTH,
 ) -> npt.NDArray[np.int32]:
     """Return the exact signed sum of the survivors' quantised vectors.
 
@@ -230,6 +231,8 @@ def open_sum(
         revealed: from ``recover``, or from the ledger's audit data.
         mails: the mail of the round; the salts between survivors and drop-outs are
             read from it, the rest is ignored.
+        width: bits per word that travelled (``packing.upload_width``); 32 where the
+            vectors were not packed.
 
     Returns:
         (d,) int32.
@@ -266,7 +269,7 @@ def open_sum(
             f"masked vectors are missing: {', '.join(sorted(missing))}"
         )
     masking.apply(total, add=add, subtract=subtract)
-    return total.view(np.int32)
+    return packing.signed(total, width=width)
 
 
 def _masks(

@@ -21,7 +21,7 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import OrgId
 from fedxdr.crypto.sealing import seal_between
-from fedxdr.secagg import client, server
+from fedxdr.secagg import client, packing, server
 from fedxdr.secagg.derivation import box_context
 from fedxdr.secagg.masking import self_mask_seed
 from fedxdr.secagg.shamir import PRIME
@@ -431,3 +431,28 @@ def test_every_subset_is_tried_once() -> None:
 
 def test_revelations_do_not_show_seeds(five) -> None:
     assert repr(recover(five).revealed) == "Revealed()"
+
+
+@pytest.mark.parametrize("width", [12, 13, 20, 31, 32])
+def test_packed_uploads_open_the_same_sum(five, width: int) -> None:
+    # Four values within 1,000 fit 12 signed bits only if each is halved.
+    size = next(iter(five.plain.values())).size
+    plain, masked = {}, {}
+    for name in five.partition.survivors:
+        plain[name] = five.plain[name].view(np.int32) // 2
+        words = client.mask(
+            five.members[name], five.opened[name], plain[name].view(np.uint32)
+        )
+        data = packing.pack(words, width=width)
+        assert len(data) == -(-size * width // 8)
+        masked[name] = packing.unpack(data, size=size, width=width)
+    total = server.open_sum(
+        masked.items(),
+        size=size,
+        roster=five.roster,
+        partition=five.partition,
+        revealed=recover(five).revealed,
+        mails=five.mails,
+        width=width,
+    )
+    assert np.array_equal(total, sum(plain.values()))

@@ -250,9 +250,11 @@ def check_opening(terms: Terms, product: Product, opening: Opening) -> None:
         opening: as it arrived.
 
     Raises:
+        TooFewParticipants: fewer survivors than ``min_survivors``.
         InvalidUpdate: a total of another type or shape, or outside its bits.
         InvalidShare: roots that are none, or an opening of something else.
     """
+    _want_opening(terms, product)
     key = terms.key.encryption
     numbers = ring(key)
     total = opening.total

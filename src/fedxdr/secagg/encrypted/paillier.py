@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidInput, InvalidSettings, MalformedMessage
 from fedxdr.core.ids import Digest
+from fedxdr.core.randomness import Entropy
 from fedxdr.secagg.encrypted.integers import (
     FixedBase,
     big,
@@ -220,6 +221,11 @@ def tables(key: PublicKey, *, window: int = _WINDOW) -> FixedBase:
         exponent_bits=EXPONENT_BITS,
         window=window,
     )
+
+
+def fresh_exponent(entropy: Entropy) -> int:
+    """Return a secret exponent for one ``encrypt``, uniform in [0, 2^512)."""
+    return int.from_bytes(entropy.draw(EXPONENT_BITS // 8))
 
 
 def encrypt(key: PublicKey, plaintext: int, exponent: int) -> int:

@@ -1,0 +1,458 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What many releases cost together: epsilon at a delta, never less than the truth.
+
+``epsilon`` composes the dominating pairs of all charges (dominating.py) as privacy loss
+distributions. That number is what the ledger records. Beside it stand quicker and older
+ones for comparison: Renyi accounting, the textbook rule, and the closed form of the
+Gaussian mechanism, which is exact where nothing is sampled.
+
+It does NOT decide which neighbours are meant, hold a budget or choose the noise.
+
+Rules that always hold:
+    1. Upwards: losses are discretised so that they dominate, tails count as infinite
+       losses, and delta is lowered by more than the arithmetic can be wrong.
+    2. Both directions are accounted and the larger epsilon counts.
+    3. Charges of different units are never added up.
+    4. Order and grouping of charges do not matter.
+
+Source: Koskela, Jalko and Honkela 2020 and Doroshenko et al. 2022 (privacy loss
+distributions, through dp-accounting); Zhu, Dong and Wang 2022, theorem 10; Balle and
+Wang 2018, theorem 8; Mironov 2017; Dwork and Roth 2014, theorems A.1 and 3.16.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import numpy as np
+from dp_accounting import rdp
+from dp_accounting.pld import pld_pmf
+from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
+from scipy import special
+
+from fedxdr.core.errors import InvalidPlan
+from fedxdr.privacy.dominating import Atoms, Direction, Pair, atoms, renyi_divergence
+from fedxdr.privacy.mechanism import DISCRETE_ALLOWANCE, Charge
+
+MIN_DELTA: Final = 1e-12
+MAX_USES: Final = 1_000_000
+"""Most further uses that ``uses_left`` looks for."""
+
+_TAIL: Final = 1e-4  # part of delta that all tails together may take
+_ARITHMETIC: Final = 2e-14  # what Fourier transforms may add to or take from delta
+_COARSE: Final = 2**-12  # of the composed standard deviation: widest grid interval
+_MOST_INTERVALS: Final = 2**17  # in the loss of one step
+_WIDENED: Final = 2e-4  # part of the variance that the grid may add
+_ORDERS: Final = tuple(
+    [1 + x / 10 for x in range(1, 20)]
+    + [3.0 + x / 2 for x in range(18)]
+    + [float(x) for x in (*range(12, 64, 4), 64, 96, 128, 256, 512, 1024)]
+)
+
+Steps = tuple[tuple[Pair, int], ...]
+"""Pairs in order, each with how often it is released."""
+
+
+def epsilon(charges: Iterable[Charge] | Mapping[Charge, int], *, delta: float) -> float:
+    """Return epsilon of all charges together.
+
+    Args:
+        charges: of one unit; a mapping says how many times each is used.
+        delta: in [1e-12, 1).
+
+    Returns:
+        epsilon >= 0, an upper bound: within 1 % of the exact value where that is above
+        0.01; 0 for no charges; infinity where no finite number holds.
+
+    Raises:
+        InvalidPlan: delta out of range, negative uses, or several units.
+    """
+    steps, discrete = _gathered(charges)
+    slack = discrete * DISCRETE_ALLOWANCE
+    return 2 * slack + _epsilon(steps, _want_delta(delta) * math.exp(-slack))
+
+
+def delta_of(charges: Iterable[Charge] | Mapping[Charge, int], epsilon: float) -> float:
+    """Return delta of all charges together at an epsilon.
+
+    Args:
+        charges: of one unit; a mapping says how many times each is used.
+        epsilon: >= 0, finite.
+
+    Returns:
+        delta in [0, 1], an upper bound, not resolved below 1e-12.
+
+    Raises:
+        InvalidPlan: epsilon out of range, negative uses, or several units.
+    """
+    if not (math.isfinite(epsilon) and epsilon >= 0):
+        raise InvalidPlan(f"epsilon {epsilon}: want a finite number, 0 or more")
+    steps, discrete = _gathered(charges)
+    slack = discrete * DISCRETE_ALLOWANCE
+    if not steps:
+        return 0.0
+    epsilon = max(0.0, epsilon - 2 * slack)
+    if _is_unsampled(steps):
+        delta = _gaussian_delta(_separation(steps), epsilon)
+    else:
+        composed = _composed(steps, MIN_DELTA)
+        delta = float(composed.get_delta_for_epsilon(epsilon)) + _ARITHMETIC
+    return min(1.0, math.exp(slack) * delta)
+
+
+def rdp_epsilon(
+    charges: Iterable[Charge] | Mapping[Charge, int], *, delta: float
+) -> float:
+    """Return epsilon by Renyi accounting: for comparison and quick looks.
+
+    Args:
+        charges: of one unit; a mapping says how many times each is used.
+        delta: in [1e-12, 1).
+
+    Raises:
+        InvalidPlan: delta out of range, negative uses, or several units.
+
+    Source: Mironov 2017; conversion of Canonne, Kamath and Steinke 2020, proposition
+    12, through dp-accounting.
+    """
+    steps, discrete = _gathered(charges)
+    if not steps:
+        return 0.0
+    found = 0.0
+    directions: tuple[Direction, ...] = ("removed", "added")
+    for direction in directions:
+        curve = sum(count * _renyi(pair, direction) for pair, count in steps)
+        value, _ = rdp.compute_epsilon(_ORDERS, curve, _want_delta(delta))
+        found = max(found, float(value))
+    return found + 2 * discrete * DISCRETE_ALLOWANCE
+
+
+def textbook_epsilon(
+    charges: Iterable[Charge] | Mapping[Charge, int], *, delta: float
+) -> float:
+    """Return what the textbook rule says: linear composition, no sampling.
+
+    Each of T steps gets delta / T and epsilon_0 = s sqrt(2 ln(1.25 T / delta)) / z with
+    s the sensitivity own + 2 occurrences; epsilons add up. It is far too much, and
+    strictly holds for epsilon_0 <= 1 only.
+
+    Args:
+        charges: of one unit; a mapping says how many times each is used.
+        delta: in [1e-12, 1).
+
+    Raises:
+        InvalidPlan: delta out of range, negative uses, or several units.
+
+    Source: Dwork and Roth 2014, theorems A.1 and 3.16.
+    """
+    steps, _ = _gathered(charges)
+    total = sum(count for _, count in steps)
+    if not total:
+        return 0.0
+    root = math.sqrt(2 * math.log(1.25 * total / _want_delta(delta)))
+    return sum(
+        count * root * (pair.own + 2 * pair.occurrences) / pair.noise_multiplier
+        for pair, count in steps
+    )
+
+
+def gaussian_epsilon_exact(
+    *, noise_multiplier: float, delta: float, steps: int = 1, sensitivity: float = 1.0
+) -> float:
+    """Return epsilon of the Gaussian mechanism without sampling: the closed form.
+
+    Args:
+        noise_multiplier: z > 0.
+        delta: in [1e-12, 1).
+        steps: releases, >= 1; together they are one with sqrt(steps) the sensitivity.
+        sensitivity: in clip norms, > 0.
+
+    Returns:
+        the smallest epsilon >= 0, rounded upwards in the last places.
+
+    Raises:
+        InvalidPlan: numbers out of range.
+
+    Source: Balle and Wang 2018, theorem 8.
+    """
+    if not (noise_multiplier > 0 and steps >= 1 and sensitivity > 0):
+        raise InvalidPlan("noise, steps and sensitivity are above 0")
+    separation = math.sqrt(steps) * sensitivity / noise_multiplier
+    return _gaussian_epsilon(separation, _want_delta(delta))
+
+
+def uses_left(
+    spent: Iterable[Charge] | Mapping[Charge, int],
+    next_charge: Charge,
+    *,
+    epsilon: float,
+    delta: float,
+    limit: int = MAX_USES,
+) -> int:
+    """Return how many more uses of a charge fit into a budget.
+
+    Found with ``epsilon`` itself: n uses fit, n + 1 do not.
+
+    Args:
+        spent: what is charged already; a mapping says how many times each is used.
+        next_charge: what would be used again and again.
+        epsilon: the budget, > 0.
+        delta: in [1e-12, 1).
+        limit: most uses to look for, >= 1.
+
+    Returns:
+        uses in [0, limit].
+
+    Raises:
+        InvalidPlan: delta out of range, negative uses, or several units.
+    """
+    counted = _counted(spent)
+    before = counted.get(next_charge, 0)
+
+    def cost(uses: int) -> float:
+        return _spending({**counted, next_charge: before + uses}, delta) - epsilon
+
+    return largest_that_fits(cost, limit=limit)
+
+
+def largest_that_fits(cost: Callable[[int], float], *, limit: int) -> int:
+    """Return the largest n in [0, limit] with cost(n) <= 0, or 0 if there is none.
+
+    Args:
+        cost: increases with n.
+        limit: >= 1.
+    """
+    low, high = 0, 1
+    at_low, at_high = cost(0), cost(1)
+    if at_low > 0 or at_high > 0:
+        return 0
+    while at_high <= 0:
+        low, at_low = high, at_high
+        if low >= limit:
+            return limit
+        high = min(limit, 4 * high)
+        at_high = cost(high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if math.isfinite(at_high):
+            # epsilon grows about like the square root of the uses
+            part = at_low / (at_low - at_high)
+            root = math.sqrt(low) + part * (math.sqrt(high) - math.sqrt(low))
+            guess = min(max(int(root * root), low + 1), high - 1)
+            middle = guess
+        value = cost(middle)
+        margin = max(1, (high - low) // 64)
+        if value <= 0:
+            low, at_low = middle, value
+            probe = low + margin
+        else:
+            high, at_high = middle, value
+            probe = high - margin
+        # a guess is close: a probe just beyond it closes the bracket from that side
+        if low < probe < high:
+            value = cost(probe)
+            if value <= 0:
+                low, at_low = probe, value
+            else:
+                high, at_high = probe, value
+    return low
+
+
+def _spending(counted: Mapping[Charge, int], delta: float) -> float:
+    return epsilon(counted, delta=delta)
+
+
+def _counted(charges: Iterable[Charge] | Mapping[Charge, int]) -> dict[Charge, int]:
+    """Return how many times each charge is used.
+
+    Raises:
+        InvalidPlan: negative uses, or several units.
+    """
+    counted: dict[Charge, int] = {}
+    pairs: Iterable[tuple[Charge, int]] = (
+        charges.items()
+        if isinstance(charges, Mapping)
+        else ((charge, 1) for charge in charges)
+    )
+    for charge, uses in pairs:
+        if uses < 0:
+            raise InvalidPlan(f"a charge is used {uses} times: want 0 or more")
+        if uses:
+            counted[charge] = counted.get(charge, 0) + uses
+    units = sorted({charge.unit for charge in counted})
+    if len(units) > 1:
+        raise InvalidPlan(
+            f"charges of the units {', '.join(units)} do not add up: "
+            "one purse has one unit"
+        )
+    return counted
+
+
+def _gathered(charges: Iterable[Charge] | Mapping[Charge, int]) -> tuple[Steps, int]:
+    """Return the pairs with their numbers of steps, and the steps of discrete noise."""
+    steps: dict[Pair, int] = {}
+    discrete = 0
+    for charge, uses in _counted(charges).items():
+        pair = Pair(
+            noise_multiplier=float(charge.noise_multiplier),
+            sampling_rate=float(charge.sampling_rate),
+            own=charge.own,
+            occurrences=charge.occurrences,
+        )
+        steps[pair] = steps.get(pair, 0) + uses * charge.steps
+        if charge.mechanism == "discrete-gaussian":
+            discrete += uses * charge.steps
+    return tuple(sorted(steps.items())), discrete
+
+
+@functools.lru_cache(maxsize=1024)
+def _epsilon(steps: Steps, delta: float) -> float:
+    if not steps:
+        return 0.0
+    if _is_unsampled(steps):
+        return _gaussian_epsilon(_separation(steps), delta)
+    composed = _composed(steps, delta)
+    reduced = delta * (1 - 1e-6) - _ARITHMETIC
+    return max(0.0, float(composed.get_epsilon_for_delta(reduced)))
+
+
+def _is_unsampled(steps: Steps) -> bool:
+    return all(pair.sampling_rate == 1.0 for pair, _ in steps)
+
+
+def _separation(steps: Steps) -> float:
+    """Return the distance of the two Gaussians that unsampled steps amount to."""
+    return math.sqrt(
+        sum(
+            count * ((pair.own + 2 * pair.occurrences) / pair.noise_multiplier) ** 2
+            for pair, count in steps
+        )
+    )
+
+
+def _composed(steps: Steps, delta: float) -> PrivacyLossDistribution:
+    """Return the privacy loss distribution of all steps, both directions."""
+    unsampled = tuple(step for step in steps if step[0].sampling_rate == 1.0)
+    if unsampled:
+        # Gaussians without sampling are together one Gaussian: one convolution less
+        one = Pair(
+            noise_multiplier=1 / _separation(unsampled),
+            sampling_rate=1.0,
+            own=1,
+            occurrences=0,
+        )
+        steps = (*(s for s in steps if s[0].sampling_rate != 1.0), (one, 1))
+    total = sum(count for _, count in steps)
+    tail = _TAIL * delta / 4
+    # a power of ten, so that other totals find the same atoms in the cache
+    per_step = min(1e-3, 10.0 ** math.floor(math.log10(tail / total)))
+    symmetric = all(pair.own == 0 or pair.sampling_rate == 1.0 for pair, _ in steps)
+    directions: tuple[Direction, ...] = (
+        ("removed",) if symmetric else ("removed", "added")
+    )
+    losses = [
+        [(atoms(pair, direction, tail=per_step), count) for pair, count in steps]
+        for direction in directions
+    ]
+    interval = max(_interval(one) for one in losses)
+    made = [_convolved(one, interval, tail / len(steps) / 2) for one in losses]
+    return PrivacyLossDistribution(made[0], None if symmetric else made[1])
+
+
+def _interval(losses: list[tuple[Atoms, int]]) -> float:
+    """Return a grid interval that widens the composed loss by next to nothing.
+
+    An atom at l between grid points g and g + h goes to both, which adds (l - g) times
+    (g + h - l) to the variance: that is known before anything is convolved.
+    """
+    variance = sum(count * one.variance for one, count in losses)
+    if variance == 0.0:
+        return 1e-6
+    width = max(float(one.losses[-1] - one.losses[0]) for one, _ in losses)
+    # powers of two, so that both directions and other totals share grids
+    finest = 2.0 ** math.ceil(math.log2(width / _MOST_INTERVALS))
+    interval = 2.0 ** math.floor(math.log2(_COARSE * math.sqrt(variance)))
+    while interval > finest:
+        added = 0.0
+        for one, count in losses:
+            part = np.mod(one.losses, interval)
+            added += count * float(one.masses @ (part * (interval - part)))
+        if added <= _WIDENED * variance:
+            break
+        interval /= 2
+    return max(interval, finest)
+
+
+def _convolved(
+    losses: list[tuple[Atoms, int]], interval: float, tail: float
+) -> pld_pmf.DensePLDPmf:
+    """Return the composition of losses on a grid, ``tail`` of each cut off upwards."""
+    composed: pld_pmf.DensePLDPmf | None = None
+    for one, count in losses:
+        gridded = _gridded(one, interval)
+        if count > 1:
+            gridded = gridded.self_compose(count, tail)
+        composed = gridded if composed is None else composed.compose(gridded, tail)
+    return composed
+
+
+def _gridded(loss: Atoms, interval: float) -> pld_pmf.DensePLDPmf:
+    """Return a loss on a grid: each atom split to its two neighbours, upwards.
+
+    Of mass p at l between g and g + h, p (1 - e^(g - l)) / (1 - e^-h) goes up: then
+    both probabilities of the atom, p and p e^-l, stay what they are.
+    """
+    place = np.floor(loss.losses / interval)
+    up = loss.masses * (np.expm1(place * interval - loss.losses) / np.expm1(-interval))
+    up = np.clip(up, 0.0, loss.masses)
+    first = int(place[0])
+    index = place.astype(np.int64) - first
+    size = int(index[-1]) + 2
+    masses = np.bincount(index, loss.masses - up, size)
+    masses += np.bincount(index + 1, up, size)
+    return pld_pmf.DensePLDPmf(
+        interval, first, masses, loss.infinity, pessimistic_estimate=True
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _renyi(
+    pair: Pair, direction: Direction
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    if pair.sampling_rate == 1.0:
+        separation = (pair.own + 2 * pair.occurrences) / pair.noise_multiplier
+        return np.array(_ORDERS) * separation**2 / 2
+    return renyi_divergence(pair, _ORDERS, direction)
+
+
+def _gaussian_delta(separation: float, epsilon: float) -> float:
+    """Return delta of N(separation, 1) against N(0, 1)."""
+    half, ratio = separation / 2, epsilon / separation
+    first = float(special.log_ndtr(half - ratio))
+    second = epsilon + float(special.log_ndtr(-half - ratio))
+    return math.exp(first) * max(0.0, -math.expm1(min(0.0, second - first)))
+
+
+def _gaussian_epsilon(separation: float, delta: float) -> float:
+    """Return the smallest epsilon of N(separation, 1) against N(0, 1), from above."""
+    low, high = 0.0, 1.0
+    if _gaussian_delta(separation, 0.0) <= delta:
+        return 0.0
+    while _gaussian_delta(separation, high) > delta:
+        low, high = high, 2 * high
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        if _gaussian_delta(separation, middle) > delta:
+            low = middle
+        else:
+            high = middle
+    return high * (1 + 1e-12)
+
+
+def _want_delta(delta: float) -> float:
+    if not MIN_DELTA <= delta < 1:  # false for NaN too
+        raise InvalidPlan(f"delta {delta}: want at least 1e-12 and less than 1")
+    return delta

@@ -176,6 +176,47 @@ class CanaryTap:
         return total
 
 
+def record_scores(
+    released: Float64,
+    gradients: Float64,
+    *,
+    sampled: float,
+    sampling_rate: float,
+    noise_std: float,
+) -> Float64:
+    """Return scores of canaries that are real records with overlapping gradients.
+
+    The sum of all released sums is ``gradients.T @ counts`` plus noise, where a record
+    that is in was sampled Binomial(T, q) times. The score is the least-squares estimate
+    of counts under that spread, less half of what one that is in has in the mean.
+
+    Args:
+        released: (p,) the steps' released sums, added up, in clip norms.
+        gradients: (m, p) each record's clipped gradient, in clip norms, the same in
+            every step.
+        sampled: q T, how often a record is sampled in the mean, > 0.
+        sampling_rate: q, in (0, 1].
+        noise_std: of each number of ``released``, in clip norms, > 0.
+
+    Returns:
+        (m,) float64, above 0 where a record is likely in.
+
+    Raises:
+        InvalidInput: shapes that do not belong together.
+    """
+    if gradients.ndim != 2 or released.shape != gradients.shape[1:]:
+        raise InvalidInput(
+            f"got sums of shape {released.shape} for gradients {gradients.shape}"
+        )
+    alike = gradients @ gradients.T
+    # a count is 0 or about q T, by a fair coin
+    spread = sampled**2 / 4 + sampled * (1 - sampling_rate) / 2
+    centred = gradients @ released - alike.sum(axis=1) * sampled / 2
+    ridge = noise_std**2 / spread * np.eye(len(gradients))
+    found: Float64 = np.linalg.solve(alike + ridge, centred)
+    return found
+
+
 def _binomial(trials: int, rate: float) -> Float64:
     """Return the masses of Binomial(trials, rate), (trials + 1,) float64."""
     return np.array(

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from fedxdr.core.errors import InvalidInput
+from fedxdr.core.randomness import generator
 from fedxdr.crypto.expand import KeyStream
-from fedxdr.simulation.canaries import FEWEST_SPARE, CanaryTap, Design
+from fedxdr.simulation.canaries import (
+    FEWEST_SPARE,
+    CanaryTap,
+    Design,
+    record_scores,
+)
 
 SEED = bytes(range(32))
 NOISE = bytes(reversed(range(32)))
@@ -140,3 +146,26 @@ def test_every_canary_needs_a_coordinate_of_its_own() -> None:
         )
     with pytest.raises(InvalidInput, match="released"):
         tap.noise_level()
+
+
+def test_overlapping_records_are_told_apart_through_the_noise() -> None:
+    draw = generator(4)
+    gradients = draw.normal(size=(60, 400)) + 0.5
+    gradients /= np.linalg.norm(gradients, axis=1, keepdims=True)
+    is_in = draw.random(60) < 0.5
+    counts = np.where(is_in, draw.binomial(40, 0.5, 60), 0)
+    released = gradients.T @ counts + 0.5 * draw.normal(size=400)
+    scores = record_scores(
+        released, gradients, sampled=20.0, sampling_rate=0.5, noise_std=0.5
+    )
+    assert np.array_equal(scores > 0, is_in)
+    # a plain inner product does not: everybody is like everybody
+    plain = gradients @ released
+    assert ((plain > np.median(plain)) == is_in).mean() < 1.0
+
+
+def test_records_and_sums_of_different_lengths_are_refused() -> None:
+    with pytest.raises(InvalidInput):
+        record_scores(
+            np.zeros(3), np.zeros((2, 4)), sampled=1.0, sampling_rate=1.0, noise_std=1.0
+        )

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """From events to the numbers a detector reads: what is behaviour, and nothing else.
 
-Three feature sets, each named in the plan:
+Five feature sets, each named in the plan:
 
 - ``alerts``: alerts of several sensors, by timing and mixture alone. Host and kind of
   alert are keys by which the past is looked up; neither is an input.
 - ``traffic``: connections and application records, by their own fields and context.
 - ``counters``: causal counters of alerts without a bound on the past. No claim about
   single events can be made for it.
+- ``alerts-event``, ``traffic-event``: the same two kinds of telemetry by so short a
+  past and so few keys that event-level privacy is affordable (event_features.py).
 
 It does NOT read a label, a signature, a severity or an entity's identity; it does NOT
 standardise (the model holds the federated statistics).
@@ -28,24 +30,21 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fedxdr.core.errors import InvalidTelemetry
+from fedxdr.learning import columns, event_features
 from fedxdr.models import graph
 from fedxdr.models.architecture import Architecture
 from fedxdr.models.graph import Floats, History, Integers
-from fedxdr.telemetry.catalogue import Service, State
 from fedxdr.telemetry.event import Events
 from fedxdr.telemetry.features import OWN_FEATURES, own_features
 
-BOUND: Final = 4.0
+BOUND: Final = columns.BOUND
 """Largest value of any feature."""
 
 RANKS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 """Which earlier events of a node are looked at; the last one bounds the past."""
 
-_LOG_SCALE: Final = 4.0
-_LONGEST_S: Final = 1e6
 _ALIKE_WINDOWS: Final = (4, 16, 32)
 _DIVERSITY_WINDOWS: Final = (8, 32)
 _MEAN_WINDOWS: Final = (8, 32)
@@ -62,8 +61,10 @@ class FeatureSet:
         keys: nodes per event whose past is read; 0 for counters only.
         token: numbers per neighbour.
         own: numbers of the event itself and of its windows.
-        is_bounded: whether one event can change boundedly many others only.
+        is_bounded: whether one event can change boundedly many others only; by how
+            many, models/context.py says.
         make: from events in time order and the rows asked for to (q, D) float32.
+        ranks: which earlier events of a node are looked at.
     """
 
     name: str
@@ -72,6 +73,7 @@ class FeatureSet:
     own: int
     is_bounded: bool
     make: Callable[[Events, Integers], Floats]
+    ranks: tuple[int, ...] = RANKS
 
     def architecture(
         self, *, neighbour: int = 8, mixer: int = 32, embedding: int = 128
@@ -81,7 +83,7 @@ class FeatureSet:
             features=self.name,
             own=self.own,
             keys=self.keys,
-            ranks=len(RANKS) if self.keys else 1,
+            ranks=len(self.ranks) if self.keys else 1,
             token=max(self.token, 1),
             neighbour=neighbour,
             mixer=mixer,
@@ -146,9 +148,9 @@ def _traffic(events: Events, rows: Integers) -> Floats:
     n = len(events)
     both = graph.entities(np.concatenate([events.source, events.destination]))
     source, destination = both[:n], both[n:]
-    spoken = graph.entities(_spoken(events))
+    spoken = graph.entities(columns.spoken(events))
     pair = graph.entities(source, destination)
-    edges = _edges(events)
+    edges = columns.edges(events)
     past = [
         graph.history(source, queries=rows),
         graph.history(destination, queries=rows, other=source),
@@ -179,19 +181,19 @@ def _counters(events: Events, rows: Integers) -> Floats:
     host = graph.entities(events.destination)
     kind = graph.entities(events.service)
     second = events.time_ns // 10**9
-    columns: list[Floats] = []
+    found: list[Floats] = []
     for node in (host, kind, graph.entities(host, kind)):
         past = graph.history(node, queries=rows)
-        columns += [
-            *(_log(_count_within(past, second, w)) for w in _COUNT_WINDOWS_S),
-            _log(past.length),
-            _gap(graph.ages(past, events.time_ns, (1,))[:, 0]),
+        found += [
+            *(columns.log(_count_within(past, second, w)) for w in _COUNT_WINDOWS_S),
+            columns.log(past.length),
+            columns.gap(graph.ages(past, events.time_ns, (1,))[:, 0]),
         ]
     everyone = graph.history(np.zeros(len(events), np.int64), queries=rows)
-    columns += [_log(_count_within(everyone, second, w)) for w in _COUNT_WINDOWS_S]
+    found += [columns.log(_count_within(everyone, second, w)) for w in _COUNT_WINDOWS_S]
     angle = (second[rows] % _DAY_S) / _DAY_S * 2 * np.pi
-    columns.append((1 + np.sin(angle)).astype(np.float32))
-    return _joined([], [np.stack(columns, axis=1)])
+    found.append((1 + np.sin(angle)).astype(np.float32))
+    return _joined([], [np.stack(found, axis=1)])
 
 
 def _token(
@@ -203,7 +205,7 @@ def _token(
     place = np.maximum(index, 0)
     own = same[past.queries][:, None]
     parts = [
-        _gap(graph.ages(past, events.time_ns, RANKS)),
+        columns.gap(graph.ages(past, events.time_ns, RANKS)),
         is_there.astype(np.float32),
         (is_there & (same[place] == own)).astype(np.float32),
     ]
@@ -220,27 +222,6 @@ def _mixture(past: History, attribute: Integers) -> Floats:
         ],
         axis=1,
         dtype=np.float32,
-    )
-
-
-def _spoken(events: Events) -> Integers:
-    """Return what is spoken: the service, or the port where no service is known."""
-    port = events.destination_port.astype(np.int64)
-    known = events.service != Service.UNKNOWN
-    return np.where(known, -2 - events.service.astype(np.int64), port)
-
-
-def _edges(events: Events) -> tuple[Floats, ...]:
-    """Return what is read of a neighbour: volumes, duration, whether it failed."""
-    failed = np.isin(
-        events.state, [State.ATTEMPTED, State.REJECTED, State.ABANDONED]
-    ).astype(np.float32)
-    return (
-        _volume(events.bytes_out),
-        _volume(events.bytes_in),
-        _log(np.nan_to_num(events.duration_s, nan=0.0)),
-        failed,
-        _log(np.maximum(events.text_length, 0)).astype(np.float32),
     )
 
 
@@ -261,21 +242,6 @@ def _count_within(past: History, second: Integers, window_s: int) -> Integers:
     return past.position - np.clip(low, past.begin, past.position)
 
 
-def _volume(values: npt.NDArray[np.int64]) -> Floats:
-    """Return log1p of a count or size; 0 where it is not known."""
-    return _log(np.maximum(values, 0))
-
-
-def _log(values: npt.NDArray[np.generic]) -> Floats:
-    return np.minimum(np.log1p(values.astype(np.float64)) / _LOG_SCALE, BOUND).astype(
-        np.float32
-    )
-
-
-def _gap(seconds: Floats) -> Floats:
-    return _log(np.minimum(seconds, _LONGEST_S))
-
-
 def _joined(tokens: list[Floats], own: list[Floats]) -> Floats:
     parts = [token.reshape(len(token), math.prod(token.shape[1:])) for token in tokens]
     parts += own
@@ -283,7 +249,6 @@ def _joined(tokens: list[Floats], own: list[Floats]) -> Floats:
 
 
 _MIXTURE: Final = len(_ALIKE_WINDOWS) + len(_DIVERSITY_WINDOWS)
-_EDGES: Final = 5
 FEATURE_SETS: Final[dict[str, FeatureSet]] = {
     item.name: item
     for item in (
@@ -298,8 +263,10 @@ FEATURE_SETS: Final[dict[str, FeatureSet]] = {
         FeatureSet(
             name="traffic",
             keys=4,
-            token=3 + _EDGES,
-            own=len(OWN_FEATURES) + 6 * _MIXTURE + 2 * _EDGES * len(_MEAN_WINDOWS),
+            token=3 + columns.EDGES,
+            own=len(OWN_FEATURES)
+            + 6 * _MIXTURE
+            + 2 * columns.EDGES * len(_MEAN_WINDOWS),
             is_bounded=True,
             make=_traffic,
         ),
@@ -310,6 +277,18 @@ FEATURE_SETS: Final[dict[str, FeatureSet]] = {
             own=15,
             is_bounded=False,
             make=_counters,
+        ),
+        *(
+            FeatureSet(
+                name=item.name,
+                keys=item.keys,
+                token=item.token,
+                own=item.own,
+                is_bounded=True,
+                make=item.make,
+                ranks=item.ranks,
+            )
+            for item in event_features.SETS
         ),
     )
 }

@@ -23,6 +23,7 @@ import numpy as np
 from fedxdr.core.errors import InvalidPlan
 from fedxdr.core.layout import Layout, Segment, Vector
 from fedxdr.core.randomness import generator
+from fedxdr.models.context import CONTEXTS
 
 NAME: Final = "temporal-graph-network/v1"
 
@@ -112,15 +113,21 @@ class Architecture:
     def first_vector(self, seed: int) -> Vector:
         """Return the first model, (d,) float32.
 
-        Statistics are those of standardised features (mean 0, mean square 1).
+        Statistics are the feature set's constants: without a statistics round, as
+        under differential privacy, they stay (mean 0, mean square 1 where none are
+        known).
 
         Args:
             seed: public, >= 0.
         """
         arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = {}
+        known = CONTEXTS.get(self.features)
+        centre, spread = (0.0, 1.0) if known is None else (known.centre, known.spread)
         for place, segment in enumerate(self.layout.segments):
-            if segment.name == "statistics.mean_square":
-                values = np.ones(segment.shape)
+            if segment.name == "statistics.mean":
+                values = np.full(segment.shape, centre)
+            elif segment.name == "statistics.mean_square":
+                values = np.full(segment.shape, centre**2 + spread**2)
             elif segment.name.endswith(".weight"):
                 bound = math.sqrt(6.0 / _fan_in(segment))
                 draw = generator(seed, place)

@@ -27,16 +27,23 @@ class Context:
         reach: K, how many events back per index key, at most; None without a bound.
         index_keys: how many keys the past is looked up by; one whose events belong to
             two nodes counts twice.
+        centre: what stands for the mean of every feature in a first model.
+        spread: what stands for their standard deviation, > 0. Centre and spread follow
+            from the range that features are made in; no data were asked.
     """
 
     reach: int | None
     index_keys: int
+    centre: float = 0.0
+    spread: float = 1.0
 
 
 CONTEXTS: Final[Mapping[str, Context]] = {
     "alerts": Context(reach=128, index_keys=4),
     "traffic": Context(reach=128, index_keys=5),
     "counters": Context(reach=None, index_keys=3),
+    "alerts-event": Context(reach=16, index_keys=1, centre=1.0, spread=1.0),
+    "traffic-event": Context(reach=8, index_keys=2, centre=0.5, spread=1.0),
 }
 """Every feature set of learning/features.py, by name."""
 

@@ -12,6 +12,7 @@ import pytest
 
 from fedxdr.core.errors import InvalidTelemetry
 from fedxdr.learning import features
+from fedxdr.models.context import CONTEXTS, context_of
 from fedxdr.telemetry.event import Events
 
 NAMES = sorted(features.FEATURE_SETS)
@@ -90,6 +91,66 @@ def test_only_differences_of_time_matter(name, make_events):
     later = dataclasses.replace(events, time_ns=events.time_ns + 12_345 * SECOND)
     found = features.find(name)
     assert np.array_equal(found.compute(events), found.compute(later))
+
+
+def without(events, gone):
+    """Return the events but one, and where the others stood."""
+    rest = np.delete(np.arange(len(events)), gone)
+    return events.select(rest), rest
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+@pytest.mark.parametrize(("hosts", "spread_s"), [(2, 5000), (2, 3), (5, 100)])
+def test_one_event_changes_as_many_others_as_is_charged_for(
+    name, hosts, spread_s, make_events
+):
+    # many events in one second and few hosts: every window is full
+    events = make_events(1500, hosts=hosts)
+    events = dataclasses.replace(events, time_ns=events.time_ns // 5000 * spread_s)
+    reach, keys = context_of(name).reach, context_of(name).index_keys
+    found = features.find(name)
+    before = found.compute(events)
+    changed = []
+    for gone in (0, 1, 400, 700, 1499):
+        rest, numbers = without(events, gone)
+        after = found.compute(rest)
+        is_changed = (np.abs(after - before[numbers]) > 1e-5).any(axis=1)
+        changed.append(int(is_changed.sum()))
+    assert max(changed) <= reach * keys
+    # and no more is charged for than happens
+    if hosts == 2 and name.endswith("-event"):
+        assert max(changed) >= reach * keys / 2
+
+
+def test_without_a_bound_one_event_changes_nearly_all_later_ones(make_events):
+    events = make_events(1500, hosts=2)
+    found = features.find("counters")
+    before = found.compute(events)
+    rest, numbers = without(events, 0)
+    is_changed = (found.compute(rest) != before[numbers]).any(axis=1)
+    assert is_changed.sum() > 500
+    assert context_of("counters").reach is None
+
+
+def test_every_set_says_how_far_an_event_reaches():
+    assert set(CONTEXTS) == set(features.FEATURE_SETS)
+    for name, found in features.FEATURE_SETS.items():
+        assert (context_of(name).reach is not None) == found.is_bounded
+        if found.keys:
+            assert context_of(name).reach == max(found.ranks)
+
+
+@pytest.mark.parametrize("name", ["alerts-event", "traffic-event"])
+def test_constants_put_event_features_inside_the_clip(name, make_events):
+    found = features.find(name)
+    architecture = found.architecture(embedding=4)
+    begin, end = architecture.layout.span("statistics.")
+    mean, mean_square = architecture.first_vector(3)[begin:end].reshape(2, -1)
+    std = np.sqrt(mean_square - mean**2)
+    standard = (found.compute(make_events(500)) - mean) / std
+    assert np.allclose(std, context_of(name).spread)
+    assert np.abs(standard).max() < 4
+    assert standard.min() < 0 < standard.max()
 
 
 def test_counters_count_what_happened_since(make_events):

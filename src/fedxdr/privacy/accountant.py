@@ -45,6 +45,7 @@ _TAIL: Final = 1e-4  # part of delta that all tails together may take
 _ARITHMETIC: Final = 2e-14  # what Fourier transforms may add to or take from delta
 _COARSE: Final = 2**-12  # of the composed standard deviation: widest grid interval
 _MOST_INTERVALS: Final = 2**17  # in the loss of one step
+_CONSTANT: Final = 2.0**-40  # a loss that varies less is as good as one number
 _WIDENED: Final = 2e-4  # part of the variance that the grid may add
 _ORDERS: Final = tuple(
     [1 + x / 10 for x in range(1, 20)]
@@ -212,56 +213,61 @@ def uses_left(
     counted = _counted(spent)
     before = counted.get(next_charge, 0)
 
+    def charged(uses: int) -> dict[Charge, int]:
+        return {**counted, next_charge: before + uses}
+
     def cost(uses: int) -> float:
-        return _spending({**counted, next_charge: before + uses}, delta) - epsilon
+        return _spending(charged(uses), delta=delta) - epsilon
 
-    return largest_that_fits(cost, limit=limit)
+    def rough_cost(uses: int) -> float:
+        return rdp_epsilon(charged(uses), delta=delta) - epsilon
+
+    if cost(0) > 0 or cost(1) > 0:
+        return 0
+    # Renyi accounting is quick and says too much: it finds a number just too small
+    return _largest(cost, limit=limit, begin=_largest(rough_cost, limit=limit, begin=1))
 
 
-def largest_that_fits(cost: Callable[[int], float], *, limit: int) -> int:
-    """Return the largest n in [0, limit] with cost(n) <= 0, or 0 if there is none.
+def _largest(cost: Callable[[int], float], *, limit: int, begin: int) -> int:
+    """Return the largest n in [1, limit] with cost(n) <= 0, or 1 if there is none.
 
     Args:
-        cost: increases with n.
+        cost: increases with n, about like its square root.
         limit: >= 1.
+        begin: where to look first, in [1, limit].
     """
-    low, high = 0, 1
-    at_low, at_high = cost(0), cost(1)
-    if at_low > 0 or at_high > 0:
-        return 0
-    while at_high <= 0:
+    low, at_low = 1, cost(1)
+    high = begin if begin > 1 else min(2, limit)
+    while (at_high := cost(high)) <= 0:
         low, at_low = high, at_high
-        if low >= limit:
+        if high >= limit:
             return limit
-        high = min(limit, 4 * high)
-        at_high = cost(high)
+        high = min(limit, 1 + high + high // 2)
+    turn = 0
     while high - low > 1:
         middle = (low + high) // 2
-        if math.isfinite(at_high):
-            # epsilon grows about like the square root of the uses
+        if turn % 3 < 2 and at_low < 0 < at_high < math.inf:
             part = at_low / (at_low - at_high)
             root = math.sqrt(low) + part * (math.sqrt(high) - math.sqrt(low))
-            guess = min(max(int(root * root), low + 1), high - 1)
-            middle = guess
+            middle = min(max(int(root * root), low + 1), high - 1)
+        turn += 1
+        # look at the guess, then just beyond it: that closes in from the other side
+        beyond = max(1, (high - low) ** 2 // (16 * high))
         value = cost(middle)
-        margin = max(1, (high - low) // 64)
         if value <= 0:
-            low, at_low = middle, value
-            probe = low + margin
+            low, at_low, middle = middle, value, middle + beyond
         else:
-            high, at_high = middle, value
-            probe = high - margin
-        # a guess is close: a probe just beyond it closes the bracket from that side
-        if low < probe < high:
-            value = cost(probe)
+            high, at_high, middle = middle, value, middle - beyond
+        if low < middle < high:
+            value = cost(middle)
             if value <= 0:
-                low, at_low = probe, value
+                low, at_low = middle, value
             else:
-                high, at_high = probe, value
+                high, at_high = middle, value
     return low
 
 
-def _spending(counted: Mapping[Charge, int], delta: float) -> float:
+def _spending(counted: Mapping[Charge, int], *, delta: float) -> float:
     return epsilon(counted, delta=delta)
 
 
@@ -369,11 +375,11 @@ def _interval(losses: list[tuple[Atoms, int]]) -> float:
     (g + h - l) to the variance: that is known before anything is convolved.
     """
     variance = sum(count * one.variance for one, count in losses)
-    if variance == 0.0:
-        return 1e-6
     width = max(float(one.losses[-1] - one.losses[0]) for one, _ in losses)
     # powers of two, so that both directions and other totals share grids
-    finest = 2.0 ** math.ceil(math.log2(width / _MOST_INTERVALS))
+    finest = 2.0 ** math.ceil(math.log2(max(width, _CONSTANT) / _MOST_INTERVALS))
+    if variance <= 0.0:
+        return finest
     interval = 2.0 ** math.floor(math.log2(_COARSE * math.sqrt(variance)))
     while interval > finest:
         added = 0.0

@@ -46,6 +46,7 @@ Direction = Literal["removed", "added"]
 
 _TRIMMED: Final = 1e-30  # of the binomial's upper tail; it becomes an infinite loss
 _STEP: Final = 0.01  # of x, in standard deviations of the noise
+_MOST_CELLS: Final = 1 << 17
 _BLOCK: Final = 1 << 21  # values of scratch at a time
 # Gauss-Legendre, three points on [0, 1]
 _NODES: Final = (0.5 - math.sqrt(0.15), 0.5, 0.5 + math.sqrt(0.15))
@@ -113,12 +114,12 @@ def hockey_stick(pair: Pair, epsilon: float, direction: Direction) -> float:
             low = middle
         else:
             high = middle
-    x = (low + high) / 2
-    if direction == "removed":
-        delta = _above(pair, x, "P") - math.exp(epsilon) * _above(pair, x, "Q")
-    else:
-        delta = _below(pair, x, "Q") - math.exp(epsilon) * _below(pair, x, "P")
-    return max(0.0, delta, -math.expm1(epsilon))
+    x = np.array([(low + high) / 2])
+    side = _above if direction == "removed" else _below
+    truth, other = side(pair, x, "P")[0], side(pair, x, "Q")[0]
+    if direction == "added":
+        truth, other = other, truth
+    return max(0.0, float(truth - math.exp(epsilon) * other), -math.expm1(epsilon))
 
 
 @functools.lru_cache(maxsize=256)
@@ -137,7 +138,7 @@ def atoms(pair: Pair, direction: Direction, *, tail: float) -> Atoms:
     """
     low, high = _range(pair, tail=tail, direction=direction)
     width = min(_STEP, 0.05 * pair.noise_multiplier)
-    cells = math.ceil((high - low) / width)
+    cells = min(math.ceil((high - low) / width), _MOST_CELLS)
     edges = np.linspace(low, high, cells + 1)
     width = (high - low) / cells
     at_edges = _loss(pair, edges)
@@ -146,6 +147,9 @@ def atoms(pair: Pair, direction: Direction, *, tail: float) -> Atoms:
     if direction == "added":
         # the loss ln(Q / P) falls with x: walk the cells from the other end
         sign, at_edges = -1.0, -at_edges[::-1]
+    at_edges = np.maximum.accumulate(at_edges)  # rounding may turn a step around
+    if cells == _MOST_CELLS:
+        return _rounded_up(pair, edges, at_edges, direction, tail=tail)
     begins, ends = at_edges[:-1], at_edges[1:]
     mass, moved = np.zeros(cells), np.zeros(cells)
     for node, weight in zip(_NODES, _NODE_WEIGHTS, strict=True):
@@ -157,16 +161,30 @@ def atoms(pair: Pair, direction: Direction, *, tail: float) -> Atoms:
             part, loss = part[::-1], loss[::-1]
         mass += part
         moved += part * -np.expm1(-(np.clip(loss, begins, ends) - begins))
-    gaps = np.maximum(ends - begins, 0.0)
-    full = -np.expm1(-gaps)
+    full = -np.expm1(-(ends - begins))
     upper = np.divide(moved, full, out=mass.copy(), where=full > 0)
     upper = np.minimum(upper, mass)
     masses = np.zeros(cells + 1)
     masses[1:] = upper
     masses[:-1] += mass - upper
+    return Atoms(losses=at_edges, masses=masses, infinity=2 * tail + _TRIMMED)
+
+
+def _rounded_up(
+    pair: Pair, edges: Floats, at_edges: Floats, direction: Direction, *, tail: float
+) -> Atoms:
+    """Return the loss with each cell's mass at the cell's larger loss.
+
+    For noise so small that cells are too wide for quadrature: the masses are
+    differences of normal distribution functions, exact at any width.
+    """
+    if direction == "removed":
+        masses = -np.diff(_above(pair, edges, "P"))
+    else:
+        masses = np.diff(_below(pair, edges, "Q"))[::-1]
     return Atoms(
-        losses=np.maximum.accumulate(at_edges),
-        masses=masses,
+        losses=at_edges[1:],
+        masses=np.maximum(masses, 0.0),
         infinity=2 * tail + _TRIMMED,
     )
 
@@ -259,18 +277,24 @@ def _weights(pair: Pair, which: Literal["P", "Q"]) -> tuple[Floats, Floats]:
     return _binomial(trials, pair.sampling_rate)
 
 
-def _above(pair: Pair, x: float, which: Literal["P", "Q"]) -> float:
+def _above(pair: Pair, x: Floats, which: Literal["P", "Q"]) -> Floats:
     """Return the probability that one of the two gives to more than x."""
     count, logs = _weights(pair, which)
     centres = count / pair.noise_multiplier * (1 if which == "P" else -1)
-    return float(np.exp(logs) @ special.ndtr(centres - x))
+    result = np.zeros(len(x))
+    for centre, weight in zip(centres, np.exp(logs), strict=True):
+        result += weight * special.ndtr(centre - x)
+    return result
 
 
-def _below(pair: Pair, x: float, which: Literal["P", "Q"]) -> float:
+def _below(pair: Pair, x: Floats, which: Literal["P", "Q"]) -> Floats:
     """Return the probability that one of the two gives to less than x."""
     count, logs = _weights(pair, which)
     centres = count / pair.noise_multiplier * (1 if which == "P" else -1)
-    return float(np.exp(logs) @ special.ndtr(x - centres))
+    result = np.zeros(len(x))
+    for centre, weight in zip(centres, np.exp(logs), strict=True):
+        result += weight * special.ndtr(x - centre)
+    return result
 
 
 def _range(

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attacks on results: second sums on one base, proposals, contributions left out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from tests.attacks.malicious_orchestrator import loot
+from tests.attacks.malicious_orchestrator.attack import Attack
+from tests.attacks.malicious_orchestrator.known_rules import (
+    ANSWERED_ONCE,
+    LEFT_OUT,
+    ONE_SET_PER_PARENT,
+    REPLAYED,
+)
+from tests.attacks.malicious_orchestrator.loot import NOTHING, Loot
+from tests.attacks.malicious_orchestrator.stage import LAYOUT, Reply, Stage
+
+from fedxdr.core import canonical
+from fedxdr.core.ids import OrgId, sha256
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.federation.floor import Floor
+from fedxdr.federation.messages import Proposal
+from fedxdr.federation.rounds import Phase
+from fedxdr.ledger.statements import AcceptanceStatement
+from fedxdr.models import snapshot
+
+
+def _difference(stage: Stage, first: np.ndarray | None, *, task: str) -> Loot:
+    """Return what the difference of two opened sums shows of the last organisation."""
+    victim, second = stage.orgs[-1], loot.opened_sum(stage)
+    view = loot.view_of(stage, stage.orgs[0])
+    if first is None or second is None or view is None:
+        return NOTHING
+    found = loot.dequantised(stage, view, first - second, {victim: 1.0}, task=task)
+    return loot.compare(stage, victim, found, task=task)
+
+
+def retry_with_one_less(stage: Stage) -> Loot:
+    """The round is opened and then fails; the next one leaves one organisation out."""
+    victim = stage.orgs[-1]
+    stage.start()
+    stage.go(until=Phase.PROPOSED)
+    first = loot.opened_sum(stage)
+    stage.fail()
+    stage.swallow("contribution", org=victim)
+    stage.start()
+    stage.go(until=Phase.PROPOSED)
+    return _difference(stage, first, task="training")
+
+
+def statistics_with_one_less(stage: Stage) -> Loot:
+    """Statistics are asked for a second time, on a new model, and one is left out."""
+    victim = stage.orgs[-1]
+    stage.start("statistics")
+    stage.go()
+    first = loot.opened_sum(stage)
+    stage.swallow("contribution", org=victim)
+    stage.start("statistics")
+    stage.go(until=Phase.PROPOSED)
+    return _difference(stage, first, task="statistics")
+
+
+def propose_another_model(stage: Stage) -> Loot:
+    """The attacker moves every weight of the new model and proposes the result."""
+    moved: dict[str, bytes] = {}
+
+    def propose(reply: Reply) -> Reply | bytes:
+        if reply.status != 200:
+            return reply
+        true = canonical.decode(Envelope.from_json(reply.body).payload, Proposal)
+        vector = snapshot.load(stage.orchestrator.blobs.get(true.model_hash)).vector
+        file = snapshot.save(
+            vector + np.float32(1), layout=LAYOUT, architecture={"kind": "test"}
+        )
+        moved[sha256(file)] = file
+        other = dataclasses.replace(true, model_hash=sha256(file))
+        return stage.sign(other).to_json()
+
+    def model(reply: Reply) -> Reply | bytes:
+        return next(iter(moved.values())) if reply.status != 200 and moved else reply
+
+    stage.wire.answers["*", "proposal"] = propose
+    stage.wire.answers["*", "model"] = model
+    stage.swallow("acceptance")
+    stage.start()
+    stage.go()
+    accepted = [
+        org
+        for org in stage.orgs
+        for body in stage.posted(org, "acceptance")
+        for said in [
+            canonical.decode(Envelope.from_json(body).payload, AcceptanceStatement)
+        ]
+        if said.verdict == "accepted" and said.model_hash in moved
+    ]
+    threshold = stage.round.plan.threshold
+    return Loot(
+        won=len(accepted) >= threshold,
+        gain=f"{len(accepted)} signatures (a quorum is {threshold}) under a model of "
+        "which the attacker has moved every weight",
+    )
+
+
+def leave_one_out(stage: Stage) -> Loot:
+    """In mode ``clear`` a contribution is acknowledged, and left out of the model."""
+    victim = stage.orgs[0]
+    stage.start(collection_mode="clear", acknowledge_clear=True)
+    stage.swallow("contribution", org=victim)
+    stage.go()
+    body = stage.last(victim, "acceptance")
+    if body is None:
+        return NOTHING
+    said = canonical.decode(Envelope.from_json(body).payload, AcceptanceStatement)
+    return Loot(
+        won=said.verdict == "accepted" and OrgId(victim) not in stage.round.survivors,
+        gain=f"the signature of {victim} that it has redone and accepts a model "
+        f"without its own part (survivors: {', '.join(stage.round.survivors)})",
+    )
+
+
+ATTACKS = (
+    Attack(
+        name="retry-with-one-less",
+        aim="open a round, let it fail, and open the next one on the same parent with "
+        "one survivor removed: the difference is its update",
+        rules=(ONE_SET_PER_PARENT, ANSWERED_ONCE),
+        script=retry_with_one_less,
+    ),
+    Attack(
+        name="statistics-with-one-less",
+        aim="open statistics twice, on two parents, with one survivor removed",
+        rules=(ONE_SET_PER_PARENT, ANSWERED_ONCE),
+        script=statistics_with_one_less,
+        is_long=True,
+        stage={"does_replay": False},
+    ),
+    Attack(
+        name="proposal-moved",
+        aim="propose another model than the sum gives",
+        rules=(REPLAYED,),
+        script=propose_another_model,
+    ),
+    Attack(
+        name="contribution-left-out",
+        aim="acknowledge a contribution and leave it out (mode clear)",
+        rules=(LEFT_OUT,),
+        script=leave_one_out,
+        stage={"floor": Floor(modes=("secagg", "clear"))},
+    ),
+)

@@ -1,0 +1,562 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage: real organisations over real HTTP, and the attacker in between.
+
+Organisations are the product's agents on folders of their own (SQLite, files, fence),
+each with the product's HTTP link. The orchestrator is the product's, behind a real
+server on loopback; the attacker owns its key and stands between it and its callers
+(``Puppeteer``): it sees every request, may answer whatever it likes, and signs as the
+orchestrator. What it learns comes from the wire, and from members that collude with it.
+
+It does NOT attack: the scripts do. Time is moved by hand; nothing sleeps.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import numpy as np
+import uvicorn
+
+from fedxdr.api.app import create_app
+from fedxdr.api.service import Service
+from fedxdr.app.participating import AgentFile, OpenParticipant
+from fedxdr.core import canonical
+from fedxdr.core.errors import FedxdrError, Unavailable
+from fedxdr.core.ids import OrgId, RoundId, org_id
+from fedxdr.core.layout import Layout, Segment
+from fedxdr.core.randomness import SeededEntropy, generator
+from fedxdr.core.update import Update
+from fedxdr.crypto import requests
+from fedxdr.crypto.envelope import Envelope, EnvelopeSignature
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.federation import messages, rounds, wire
+from fedxdr.federation.floor import Floor
+from fedxdr.federation.messages import Announcement
+from fedxdr.federation.plan import SEGMENTS
+from fedxdr.federation.rounds import Phase, Round
+from fedxdr.ledger.statements import ACCEPTANCE_TYPE, AcceptanceStatement
+from fedxdr.models import snapshot
+from fedxdr.parties import enrolment
+from fedxdr.parties.orchestrator import Orchestrator
+from fedxdr.parties.ports import Learned
+from fedxdr.secagg import derivation
+from fedxdr.simulation.federation import SimulatedFederation
+from fedxdr.storage.secrets import write_seed
+from fedxdr.transport.client import Client
+
+LAYOUT = Layout(
+    segments=(
+        Segment(name="statistics.mean", shape=(3,)),
+        Segment(name="weights.w", shape=(5, 8)),
+    )
+)
+TASK_SIZES = {"statistics": 3, "training": 40}
+DEAD = -1000.0
+"""A weight that kills every unit: what a fit from such a model brings is zero."""
+
+_NAMES = ("org-a", "org-b", "org-c", "org-d", "org-e", "org-f")
+_MAX_STEPS = 60
+_PROBLEM = b"application/problem+json"
+_MAX_BODY_BYTES = 10**7
+
+
+class DataOf:
+    """An organisation's data: numbers of its own in place of a fit.
+
+    As with ReLU units (Pasquini et al. 2022), a model whose units are dead gives a zero
+    gradient.
+    """
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+        self.shift = 0.0
+
+    def samples(self) -> int:
+        return 64
+
+    def truth(self, task: str) -> np.ndarray:
+        """Return the update before it is protected."""
+        size = TASK_SIZES[task]
+        return generator(self.place, size).normal(size=size) * 0.5 + self.shift
+
+    def learn(self, *, task: Any, parent: bytes, plan: Any, number: int) -> Learned:
+        del number
+        values = self.truth(task)
+        begin, end = plan.layout.span(SEGMENTS[task])
+        if (snapshot.load(parent).vector[begin:end] <= DEAD).all():
+            values = np.zeros_like(values)
+        return Learned(
+            update=Update(values=values.astype(np.float32), samples=64),
+            metrics={"held_out_accuracy": 0.5} if task == "training" else {},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What goes back to a caller."""
+
+    status: int = 200
+    body: bytes = b"{}"
+
+    @classmethod
+    def problem(cls, status: int, code: str, detail: str) -> Reply:
+        kind = f"https://fedxdr.org/problems/{code}"
+        return cls(
+            status=status, body=json.dumps({"type": kind, "detail": detail}).encode()
+        )
+
+
+TAKEN = Reply(status=202, body=b'{"status":"accepted"}')
+"""The attacker says that it took a message, and keeps it from the real application."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One message of an organisation, as it came over the wire."""
+
+    org: str
+    name: str
+    body: bytes
+
+
+class Puppeteer:
+    """Stands between the application and whoever calls it (an ASGI application).
+
+    ``answers`` maps (organisation or ``*``, name) to a function from the true reply to
+    the one given; ``takes`` maps it to a function from a body to a reply, None to let
+    the message through.
+    """
+
+    def __init__(self, app: Any, who: Callable[[dict[str, str]], str]) -> None:
+        self.app = app
+        self.who = who
+        self.answers: dict[tuple[str, str], Callable[[Reply], Reply | bytes]] = {}
+        self.takes: dict[tuple[str, str], Callable[[bytes], Reply | None]] = {}
+        self.posts: list[Post] = []
+        self.shown: dict[tuple[str, str], bytes] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            event = await receive()
+            body += event.get("body", b"")
+            more = event.get("more_body", False)
+        headers = {k.decode(): v.decode() for k, v in scope["headers"]}
+        org, name = self.who(headers), _name_of(scope["path"])
+        reply: Reply | None = None
+        if scope["method"] == "POST":
+            self.posts.append(Post(org=org, name=name, body=body))
+            take = self._hook(self.takes, org, name)
+            reply = take(body) if take else None
+        if reply is None:
+            reply = await self._true(scope, body)
+        change = self._hook(self.answers, org, name)
+        if change and scope["method"] == "GET":
+            changed = change(reply)
+            reply = changed if isinstance(changed, Reply) else Reply(body=changed)
+        if scope["method"] == "GET" and reply.status == 200:
+            self.shown[org, name] = reply.body
+        kind = b"application/json" if reply.status < 400 else _PROBLEM
+        await send(
+            {
+                "type": "http.response.start",
+                "status": reply.status,
+                "headers": [(b"content-type", kind)],
+            }
+        )
+        await send({"type": "http.response.body", "body": reply.body})
+
+    def _hook(self, hooks: dict[tuple[str, str], Any], org: str, name: str) -> Any:
+        return hooks.get((org, name)) or hooks.get(("*", name))
+
+    async def _true(self, scope: Any, body: bytes) -> Reply:
+        status, parts, is_read = 500, list[bytes](), False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal is_read
+            if is_read:
+                return {"type": "http.disconnect"}
+            is_read = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(event: dict[str, Any]) -> None:
+            nonlocal status
+            if event["type"] == "http.response.start":
+                status = event["status"]
+            else:
+                parts.append(event.get("body", b""))
+
+        await self.app(scope, receive, send)
+        return Reply(status=status, body=b"".join(parts))
+
+
+def _name_of(path: str) -> str:
+    parts = path.strip("/").split("/")
+    if "contribution" in parts:
+        return "vector"
+    if "model" in parts:
+        return "model"
+    name = parts[-1]
+    return {"submit-gradient": "contribution", "raw-blocks": "blocks"}.get(name, name)
+
+
+class Loopback:
+    """One real server for all stages: loading it costs more than a round."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+
+        async def serve(scope: Any, receive: Any, send: Any) -> None:
+            await self.app(scope, receive, send)
+
+        config = uvicorn.Config(serve, port=0, log_config=None, lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not (self._server.started and self._server.servers):
+            self._thread.join(0.005)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+class _Refusals(logging.Handler):
+    """Notes what the organisation whose turn it is refuses."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self._stage = stage
+
+    def emit(self, record: logging.LogRecord) -> None:
+        why = getattr(record, "why", "") or getattr(record, "reason", "")
+        if record.name.startswith("fedxdr.parties") and why and self._stage.turn:
+            self._stage.refusals.append((self._stage.turn, str(why)))
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """A federation, its attacker, and what both have seen.
+
+    Attributes:
+        server: the loopback server.
+        folder: for the organisations' folders.
+        n: how many organisations.
+        plan: fields of the plan.
+        floor: of every organisation.
+        colluders: members whose secrets the attacker knows.
+        does_replay: whether organisations recompute rounds.
+    """
+
+    server: Loopback
+    folder: Path
+    n: int = 4
+    plan: dict[str, Any] = field(default_factory=dict)
+    floor: Floor = field(default_factory=Floor)
+    colluders: tuple[str, ...] = ()
+    does_replay: bool = True
+    turn: str = ""
+    refusals: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.orgs = [org_id(name) for name in _NAMES[: self.n]]
+        self.data = {org: DataOf(place) for place, org in enumerate(self.orgs)}
+        self.fed = SimulatedFederation(
+            {},
+            plan={"layout": LAYOUT, "architecture": {"kind": "test"}, **self.plan},
+            initial=np.zeros(LAYOUT.size, dtype=np.float32),
+        )
+        self.entropy = SeededEntropy(99)
+        self.service = Service(
+            orchestrator=self.fed.orchestrator,
+            registrar=self.fed.registrar,
+            registry=self.fed.registry,
+            identity=self.fed.identity,
+            clock=self.fed.clock,
+            max_body_bytes=_MAX_BODY_BYTES,
+        )
+        self.wire = Puppeteer(create_app(self.service), self._who)
+        self.server.app = self.wire
+        self.keys: dict[str, IdentityKey] = {}
+        self.agents: dict[OrgId, OpenParticipant] = {}
+        self.insiders: dict[str, derivation.RoundSecrets] = {}
+        self._handler = _Refusals(self)
+        logging.getLogger("fedxdr").addHandler(self._handler)
+        self._derive = derivation.derive_secrets
+        derivation.derive_secrets = self._overhearing
+        for org in self.orgs:
+            self._join(org)
+            self.open(org)
+
+    # Organisations.
+
+    def _join(self, org: OrgId) -> None:
+        """Make a folder as ``fedxdr join`` does; the machine's clock is not asked."""
+        token = self.fed.registrar.invite(
+            org, server=self.server.address, lifetime_s=3600
+        )
+        folder, key = self.folder / org, IdentityKey.generate(self.entropy)
+        enrolled = self.fed.registrar.enrol(
+            enrolment.apply_to_join(
+                token,
+                orchestrator=self.fed.identity.public,
+                key=key,
+                name=org,
+                data_sources=("simulation",),
+                now=self.fed.clock.now(),
+            )
+        )
+        write_seed(folder / "keys" / "identity.key", key.seed)
+        genesis = self.fed.recorder.blocks(begin=0, end=1)[0].block.hash
+        file = AgentFile(
+            org=org,
+            server=self.server.address,
+            orchestrator_keyid=self.fed.identity.public.keyid,
+            genesis=genesis,
+            token=enrolled.token,
+        )
+        values = {name: getattr(file, name) for name in file.__slots__}
+        (folder / "agent.json").write_text(json.dumps(values))
+        self.keys[org] = key
+
+    def open(self, org: str) -> None:
+        """Start an organisation's agent on its folder."""
+        self.agents[OrgId(org)] = OpenParticipant(
+            self.folder / org,
+            learner=self.data[OrgId(org)],
+            floor=self.floor,
+            does_replay=self.does_replay,
+            clock=self.fed.clock,
+        )
+
+    def restart(self, *orgs: str) -> None:
+        """End agents and start them again: nothing but their folders stays."""
+        for org in orgs:
+            self.agents[OrgId(org)].close()
+            self.open(org)
+
+    def backup(self, org: str) -> Path:
+        """Copy an agent's folder while it is stopped."""
+        kept = self.folder / f"{org}.backup"
+        self.agents[OrgId(org)].close()
+        shutil.copytree(self.folder / org, kept)
+        self.open(org)
+        return kept
+
+    def restore(self, org: str, kept: Path) -> None:
+        """Put a backup in the place of an agent's folder and start it."""
+        self.agents[OrgId(org)].close()
+        shutil.rmtree(self.folder / org)
+        shutil.copytree(kept, self.folder / org)
+        self.open(org)
+
+    def close(self) -> None:
+        """End everybody."""
+        for agent in self.agents.values():
+            agent.close()
+        logging.getLogger("fedxdr").removeHandler(self._handler)
+        derivation.derive_secrets = self._derive
+
+    def _who(self, headers: dict[str, str]) -> str:
+        with suppress(FedxdrError):
+            keyid = requests.claimed_keyid(headers)
+            for org, key in self.keys.items():
+                if key.public.keyid == keyid:
+                    return org
+            if keyid == self.fed.operator.public.keyid:
+                return "operator"
+        return "?"
+
+    def _overhearing(self, entropy: bytes) -> derivation.RoundSecrets:
+        """A colluding member hands its secrets of a round to the attacker."""
+        found = self._derive(entropy)
+        if self.turn in self.colluders:
+            self.insiders[self.turn] = found
+        return found
+
+    def client(self, key: IdentityKey | None) -> Client:
+        """Return the product's HTTP client under a key."""
+        return Client(
+            self.server.address, signer=key, clock=self.fed.clock, entropy=self.entropy
+        )
+
+    # The orchestrator, in the attacker's hand.
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        return self.fed.orchestrator
+
+    @property
+    def round(self) -> Round:
+        assert self.orchestrator.current is not None
+        return self.orchestrator.current
+
+    @property
+    def round_id(self) -> RoundId:
+        return self.round.announcement.round_id
+
+    def sign(self, message: Any, *, by: str = "") -> Envelope:
+        """Sign as the orchestrator, or as a colluding member."""
+        assert not by or by in self.colluders
+        return messages.sign(message, self.keys[by] if by else self.fed.identity)
+
+    def forge(self, message: Any, *, org: str) -> Envelope:
+        """Return a message in a member's name with a signature that is none."""
+        found = messages.sign(message, self.fed.identity)
+        keyid = self.keys[org].public.keyid
+        return Envelope(
+            payload_type=found.payload_type,
+            payload=found.payload,
+            signatures=(EnvelopeSignature(keyid=keyid, sig=bytes(64)),),
+        )
+
+    def start(self, task: str | None = "training", **wishes: Any) -> Round:
+        """Open a round."""
+        with self.service.lock:
+            return self.orchestrator.start_round(task=task, wishes=wishes)
+
+    def fail(self) -> None:
+        """Let the present round fail, whatever was opened in it."""
+        with self.service.lock:
+            self.orchestrator._fail(self.round, "lost", "the disk was lost")
+
+    def announce(self, announcement: Announcement) -> None:
+        """Run the present round under another announcement, which it signs."""
+        envelope = self.sign(announcement)
+        self.fed.facts._openings[announcement.round_id] = envelope.to_json()
+        self.orchestrator._round = rounds.begin(announcement, self.round.plan)
+        self.orchestrator._made.clear()
+
+    def say(self, phase: Phase | str, *, org: str = "*", round_id: str = "") -> None:
+        """Claim that the round stands somewhere else than it does."""
+
+        def change(reply: Reply) -> bytes:
+            value = json.loads(reply.body)
+            value["phase"] = str(phase)
+            if round_id:
+                value["round_id"] = round_id
+            return json.dumps(value).encode()
+
+        self.wire.answers[org, "standing"] = change
+
+    def answer(self, name: str, body: bytes, *, org: str = "*") -> None:
+        """Give these bytes to whoever fetches that."""
+        self.wire.answers[org, name] = lambda _: body
+
+    def swallow(self, *names: str, org: str = "*") -> None:
+        """Acknowledge these messages and keep them."""
+        for name in names:
+            self.wire.takes[org, name] = lambda _: TAKEN
+
+    def honest(self) -> None:
+        """Stop interfering."""
+        self.wire.answers.clear()
+        self.wire.takes.clear()
+
+    # Letting things happen.
+
+    def step(self, org: str) -> None:
+        """Let one organisation do what is due; what it refuses is noted."""
+        self.turn = org
+        try:
+            self.agents[OrgId(org)].participant.step(wait_s=0)
+        except Unavailable:
+            pass
+        except FedxdrError as error:
+            self.refusals.append((org, str(error)))
+        finally:
+            self.turn = ""
+
+    def go(
+        self, *, until: Phase | None = None, only: Iterable[str] | None = None
+    ) -> Round:
+        """Let everybody go on until the round stands at a phase, or nothing moves."""
+        who = list(only) if only is not None else list(self.orgs)
+        for _ in range(_MAX_STEPS):
+            before = (self.orchestrator.version, len(self.wire.posts))
+            for org in who:
+                if self.round.phase is until:
+                    return self.round
+                self.step(org)
+            if self.round.is_ended:
+                break
+            if (
+                before
+                == (
+                    self.orchestrator.version,
+                    len(self.wire.posts),
+                )
+                and not self.pass_time()
+            ):
+                break
+        else:
+            raise AssertionError(f"the round stands at {self.round.phase}")
+        return self.round
+
+    def pass_time(self) -> bool:
+        """Let the present phase reach its deadline; False if it has none."""
+        with self.service.lock:
+            until = self.orchestrator.drive()
+            if until is None:
+                return False
+            wait = (until - self.fed.clock.now()).total_seconds()
+            self.fed.clock.advance(seconds=max(0.0, wait))
+            self.orchestrator.drive()
+        return True
+
+    # What the attacker has seen.
+
+    def posted(self, org: str, name: str) -> list[bytes]:
+        """Return what an organisation sent in a step of the present round."""
+        return [p.body for p in self.wire.posts if (p.org, p.name) == (org, name)]
+
+    def last(self, org: str, name: str) -> bytes | None:
+        """Return the last message of that kind, None if there is none."""
+        found = self.posted(org, name)
+        return found[-1] if found else None
+
+    def vector(self, org: str) -> bytes | None:
+        """Return the protected vector that an organisation sent last."""
+        body = self.last(org, "contribution")
+        return None if body is None else cbor2.loads(body)["vector"]
+
+    def envelopes(self, org: str, name: str) -> list[Envelope]:
+        """Return the envelopes in the last message of a kind."""
+        body = self.last(org, name)
+        return [] if body is None else wire.unpack_envelopes(body)
+
+    def refused(self) -> list[tuple[str, str]]:
+        """Return who refused what, rejected proposals among it."""
+        found = list(self.refusals)
+        for post in self.wire.posts:
+            if post.name != "acceptance":
+                continue
+            envelope = Envelope.from_json(post.body)
+            if envelope.payload_type == ACCEPTANCE_TYPE:
+                said = canonical.decode(envelope.payload, AcceptanceStatement)
+                if said.verdict == "rejected":
+                    found.append((said.org, said.reason))
+        return found
+
+
+@contextmanager
+def on_loopback() -> Iterator[Loopback]:
+    """Run a loopback server."""
+    server = Loopback()
+    try:
+        yield server
+    finally:
+        server.close()

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every attack is refused by name, and succeeds once its rules are taken away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.attacks.malicious_orchestrator.attack import Attack, play
+from tests.attacks.malicious_orchestrator.catalogue import ATTACKS
+from tests.attacks.malicious_orchestrator.rules import AnyRule
+from tests.attacks.malicious_orchestrator.stage import Loopback, on_loopback
+
+ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.attack
+
+
+def _case(attack: Attack, *, is_kept: bool = False) -> object:
+    marks = [pytest.mark.soak] if attack.is_long else []
+    if is_kept and attack.pending:
+        marks.append(pytest.mark.xfail(strict=True, reason=attack.pending))
+    return pytest.param(attack, id=attack.name, marks=marks)
+
+
+REFUSED = [_case(attack, is_kept=True) for attack in ATTACKS if not attack.is_open]
+STOPPED = [_case(attack) for attack in ATTACKS if not attack.is_open]
+OPEN = [_case(attack) for attack in ATTACKS if attack.is_open]
+ONE_LEFT = [
+    pytest.param(attack, rule, id=f"{attack.name}-{rule.name}")
+    for attack in ATTACKS
+    if len(attack.rules) > 1
+    for rule in attack.rules
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Loopback]:
+    with on_loopback() as found:
+        yield found
+
+
+@pytest.mark.parametrize("attack", REFUSED)
+def test_it_is_refused_by_name(server: Loopback, attack: Attack) -> None:
+    outcome = play(attack, server)
+    assert not outcome.loot.won, outcome.loot.gain
+    if attack.silent:
+        assert outcome.refused == ()
+    else:
+        assert outcome.by(attack.rules), outcome.refused
+
+
+@pytest.mark.parametrize("attack", STOPPED)
+def test_without_its_rules_it_succeeds(server: Loopback, attack: Attack) -> None:
+    outcome = play(attack, server, without=attack.rules)
+    if attack.backstop:
+        assert not outcome.loot.won
+        assert outcome.by_text(attack.backstop), outcome.refused
+    else:
+        assert outcome.loot.won, outcome.refused
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("attack", "rule"), ONE_LEFT)
+def test_each_rule_alone_stops_it(
+    server: Loopback, attack: Attack, rule: AnyRule
+) -> None:
+    others = tuple(other for other in attack.rules if other is not rule)
+    outcome = play(attack, server, without=others)
+    assert not outcome.loot.won, outcome.loot.gain
+    if rule.says:
+        assert outcome.by((rule,)), outcome.refused
+
+
+@pytest.mark.parametrize("attack", OPEN)
+def test_what_no_rule_stops_yet_is_said(server: Loopback, attack: Attack) -> None:
+    """Fails on the day it is stopped: then the attack gets its rules, and the docs."""
+    assert not attack.rules
+    assert play(attack, server).loot.won
+
+
+def test_names_are_unique() -> None:
+    names = [attack.name for attack in ATTACKS]
+    assert len(set(names)) == len(names)
+
+
+def test_the_program_prints_one_line_per_attack() -> None:
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.attacks.malicious_orchestrator",
+            "--json",
+            "key-swap-others",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    (line,) = found.stdout.splitlines()
+    said = json.loads(line)
+    assert said["refused"]
+    assert said["code"] == "bad-signature"
+    assert "signature does not verify" in said["sentence"]
+    assert said["succeeds_without"]
+    assert "the update of org-a in the clear" in said["gain"]

@@ -38,6 +38,7 @@ sharing" there).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -133,7 +134,7 @@ def make_upload(
             f"got {quantised.dtype} of shape {quantised.shape}, want uint32 (d,)"
         )
     masked = np.array(quantised, copy=True, order="C")
-    plain = bytes.fromhex(sha256(masked.tobytes()))
+    plain = hashlib.sha256(masked.data).digest()
     seeds = {
         helper: hkdf(
             entropy,
@@ -419,10 +420,9 @@ def _want_all_helpers(
 
 def _add(total: Words, packed: bytes, *, of: OrgId, width: int) -> None:
     try:
-        words = packing.unpack(packed, size=total.size, width=width)
+        packing.add(total, packed, width=width)
     except MalformedMessage as error:
         raise MalformedMessage(f"{of}: {error}") from error
-    np.add(total, words, out=total)
 
 
 def _mask_seed(

@@ -23,6 +23,8 @@ Source: ours; modular packing after masking is as in Bonawitz et al. 2017, secti
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,7 +37,7 @@ GUARD_BITS = 1
 """How many bits more than the sum needs travel, so that an overflow is noticed."""
 
 _GROUP = 8  # words; eight of them are ``width`` whole bytes
-_BLOCK = 32 * 1024  # words; all scratch of a block fits a 1 MiB cache
+_BLOCK = 16 * 1024  # words; all scratch of a block fits a 1 MiB cache
 _LANES = 4  # 64-bit words that hold a group of the largest width
 _LANE_BITS = 64
 
@@ -128,34 +130,32 @@ def unpack(data: bytes, *, size: int, width: int) -> Words:
         MalformedMessage: another length, or trailing bits that are set.
         InvalidPlan: a width out of its range.
     """
-    want = packed_bytes(size, width=width)
-    if size < 0 or len(data) != want:
-        raise MalformedMessage(
-            f"{size} words of {width} bits: got {len(data)} bytes, want {want}"
-        )
-    if size * width % 8 and data[-1] >> (size * width % 8):
-        raise MalformedMessage("bits after the last packed word are set")
-    if width == MAX_WIDTH:
-        return np.frombuffer(data, dtype="<u4").astype(np.uint32)
-    words = np.empty(size, dtype=np.uint32)
-    whole = size // _GROUP
-    packed = np.frombuffer(data, dtype=f"V{width}", count=whole)
-    groups = max(1, min(whole, _BLOCK // _GROUP))
-    rows = np.zeros((groups, _LANES), dtype="<u8")
-    lanes = np.empty((_LANES + 1, groups), dtype="<u8")
-    lanes[_LANES] = 0
-    for begin in range(0, whole, groups):
-        block = packed[begin : begin + groups]
-        count = block.size
-        _heads(rows[:count].view(f"V{8 * _LANES}").reshape(count), width)[...] = block
-        lanes[:_LANES, :count] = rows[:count].T
-        target = words[begin * _GROUP : (begin + count) * _GROUP]
-        target[...] = _split(lanes[:, :count], width).view("<u4")
-    rest = int.from_bytes(data[whole * width :], "little")
-    for index in range(whole * _GROUP, size):
-        words[index] = rest & ((1 << width) - 1)
-        rest >>= width
+    words = np.zeros(max(0, size), dtype=np.uint32)
+    _want_form(data, size=size, width=width)
+    for begin, block in _blocks(data, size=size, width=width):
+        words[begin : begin + block.size] = block
     return words
+
+
+def add(total: Words, data: bytes, *, width: int) -> None:
+    """Add the words of a bit stream to a vector, in place, modulo 2^32.
+
+    As ``unpack`` and a sum, without a vector in between: extra memory is O(block).
+
+    Args:
+        total: (d,) uint32, writable.
+        data: what ``pack`` returned, from outside.
+        width: bits per word, in [8, 32].
+
+    Raises:
+        MalformedMessage: another length, or trailing bits that are set; ``total`` is
+            not changed.
+        InvalidPlan: a width out of its range.
+    """
+    _want_form(data, size=total.size, width=width)
+    for begin, block in _blocks(data, size=total.size, width=width):
+        target = total[begin : begin + block.size]
+        np.add(target, block, out=target)
 
 
 def signed(total: Words, *, width: int) -> npt.NDArray[np.int32]:
@@ -175,6 +175,40 @@ def signed(total: Words, *, width: int) -> npt.NDArray[np.int32]:
         np.left_shift(result, shift, out=result)
         np.right_shift(result, shift, out=result)  # arithmetic: keeps the sign
     return result
+
+
+def _want_form(data: bytes, *, size: int, width: int) -> None:
+    want = packed_bytes(size, width=width)
+    if size < 0 or len(data) != want:
+        raise MalformedMessage(
+            f"{size} words of {width} bits: got {len(data)} bytes, want {want}"
+        )
+    if size * width % 8 and data[-1] >> (size * width % 8):
+        raise MalformedMessage("bits after the last packed word are set")
+
+
+def _blocks(data: bytes, *, size: int, width: int) -> Iterator[tuple[int, Words]]:
+    """Yield the words in order, with where each block begins."""
+    if width == MAX_WIDTH:
+        words = np.frombuffer(data, dtype="<u4")
+        for begin in range(0, size, _BLOCK):
+            yield begin, words[begin : begin + _BLOCK]
+        return
+    whole = size // _GROUP
+    packed = np.frombuffer(data, dtype=f"V{width}", count=whole)
+    groups = max(1, min(whole, _BLOCK // _GROUP))
+    rows = np.zeros((groups, _LANES), dtype="<u8")
+    lanes = np.empty((_LANES + 1, groups), dtype="<u8")
+    lanes[_LANES] = 0
+    for begin in range(0, whole, groups):
+        block = packed[begin : begin + groups]
+        count = block.size
+        _heads(rows[:count].view(f"V{8 * _LANES}").reshape(count), width)[...] = block
+        lanes[:_LANES, :count] = rows[:count].T
+        yield begin * _GROUP, _split(lanes[:, :count], width).view("<u4")
+    rest = int.from_bytes(data[whole * width :], "little")
+    tail = [rest >> (width * i) & ((1 << width) - 1) for i in range(size % _GROUP)]
+    yield whole * _GROUP, np.array(tail, dtype=np.uint32)
 
 
 def _join(pairs: Lanes, lanes: Lanes, width: int) -> None:

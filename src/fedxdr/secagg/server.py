@@ -38,6 +38,7 @@ from fedxdr.core.errors import (
     InvalidInput,
     InvalidShare,
     InvalidUpdate,
+    MalformedMessage,
     TooFewParticipants,
     UnknownSender,
 )
@@ -208,7 +209,7 @@ def check(roster: Roster, partition: Partition, revealed: Revealed) -> None:
 
 
 def open_sum(
-    masked: Iterable[tuple[OrgId, Words]],
+    masked: Iterable[tuple[OrgId, Words | bytes]],
     *,
     size: int,
     roster: Roster,
@@ -223,22 +224,21 @@ def open_sum(
     vectors come.
 
     Args:
-        masked: each survivor's masked vector, (d,) uint32, once, in any order; read one
-            at a time.
+        masked: each survivor's masked vector, (d,) uint32 or its packed bytes, once, in
+            any order; read one at a time.
         size: d.
         roster: what all agreed on.
         partition: who survived.
         revealed: from ``recover``, or from the ledger's audit data.
         mails: the mail of the round; the salts between survivors and drop-outs are
             read from it, the rest is ignored.
-        width: bits per word that travelled (``packing.upload_width``); 32 where the
-            vectors were not packed.
+        width: bits per word that travelled (``packing.upload_width``).
 
     Returns:
         (d,) int32.
 
     Raises:
-        InvalidUpdate: a vector of another type or size; names the sender.
+        InvalidUpdate: a vector of another type, size or packed form; names the sender.
         UnknownSender: a vector from somebody who is no survivor, or twice from one.
         TooFewParticipants: a survivor's vector is missing, or fewer survivors than
             threshold and minimum.
@@ -249,22 +249,25 @@ def open_sum(
     _want_opening(roster, partition)
     check(roster, partition, revealed)
     add, subtract = _masks(roster, partition, revealed, mails)
-    total: Words | None = None
+    total = np.zeros(size, dtype=np.uint32)
     missing = set(partition.survivors)
     for name, vector in masked:
         if name not in missing:
             raise UnknownSender(f"a masked vector from {name} is not expected (again)")
-        if vector.dtype != np.uint32 or vector.shape != (size,):
+        if not isinstance(vector, np.ndarray):
+            try:
+                packing.add(total, vector, width=width)
+            except MalformedMessage as error:
+                raise InvalidUpdate(f"masked vector of {name}: {error}") from error
+        elif vector.dtype != np.uint32 or vector.shape != (size,):
             raise InvalidUpdate(
                 f"masked vector of {name}: got {vector.dtype} of shape "
                 f"{vector.shape}, want uint32 ({size},)"
             )
-        if total is None:
-            total = np.array(vector, dtype=np.uint32, order="C")
         else:
             np.add(total, vector, out=total)
         missing.remove(name)
-    if missing or total is None:
+    if missing:
         raise TooFewParticipants(
             f"masked vectors are missing: {', '.join(sorted(missing))}"
         )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -156,3 +158,32 @@ def test_the_guard_bit_shows_a_sum_that_left_its_bits() -> None:
     over = np.array([1 << 15], dtype=np.uint32)
     assert packing.signed(over.copy(), width=17).tolist() == [1 << 15]
     assert packing.signed(over.copy(), width=16).tolist() == [-(1 << 15)]
+
+
+@pytest.mark.parametrize("width", [8, 13, 20, 25, 32])
+def test_adding_is_unpacking_and_a_sum(width: int) -> None:
+    for size in (*SIZES, 32_769, 70_001):
+        total, words = words_of(size, 1), words_of(size, 2)
+        want = total + (words & np.uint32((1 << width) - 1))
+        packing.add(total, packing.pack(words, width=width), width=width)
+        assert np.array_equal(total, want)
+
+
+def test_nothing_is_added_where_the_form_is_wrong() -> None:
+    total = words_of(5, 1)
+    before = total.copy()
+    data = packing.pack(words_of(5, 2), width=13)
+    for bad in (data[:-1], data + b"\x00", data[:-1] + b"\xff"):
+        with pytest.raises(MalformedMessage):
+            packing.add(total, bad, width=13)
+    assert np.array_equal(total, before)
+
+
+def test_adding_takes_no_vector_in_between() -> None:
+    size = 400_000
+    total, data = words_of(size, 1), packing.pack(words_of(size, 2), width=20)
+    tracemalloc.start()
+    packing.add(total, data, width=20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * size / 2

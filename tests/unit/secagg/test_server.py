@@ -445,14 +445,25 @@ def test_packed_uploads_open_the_same_sum(five, width: int) -> None:
         )
         data = packing.pack(words, width=width)
         assert len(data) == -(-size * width // 8)
-        masked[name] = packing.unpack(data, size=size, width=width)
-    total = server.open_sum(
-        masked.items(),
-        size=size,
-        roster=five.roster,
-        partition=five.partition,
-        revealed=recover(five).revealed,
-        mails=five.mails,
-        width=width,
-    )
-    assert np.array_equal(total, sum(plain.values()))
+        masked[name] = data
+
+    def opened(masked: dict[OrgId, bytes | np.ndarray]) -> np.ndarray:
+        return server.open_sum(
+            masked.items(),
+            size=size,
+            roster=five.roster,
+            partition=five.partition,
+            revealed=recover(five).revealed,
+            mails=five.mails,
+            width=width,
+        )
+
+    assert np.array_equal(opened(masked), sum(plain.values()))
+    words = {
+        name: packing.unpack(data, size=size, width=width)
+        for name, data in masked.items()
+    }
+    assert np.array_equal(opened(words), sum(plain.values()))
+    name = five.names[1]
+    with pytest.raises(InvalidUpdate, match=f"masked vector of {name}"):
+        opened({**masked, name: masked[name][:-1]})

@@ -3,9 +3,9 @@
 
 Flower's own code runs: its client mod (``secaggplus_mod``) for every client and its
 workflow (``SecAggPlusWorkflow``) for the server, through all four stages, with a grid
-that hands messages over in memory. Settings are the kindest to it: a complete graph
-like ours, the same threshold, the clipping range at the clip norm, equal weights at
-``max_weight`` (its most exact setting), the rest at its defaults.
+that hands messages over in memory. Settings are the kindest to it: a graph of the
+degree of ours, the same threshold, the clipping range at the clip norm, equal weights
+at ``max_weight`` (its most exact setting), the rest at its defaults.
 
 Not counted, on its side: training (``call_next``), copying messages from one party to
 the other, the strategy (``configure_fit``, ``aggregate_fit``), and model distribution.
@@ -178,6 +178,7 @@ def play(
     *,
     dropouts: frozenset[int],
     threshold: int,
+    shares: int | None,
     clip_norm: float,
     measured: Callable[[], Any],
 ) -> tuple[float, float, npt.NDArray[np.float64]]:
@@ -187,6 +188,8 @@ def play(
         updates: (d,) float32 by client number, 1 to n.
         dropouts: who falls silent after its shares.
         threshold: shares that give a secret.
+        shares: how many of each secret there are, its graph's degree and one; None for
+            a complete graph.
         clip_norm: Flower's clipping range.
         measured: context manager around the whole round.
 
@@ -210,7 +213,7 @@ def play(
         client_manager=_Clients(len(updates)),  # type: ignore[arg-type]
     )
     workflow = SecAggPlusWorkflow(
-        num_shares=1.0,
+        num_shares=1.0 if shares is None else shares,
         reconstruction_threshold=threshold,
         max_weight=float(_MAX_WEIGHT),
         clipping_range=clip_norm,

@@ -19,8 +19,14 @@ Rules that always hold:
        other way round.
     5. Nothing is spent that was not reserved.
 
-Source: pay before you release, as in the odometers and filters of Rogers et al. 2016;
-charges that are fixed before the first release need ordinary composition only.
+**Charges that depend on releases.** Figures of a plan are fixed before its first round,
+so rounds of one plan compose as the accountant says. A later plan may be chosen in view
+of what was released. Stopping such a sequence at a budget is a privacy filter, proven
+for Gaussian and Renyi accounting (Feldman and Zrnic 2021), not for privacy loss
+distributions in general: whoever plans anew in view of results relies on more than is
+proven there.
+
+Source: Rogers, Roth, Ullman and Vadhan 2016 (odometers and filters).
 """
 
 from __future__ import annotations

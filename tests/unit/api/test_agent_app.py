@@ -3,6 +3,7 @@
 
 import asyncio
 import base64
+import functools
 import inspect
 import json
 import socket
@@ -11,6 +12,8 @@ from datetime import UTC, datetime
 import httpx
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from phe.paillier import EncryptedNumber, PaillierPrivateKey, PaillierPublicKey
 
 from fedxdr import __version__
@@ -80,11 +83,17 @@ def service(**changed):
     return AgentService(**{**kind, **changed})
 
 
+@functools.cache
+def usual_app():
+    return create_agent_app(service())
+
+
 def ask(method, path, form=None, *, headers=None, peer="127.0.0.1", content=None, **kw):
     """Return the answer to one request, as a client on that machine gets it."""
 
+    app = create_agent_app(service(**kw)) if kw else usual_app()
+
     async def request():
-        app = create_agent_app(service(**kw))
         transport = httpx.ASGITransport(
             app, raise_app_exceptions=False, client=(peer, 40_000)
         )
@@ -537,3 +546,58 @@ def test_a_key_needs_a_form():
 
 def test_the_charge_of_the_plan_is_what_the_purse_counts():
     assert PRIVACY.charge == Charge(unit="event", noise_multiplier=4.0, steps=2)
+
+
+# --- anything at all
+
+FIELDS = [
+    "raw_gradient",
+    "sensitivity",
+    "config",
+    "top_k",
+    "gradient",
+    "n",
+    "public_key",
+    "model_weights",
+    "shape",
+    "samples_seen",
+    "modulus",
+    "x",
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    value=JSON,
+    wrap=st.sampled_from([None, "raw_gradient", "gradient", "public_key"]),
+    path=st.sampled_from(["/privacy/sanitize", "/privacy/encrypt"]),
+)
+def test_no_body_makes_the_agent_fail(value, wrap, path):
+    good = {"sensitivity": 1.0, "raw_gradient": [1.0]}
+    if path.endswith("encrypt"):
+        good = {"gradient": [1.0], "public_key": "15"}
+    form = value if wrap is None else {**good, wrap: value}
+    body = json.dumps(form).encode()  # NaN and Infinity as Python writes them
+    kind = {"content-type": "application/json"}
+    answer = ask("POST", path, content=body, headers=kind)
+    assert answer.status_code in (200, 422)
+    json.loads(answer.text, parse_constant=pytest.fail)
+
+
+@settings(max_examples=50, deadline=None)
+@given(body=st.binary(max_size=60))
+@example(body=b'{"\\ud800": 1}')
+@example(body=b'{"raw_gradient": "\\ud800", "sensitivity": 1.0}')
+@example(body=b"[" * 50_000)
+def test_no_bytes_make_the_agent_fail(body):
+    kind = {"content-type": "application/json"}
+    answer = ask("POST", "/privacy/sanitize", content=body, headers=kind)
+    assert answer.status_code == 422

@@ -370,6 +370,15 @@ def test_worst_rounding_is_covered_and_costs_a_thousandth():
         assert std < plain * 1.002
 
 
+@pytest.mark.parametrize("size", [1, 100, 10**6])
+@pytest.mark.parametrize("sigma", [0.01, 1.0, 200.0])
+def test_the_continuous_noise_behind_is_all_that_was_promised(size, sigma):
+    sensitivity = 2.0 ** noise.grid_bits(size) + 1.0625 * math.sqrt(size)
+    std = noise.noise_steps(size, noise_multiplier=sigma)
+    assert noise.continuous_std(std) >= sigma * sensitivity
+    assert noise.continuous_std(std) < sigma * sensitivity * (1 + 2.0**-30)
+
+
 def test_slack_and_errors_are_charged():
     kind = {"noise_multiplier": 1.5}
     assert noise.noise_steps(100, slack=0.5, **kind) == pytest.approx(

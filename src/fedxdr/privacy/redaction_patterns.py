@@ -229,5 +229,6 @@ MASTER: Final = re.compile(
     r"|(?P<home>(?i:[\\/]{1,2}(?:home|users|documents and settings)[\\/]{1,2}))"
     r"|(?P<unc>\\{2,4})(?=[0-9A-Za-z][\w.-]{0,253}+\\)"
 )
+PLAIN_GROUP: Final = MASTER.groupindex["plain"]
 KIND_OF: Final = _kinds_of_groups()
 """The kind of each group of ``MASTER``, by its number."""

@@ -29,7 +29,7 @@ from fedxdr.privacy.redaction_names import (
     is_plain_word,
     kind_of_key,
 )
-from fedxdr.privacy.redaction_patterns import IPV4, KIND_OF, MASTER
+from fedxdr.privacy.redaction_patterns import IPV4, KIND_OF, MASTER, PLAIN_GROUP
 
 Hit = tuple[int, int, str]
 """An entity in a text: it takes characters [begin, end), and its kind."""
@@ -116,21 +116,22 @@ def _scan(text: str, suffixes: frozenset[str]) -> list[Hit]:
     while (found := search(text, position)) is not None:
         group = KIND_OF[found.lastindex or 0]
         begin, position = found.span()
-        after_plain = found.end("plain")
-        begin = max(begin, after_plain)
+        after_plain = found.end(PLAIN_GROUP)
+        if after_plain > begin:  # noqa: PLR1730 - a call of max() costs more, per match
+            begin = after_plain
         match group:
-            case "skip":
-                continue
-            case "over":  # every branch has failed here, but for the two that begin so
-                position += not text.startswith(("\\", "/"), begin)
-            case "ip4":
-                hits.append((begin, position, "address"))
             case "key":
                 position = _keyed(text, begin, found, suffixes, hits)
             case "host" | "ip6":
                 position = _checked(text, begin, position, suffixes, hits)
-            case "email" | "certificate" | "mac" | "secret":
+            case "skip":
+                continue
+            case "ip4":
+                hits.append((begin, position, "address"))
+            case "email" | "secret" | "mac" | "certificate":
                 hits.append((begin, position, group))
+            case "over":  # every branch has failed here, but for the two that begin so
+                position += not text.startswith(("\\", "/"), begin)
             case "url":
                 position = begin + len(text[begin:position].rstrip(".,;:!?)]}'"))
                 hits.append((begin, position, "url"))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands in place of an entity: keyed tokens, coarse forms, or a bare mark.
 
-A token is the kind and 80 bits of HMAC-SHA256 in base32: ``host-3q2kfm7x4a6bh2c5``. The
+A token is the kind and 80 bits of HMAC-SHA256: ``host-5f1c07a9d2e4b8633a90``. The
 same entity has the same token wherever it stands, under one key. Of a URL the scheme
 stays, its host and path become tokens, its query goes; of a file's name its ending
 stays. Cards, secrets and contents leave no trace but ``[card]``.
@@ -15,14 +15,13 @@ Rule 2: a key belongs to one organisation and one epoch (``epoch_key``); tokens 
 of them cannot be joined.
 Rule 3: what is remembered is bounded; nothing is fetched or written.
 
-Source: RFC 2104 (HMAC), RFC 4648 section 6 (base32), RFC 5869 (keys of an epoch).
+Source: RFC 2104 (HMAC); RFC 5869 (keys of an epoch).
 """
 
 from __future__ import annotations
 
-import base64
 import functools
-import hmac
+import hashlib
 import ipaddress
 import re
 from typing import Final, Literal
@@ -35,6 +34,7 @@ from fedxdr.privacy.addresses import parse, prefix, show
 from fedxdr.privacy.pseudonym import KEY_BYTES, canonical_address
 
 TOKEN_BYTES: Final = 10
+_HASH_BLOCK_BYTES: Final = 64
 _LABEL: Final = b"fedxdr/redaction/v1"
 _URL: Final = re.compile(
     r"(?:([A-Za-z][\w+.-]{0,20})://(?:[^/?#@\s]{0,256}@)?(\[[^\]]{0,64}\]|[^/:?#]{0,253})"
@@ -72,7 +72,7 @@ class Tokens:
         InvalidSettings: a key of another length.
     """
 
-    __slots__ = ("_key", "_prefix_key", "_with_prefixes", "replace")
+    __slots__ = ("_inner", "_outer", "_prefix_key", "_with_prefixes", "replace")
 
     def __init__(
         self,
@@ -83,7 +83,10 @@ class Tokens:
     ) -> None:
         if len(key) != KEY_BYTES:
             raise InvalidSettings(f"a key has {KEY_BYTES} bytes, got {len(key)}")
-        self._key = key
+        # HMAC's two hashes with the key already in: copied for each token
+        padded = key.ljust(_HASH_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + _LABEL)
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
         self._with_prefixes = addresses == "prefix"
         self._prefix_key = hkdf(key, label="fedxdr/redaction/prefix/v1")
         self.replace = functools.lru_cache(maxsize=cache_size)(self._replacement)
@@ -95,9 +98,10 @@ class Tokens:
 
     def token(self, kind: str, name: str) -> str:
         """Return the token of a name in its one spelling."""
-        message = b"\x00".join((_LABEL, kind.encode(), name.encode("utf-8", "replace")))
-        digest = hmac.digest(self._key, message, "sha256")[:TOKEN_BYTES]
-        return f"{kind}-{base64.b32encode(digest).decode().lower()}"
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"\x00{kind}\x00{name}".encode("utf-8", "replace"))
+        outer.update(inner.digest())
+        return f"{kind}-{outer.digest()[:TOKEN_BYTES].hex()}"
 
     def _replacement(self, kind: str, text: str) -> str:
         match kind:

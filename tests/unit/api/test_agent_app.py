@@ -550,20 +550,20 @@ def test_the_charge_of_the_plan_is_what_the_purse_counts():
 
 # --- anything at all
 
-FIELDS = [
-    "raw_gradient",
-    "sensitivity",
+FIELDS = (
     "config",
-    "top_k",
     "gradient",
+    "model_weights",
+    "modulus",
     "n",
     "public_key",
-    "model_weights",
-    "shape",
+    "raw_gradient",
     "samples_seen",
-    "modulus",
+    "sensitivity",
+    "shape",
+    "top_k",
     "x",
-]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (

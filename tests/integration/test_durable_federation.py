@@ -20,7 +20,7 @@ from fedxdr.core.update import Update
 from fedxdr.crypto.keys import IdentityKey, TokenKey
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.plan import Plan, default_threshold
-from fedxdr.federation.rounds import Kind, Phase
+from fedxdr.federation.rounds import TABLE, Kind, Phase
 from fedxdr.ledger import verifier
 from fedxdr.ledger.entries import Genesis, MemberKeys
 from fedxdr.models import snapshot
@@ -329,5 +329,6 @@ def test_every_received_message_is_one_row(durable):
     connection = sqlite3.connect(durable.folder / "orchestrator" / "party.sqlite")
     slots = [slot for (slot,) in connection.execute("SELECT slot FROM messages")]
     connection.close()
-    want = {f"{kind}/{org}" for kind in Kind for org in ORGS}
+    kinds = {*(row.takes for row in TABLE["secagg"]), Kind.ACCEPTANCE}
+    want = {f"{kind}/{org}" for kind in kinds for org in ORGS}
     assert sorted(slots) == sorted(want | {"figures", "proposal"})

@@ -24,7 +24,7 @@ from fedxdr.core.errors import (
     WrongPhase,
 )
 from fedxdr.core.ids import digest, org_id, round_id
-from fedxdr.federation import opening, wire
+from fedxdr.federation import wire
 from fedxdr.federation.plan import Plan
 from fedxdr.federation.rounds import Kind, Round, deadline
 from fedxdr.federation.sessions import Step
@@ -136,7 +136,7 @@ def _contribution_body(service: Service, body: bytes) -> bytes:
             f"{current.plan.collection_mode}, and every contribution carries its "
             "organisation's signed statement; let the agent send it"
         )
-    size = 4 * opening.vector_size(current.plan, current.announcement.task)
+    size = service.orchestrator.contribution_bytes(current)
     return wire.pack_contribution(wire.contribution_from_json(body, size_bytes=size))
 
 

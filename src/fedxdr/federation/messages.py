@@ -32,6 +32,12 @@ from fedxdr.ledger.statements import (
     AcceptanceStatement,
     ContributionStatement,
 )
+from fedxdr.secagg.committee_stages import (
+    AnswerHead,
+    HelperKey,
+    Report,
+    UploadHeader,
+)
 from fedxdr.secagg.stages import Mail, RoundKeys
 
 
@@ -146,6 +152,72 @@ class UnmaskingMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HelperKeysMessage:
+    """A helper joins a round of mode ``committee``.
+
+    Attributes:
+        announcement: digest of the announcement's payload, as it was received.
+        key: under which seeds are sealed for it.
+    """
+
+    round_id: RoundId
+    org: OrgId
+    announcement: Digest
+    key: HelperKey
+
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, self.org)
+        _want_digests(self.announcement)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderMessage:
+    """What helpers get of an organisation's upload in mode ``committee``.
+
+    Attributes:
+        header: digest of the vector and a sealed seed for each helper.
+    """
+
+    round_id: RoundId
+    header: UploadHeader
+
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, self.header.sender)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VettingMessage:
+    """Whose seeds a helper could open, before any helper answers.
+
+    Attributes:
+        report: by name, what opened and what did not.
+    """
+
+    round_id: RoundId
+    report: Report
+
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, self.report.helper, *self.report.opened)
+        _want_names(self.round_id, *self.report.refused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelperAnswerMessage:
+    """A helper's one answer: what the masks of the included sum to.
+
+    Attributes:
+        head: set and digest of the answer, which travels beside it.
+    """
+
+    round_id: RoundId
+    head: AnswerHead
+
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, self.head.helper)
+        _want_digests(self.head.included, self.head.sum_digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """The orchestrator proposes the block of a round.
 
@@ -184,6 +256,10 @@ Message = (
     | ShareMessage
     | SurvivorSet
     | UnmaskingMessage
+    | HelperKeysMessage
+    | HeaderMessage
+    | VettingMessage
+    | HelperAnswerMessage
     | Proposal
     | ContributionStatement
     | AcceptanceStatement
@@ -196,6 +272,10 @@ PAYLOAD_TYPES: dict[type, str] = {
     ShareMessage: "application/vnd.fedxdr.share.v1+json",
     SurvivorSet: "application/vnd.fedxdr.survivor-set.v1+json",
     UnmaskingMessage: "application/vnd.fedxdr.unmasking.v1+json",
+    HelperKeysMessage: "application/vnd.fedxdr.helper-keys.v1+json",
+    HeaderMessage: "application/vnd.fedxdr.upload-header.v1+json",
+    VettingMessage: "application/vnd.fedxdr.vetting.v1+json",
+    HelperAnswerMessage: "application/vnd.fedxdr.helper-answer.v1+json",
     Proposal: "application/vnd.fedxdr.proposal.v1+json",
     ContributionStatement: CONTRIBUTION_TYPE,
     AcceptanceStatement: ACCEPTANCE_TYPE,
@@ -264,8 +344,14 @@ def open_by_sender(
             said = mail.sender
         case SurvivorSet():
             said = org
-        case KeysMessage() | UnmaskingMessage():
+        case KeysMessage() | UnmaskingMessage() | HelperKeysMessage():
             said = message.org
+        case HeaderMessage(header=header):
+            said = header.sender
+        case VettingMessage(report=report):
+            said = report.helper
+        case HelperAnswerMessage(head=head):
+            said = head.helper
         case ContributionStatement() | AcceptanceStatement():
             said = message.org
         case _:

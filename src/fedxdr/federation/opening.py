@@ -30,9 +30,8 @@ from fedxdr.federation.messages import (
     UnmaskingMessage,
 )
 from fedxdr.federation.plan import SEGMENTS, Plan, Task
-from fedxdr.federation.wire import words
 from fedxdr.models import snapshot
-from fedxdr.secagg import quantise, server, weights
+from fedxdr.secagg import packing, quantise, server, weights
 from fedxdr.secagg.stages import Answer, Partition, Roster
 
 METRICS = ("held_out_accuracy",)
@@ -76,6 +75,16 @@ def vector_size(plan: Plan, task: Task) -> int:
     """Return d: how many numbers a contribution holds."""
     begin, end = plan.layout.span(SEGMENTS[task])
     return end - begin + len(metrics_of(plan, task))
+
+
+def upload_width(plan: Plan) -> int:
+    """Return how many bits per number a masked contribution has.
+
+    With noise inside the sum it has them all: noise has no bound.
+    """
+    if plan.privacy.mechanism == "discrete-gaussian":
+        return packing.MAX_WIDTH
+    return packing.upload_width(plan.quantisation_bits, plan.participants)
 
 
 def metrics_of(plan: Plan, task: Task) -> tuple[str, ...]:
@@ -192,14 +201,18 @@ def open_masked(
             for org, answer in answers.items()
         },
     )
-    size = vector_size(plan, task)
+    size, width = vector_size(plan, task), upload_width(plan)
     total = server.open_sum(
-        ((org, words(vector_of(org))) for org in partition.survivors),
+        (
+            (org, packing.unpack(vector_of(org), size=size, width=width))
+            for org in partition.survivors
+        ),
         size=size,
         roster=roster,
         partition=partition,
         revealed=recovery.revealed,
         mails=(message.mail for message in shares),
+        width=width,
     )
     weight = effective_weights(plan, keys)
     survivors_weight = sum(weight[org] for org in partition.survivors)
@@ -212,6 +225,37 @@ def open_masked(
         total_weight=sum(weight.values()),
     )
     return _next(plan, task, parent, mean, total.astype(np.int64), survivors_weight)
+
+
+def open_equal(
+    *,
+    plan: Plan,
+    task: Task,
+    parent: bytes,
+    total: npt.NDArray[np.int32],
+    survivors: int,
+) -> Opened:
+    """Make the new model from an opened sum in which all weigh the same.
+
+    Args:
+        plan: the plan in force.
+        task: what the round is for.
+        parent: the parent model's file.
+        total: (d,) int32, the sum of the survivors' quantised vectors.
+        survivors: how many are in it.
+
+    Raises:
+        InvalidUpdate: a sum that honest contributions cannot have.
+    """
+    mean = quantise.dequantise(
+        total,
+        bits=plan.quantisation_bits,
+        bound=plan.bound(task),
+        participants=plan.participants,
+        survivors_weight=survivors,
+        total_weight=plan.participants,
+    )
+    return _next(plan, task, parent, mean, total.astype(np.int64), survivors)
 
 
 def screen(plan: Plan, task: Task, vector: bytes) -> Vector:

@@ -23,13 +23,17 @@ from fedxdr.core.ids import Digest, OrgId
 from fedxdr.core.layout import Layout
 from fedxdr.federation.protection import NO_PRIVACY, Privacy
 from fedxdr.models.context import context_of
+from fedxdr.secagg.committee_stages import MIN_HELPERS
 
-CollectionMode = Literal["secagg", "clear"]
+CollectionMode = Literal["secagg", "committee", "paillier", "clear"]
 Task = Literal["statistics", "training"]
 
-MODES: tuple[CollectionMode, ...] = ("secagg", "clear")
+MODES: tuple[CollectionMode, ...] = ("secagg", "committee", "paillier", "clear")
 MODES_THAT_SHOW_UPDATES: tuple[CollectionMode, ...] = ("clear",)
-MODES_THAT_SUM_INTEGERS: tuple[CollectionMode, ...] = ("secagg",)
+MODES_THAT_SUM_INTEGERS: tuple[CollectionMode, ...] = ("secagg", "committee")
+MODES_WITHOUT_WEIGHTS: tuple[CollectionMode, ...] = ("committee", "paillier")
+"""Nobody knows the others' buckets before its one upload."""
+
 SPARSIFICATIONS = ("none", "common-mask", "top-k")
 SEGMENTS: dict[Task, str] = {"statistics": "statistics.", "training": "weights."}
 MINIMUM_SURVIVORS = 3
@@ -109,7 +113,8 @@ class Plan:
     Attributes:
         federation: the federation's name.
         run_id: name of the run.
-        collection_mode: ``secagg`` (one masked sum is opened) or ``clear``.
+        collection_mode: ``secagg``, ``committee``, ``paillier`` (each opens one sum)
+            or ``clear``.
         aggregation_method: ``FedAvg``, ``FedProx`` or ``RobustAggregator``.
         robust_method: which rule ``RobustAggregator`` is; None for the others.
         trim_fraction: share trimmed per side (trimmed mean), else 0.
@@ -178,8 +183,8 @@ class Plan:
         _check_numbers(self)
         _check_privacy(self)
         _check_sparsification(self)
-        if self.collection_mode == "secagg":
-            _check_threshold(self)
+        _check_threshold(self)
+        _check_parties(self)
 
     @property
     def digest(self) -> Digest:
@@ -342,8 +347,39 @@ def _check_sparsification(plan: Plan) -> None:
         )
 
 
+def _check_parties(plan: Plan) -> None:
+    """Refuse helpers and keys that are missing, or of another mode."""
+    mode = plan.collection_mode
+    if mode in MODES_WITHOUT_WEIGHTS and plan.max_weight_exponent:
+        raise InvalidPlan(
+            f"in mode {mode} nobody knows the others' sample counts before its one "
+            "upload: all weigh the same; set max_weight_exponent to 0"
+        )
+    if (mode == "committee") != bool(plan.helpers):
+        raise InvalidPlan("helpers go with mode committee: name two or more, by name")
+    if plan.helpers and (
+        len(plan.helpers) < MIN_HELPERS
+        or list(plan.helpers) != sorted(set(plan.helpers))
+    ):
+        raise InvalidPlan(
+            f"helpers: {MIN_HELPERS} or more, each once, in order of name; one alone "
+            "would see every update"
+        )
+    if (mode == "paillier") != bool(plan.paillier_key):
+        raise InvalidPlan(
+            "paillier_key goes with mode paillier: the fingerprint of the key that "
+            "`fedxdr keys ceremony` has made for this run"
+        )
+
+
 def _check_threshold(plan: Plan) -> None:
     n, t = plan.participants, plan.threshold
+    if plan.collection_mode == "clear":
+        return
+    if plan.collection_mode == "committee":
+        if 2 * t <= n:
+            raise InvalidPlan(f"threshold {t} of {n}: more than half must accept")
+        return
     if 3 * t <= 2 * n:
         raise InvalidPlan(
             f"threshold {t} of {n}: t > 2n/3, at least {default_threshold(n)}"

@@ -38,6 +38,7 @@ class Phase(StrEnum):
 
     ANNOUNCED = "announced"
     KEYS = "keys"
+    COMMITMENTS = "commitments"
     SHARES = "shares"
     CONTRIBUTIONS = "contributions"
     SURVIVORS = "survivors"
@@ -52,8 +53,10 @@ class Kind(StrEnum):
     """What an organisation sends in a round."""
 
     KEYS = "keys"
+    COMMITMENT = "commitment"
     SHARES = "shares"
     CONTRIBUTION = "contribution"
+    VETTING = "vetting"
     SURVIVOR_SIGNATURE = "survivor-signature"
     UNMASKING = "unmasking"
     ACCEPTANCE = "acceptance"
@@ -66,7 +69,8 @@ class Row:
     Attributes:
         phase: where the round stands.
         takes: the one kind of message accepted there.
-        expected: whose message is awaited: the cohort, or all that sent that kind.
+        expected: whose message is awaited: the cohort, the plan's helpers, those who
+            are in the sum, or all that sent that kind.
         needs: the fewest that let the phase close at its deadline.
         deadline: the plan's deadline that applies.
         then: where the round stands after the phase has closed.
@@ -74,8 +78,8 @@ class Row:
 
     phase: Phase
     takes: Kind
-    expected: Kind | Literal["cohort"]
-    needs: Literal["survivors", "threshold"]
+    expected: Kind | Literal["cohort", "helpers", "survivors"]
+    needs: Literal["survivors", "threshold", "all"]
     deadline: str
     then: Phase
 
@@ -141,13 +145,92 @@ TABLE: dict[str, tuple[Row, ...]] = {
             then=Phase.UNMASKING,
         ),
     ),
+    "committee": (
+        Row(
+            phase=Phase.ANNOUNCED,
+            takes=Kind.KEYS,
+            expected="helpers",
+            needs="all",
+            deadline="keys_s",
+            then=Phase.KEYS,
+        ),
+        Row(
+            phase=Phase.KEYS,
+            takes=Kind.CONTRIBUTION,
+            expected="cohort",
+            needs="survivors",
+            deadline="contributions_s",
+            then=Phase.CONTRIBUTIONS,
+        ),
+        Row(
+            phase=Phase.CONTRIBUTIONS,
+            takes=Kind.VETTING,
+            expected="helpers",
+            needs="all",
+            deadline="survivors_s",
+            then=Phase.SURVIVORS,
+        ),
+        Row(
+            phase=Phase.SURVIVORS,
+            takes=Kind.UNMASKING,
+            expected="helpers",
+            needs="all",
+            deadline="unmasking_s",
+            then=Phase.UNMASKING,
+        ),
+    ),
+    "paillier": (
+        Row(
+            phase=Phase.ANNOUNCED,
+            takes=Kind.COMMITMENT,
+            expected="cohort",
+            needs="survivors",
+            deadline="contributions_s",
+            then=Phase.COMMITMENTS,
+        ),
+        Row(
+            phase=Phase.COMMITMENTS,
+            takes=Kind.CONTRIBUTION,
+            expected=Kind.COMMITMENT,
+            needs="survivors",
+            deadline="shares_s",
+            then=Phase.CONTRIBUTIONS,
+        ),
+        Row(
+            phase=Phase.CONTRIBUTIONS,
+            takes=Kind.SURVIVOR_SIGNATURE,
+            expected="survivors",
+            needs="threshold",
+            deadline="survivors_s",
+            then=Phase.SURVIVORS,
+        ),
+        Row(
+            phase=Phase.SURVIVORS,
+            takes=Kind.UNMASKING,
+            expected="survivors",
+            needs="threshold",
+            deadline="unmasking_s",
+            then=Phase.UNMASKING,
+        ),
+    ),
 }
 ENDED = (Phase.COMMITTED, Phase.FAILED)
+_BEFORE_CONTRIBUTION = {
+    "secagg": Kind.SHARES,
+    "clear": Kind.KEYS,
+    "committee": Kind.CONTRIBUTION,
+    "paillier": Kind.COMMITMENT,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """Fact: a valid message of an organisation has been stored."""
+    """Fact: a valid message of an organisation has been stored.
+
+    Attributes:
+        accepts: the verdict of an acceptance.
+        excludes: whose contribution its sender says cannot be in the sum.
+    """
 
     kind: Kind
     org: OrgId
@@ -263,6 +346,7 @@ class Round:
         since: when that step was completed.
         arrived: for each kind of message, the digest of what each organisation sent.
         rejections: organisations that replayed or checked and said no.
+        excluded: whose contribution a helper could not open its part of.
         opened: the opened sum, once there is one.
         proposed: the proposal, once there is one.
         height: of the committed block.
@@ -275,6 +359,7 @@ class Round:
     since: datetime
     arrived: dict[Kind, dict[OrgId, Digest]] = field(default_factory=dict)
     rejections: frozenset[OrgId] = frozenset()
+    excluded: frozenset[OrgId] = frozenset()
     opened: SumOpened | None = None
     proposed: Proposed | None = None
     height: int | None = None
@@ -286,9 +371,15 @@ class Round:
 
     def expected(self, row: Row) -> tuple[OrgId, ...]:
         """Return whose message a phase awaits."""
-        if row.expected == "cohort":
-            return self.announcement.cohort
-        return self.sent(row.expected)
+        match row.expected:
+            case "cohort":
+                return self.announcement.cohort
+            case "helpers":
+                return self.plan.helpers
+            case "survivors":
+                return self.survivors
+            case kind:
+                return self.sent(kind)
 
     @property
     def row(self) -> Row | None:
@@ -301,13 +392,13 @@ class Round:
     @property
     def survivors(self) -> tuple[OrgId, ...]:
         """Whose contribution is in the sum."""
-        return self.sent(Kind.CONTRIBUTION)
+        return tuple(o for o in self.sent(Kind.CONTRIBUTION) if o not in self.excluded)
 
     @property
     def dropouts(self) -> tuple[OrgId, ...]:
-        """Who sent shares (or, in clear, keys), but no contribution."""
-        kind = Kind.SHARES if self.plan.collection_mode == "secagg" else Kind.KEYS
-        return tuple(o for o in self.sent(kind) if o not in self.survivors)
+        """Who sent what had to come before a contribution, and is not in the sum."""
+        before = _BEFORE_CONTRIBUTION[self.plan.collection_mode]
+        return tuple(o for o in self.sent(before) if o not in self.survivors)
 
     @property
     def is_ended(self) -> bool:
@@ -369,7 +460,12 @@ def apply(round_: Round, fact: Fact) -> Round:
             rejections = round_.rejections
             if fact.kind is Kind.ACCEPTANCE and not fact.accepts:
                 rejections |= {fact.org}
-            return dataclasses.replace(round_, arrived=arrived, rejections=rejections)
+            return dataclasses.replace(
+                round_,
+                arrived=arrived,
+                rejections=rejections,
+                excluded=round_.excluded | set(fact.excludes),
+            )
         case PhaseClosed():
             for row in TABLE[round_.plan.collection_mode]:
                 if row.phase is fact.phase:
@@ -433,9 +529,11 @@ def _due_phase(round_: Round, now: datetime) -> Due:
     if len(there) < len(expected) and now < end:
         return Wait(until=end)
     plan = round_.plan
-    fewest = plan.threshold
-    if row.needs == "survivors":
-        fewest = max(fewest, plan.min_survivors)
+    fewest = {
+        "all": len(expected),
+        "survivors": max(plan.threshold, plan.min_survivors),
+        "threshold": plan.threshold,
+    }[row.needs]
     if len(there) < fewest:
         return FailRound(
             reason="too-few-participants",
@@ -450,6 +548,15 @@ def _due_phase(round_: Round, now: datetime) -> Due:
             sentence=f"{missing} of {announced} organisations are missing; the plan "
             f"bears a share of {plan.max_failure_rate:g}",
         )
+    if row.takes is Kind.VETTING:
+        fewest = max(plan.threshold, plan.min_survivors)
+        if len(round_.survivors) < fewest:
+            return FailRound(
+                reason="too-few-participants",
+                sentence=f"{len(round_.survivors)} contributions opened at every "
+                f"helper; the plan needs {fewest}; left out: "
+                f"{', '.join(sorted(round_.excluded))}",
+            )
     return ClosePhase(phase=round_.phase)
 
 

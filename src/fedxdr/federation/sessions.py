@@ -34,9 +34,13 @@ class Step(StrEnum):
 
     KEYS = "keys"
     KEY_LIST = "key-list"
+    COMMITMENT = "commitment"
+    COMMITTED_SET = "committed-set"
     SHARES = "shares"
     MAIL = "mail"
     CONTRIBUTION = "contribution"
+    HEADERS = "headers"
+    VETTING = "vetting"
     SURVIVOR_SET = "survivor-set"
     SURVIVOR_SIGNATURE = "survivor-signature"
     QUORUM = "quorum"
@@ -54,12 +58,14 @@ class Row:
         does: ``send`` what this side makes, or ``fetch`` what the other side has.
         phase: the orchestrator's phase from which on it makes sense.
         is_vital: whether missing it means having dropped out.
+        who: everyone, or only those whom the plan names as helpers.
     """
 
     step: Step
     does: Literal["send", "fetch"]
     phase: Phase
     is_vital: bool = False
+    who: Literal["everyone", "helpers"] = "everyone"
 
 
 TABLE: dict[str, tuple[Row, ...]] = {
@@ -85,6 +91,40 @@ TABLE: dict[str, tuple[Row, ...]] = {
         Row(step=Step.KEYS, does="send", phase=Phase.ANNOUNCED, is_vital=True),
         Row(step=Step.KEY_LIST, does="fetch", phase=Phase.SHARES, is_vital=True),
         Row(step=Step.CONTRIBUTION, does="send", phase=Phase.SHARES, is_vital=True),
+        Row(step=Step.PROPOSAL, does="fetch", phase=Phase.PROPOSED),
+        Row(step=Step.ACCEPTANCE, does="send", phase=Phase.PROPOSED),
+    ),
+    "committee": (
+        Row(step=Step.KEYS, does="send", phase=Phase.ANNOUNCED, who="helpers"),
+        Row(step=Step.KEY_LIST, does="fetch", phase=Phase.KEYS, is_vital=True),
+        Row(step=Step.CONTRIBUTION, does="send", phase=Phase.KEYS),
+        Row(step=Step.HEADERS, does="fetch", phase=Phase.CONTRIBUTIONS, who="helpers"),
+        Row(step=Step.VETTING, does="send", phase=Phase.CONTRIBUTIONS, who="helpers"),
+        Row(step=Step.SURVIVOR_SET, does="fetch", phase=Phase.SURVIVORS, who="helpers"),
+        Row(step=Step.UNMASKING, does="send", phase=Phase.SURVIVORS, who="helpers"),
+        Row(step=Step.PROPOSAL, does="fetch", phase=Phase.PROPOSED, is_vital=True),
+        Row(step=Step.ACCEPTANCE, does="send", phase=Phase.PROPOSED),
+    ),
+    "paillier": (
+        Row(step=Step.COMMITMENT, does="send", phase=Phase.ANNOUNCED, is_vital=True),
+        Row(
+            step=Step.COMMITTED_SET,
+            does="fetch",
+            phase=Phase.COMMITMENTS,
+            is_vital=True,
+        ),
+        Row(
+            step=Step.CONTRIBUTION, does="send", phase=Phase.COMMITMENTS, is_vital=True
+        ),
+        Row(
+            step=Step.SURVIVOR_SET,
+            does="fetch",
+            phase=Phase.CONTRIBUTIONS,
+            is_vital=True,
+        ),
+        Row(step=Step.SURVIVOR_SIGNATURE, does="send", phase=Phase.CONTRIBUTIONS),
+        Row(step=Step.QUORUM, does="fetch", phase=Phase.SURVIVORS, is_vital=True),
+        Row(step=Step.UNMASKING, does="send", phase=Phase.SURVIVORS),
         Row(step=Step.PROPOSAL, does="fetch", phase=Phase.PROPOSED),
         Row(step=Step.ACCEPTANCE, does="send", phase=Phase.PROPOSED),
     ),
@@ -241,6 +281,8 @@ def due(session: Session, phase: Phase) -> Due:
         return End(reason="committed", sentence="the block is on the ledger")
     for row in TABLE[session.plan.collection_mode]:
         step = row.step
+        if row.who == "helpers" and session.me not in session.plan.helpers:
+            continue
         if step in session.missed:
             if row.is_vital:
                 return End(

@@ -34,13 +34,14 @@ class Contribution:
     """One organisation's protected update.
 
     Attributes:
-        statement: its signed ``ContributionStatement``.
-        vector: the masked vector as little-endian uint32 (``secagg``), or the update as
-            little-endian float32 (``clear``); 4 bytes per parameter.
+        statement: its signed ``ContributionStatement``; of a helper's answer, that.
+        vector: what the mode makes of the update; large.
+        mail: further signed messages of the sender that go with it.
     """
 
     statement: Envelope
     vector: bytes
+    mail: tuple[Envelope, ...] = ()
 
 
 def pack_envelopes(envelopes: Sequence[Envelope]) -> bytes:
@@ -60,15 +61,34 @@ def unpack_envelopes(data: bytes) -> list[Envelope]:
     return [Envelope.from_value(item) for item in value]
 
 
+def pack_stored(contribution: Contribution) -> bytes:
+    """Return a contribution without its vector, as both sides store it."""
+    if contribution.mail:
+        return pack_envelopes([contribution.statement, *contribution.mail])
+    return contribution.statement.to_json()
+
+
+def unpack_stored(data: bytes) -> tuple[Envelope, tuple[Envelope, ...]]:
+    """Return the statement of a stored contribution, and the mail beside it.
+
+    Raises:
+        MalformedMessage: neither an envelope nor an array of them.
+    """
+    if data[:1] != b"[":
+        return Envelope.from_json(data), ()
+    statement, *mail = unpack_envelopes(data) or [Envelope.from_json(b"")]
+    return statement, tuple(mail)
+
+
 def pack_contribution(contribution: Contribution) -> bytes:
     """Return a contribution as deterministic CBOR."""
-    return cbor2.dumps(
-        {
-            "statement": contribution.statement.to_json(),
-            "vector": contribution.vector,
-        },
-        canonical=True,
-    )
+    value: dict[str, object] = {
+        "statement": contribution.statement.to_json(),
+        "vector": contribution.vector,
+    }
+    if contribution.mail:
+        value["mail"] = [envelope.to_json() for envelope in contribution.mail]
+    return cbor2.dumps(value, canonical=True)
 
 
 def unpack_contribution(data: bytes, *, size_bytes: int) -> Contribution:
@@ -102,6 +122,17 @@ def unpack_contribution(data: bytes, *, size_bytes: int) -> Contribution:
         ):
             contribution = Contribution(
                 statement=Envelope.from_json(statement), vector=vector
+            )
+        case {
+            "statement": bytes(statement),
+            "vector": bytes(vector),
+            "mail": list(mail),
+            **rest,
+        } if not rest and stream.tell() == len(data):
+            contribution = Contribution(
+                statement=Envelope.from_json(statement),
+                vector=vector,
+                mail=_envelopes(mail),
             )
         case _:
             raise MalformedMessage("want a CBOR map of statement and vector")
@@ -189,6 +220,12 @@ def words(vector: bytes) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
     if len(vector) % 4:
         raise MalformedMessage(f"got {len(vector)} bytes, want whole words of 4")
     return np.frombuffer(vector, dtype="<u4").astype(np.uint32, copy=False)
+
+
+def _envelopes(mail: list[object]) -> tuple[Envelope, ...]:
+    if not mail or not all(isinstance(item, bytes) for item in mail):
+        raise MalformedMessage("mail is one signed message or more")
+    return tuple(Envelope.from_json(bytes(item)) for item in mail)  # type: ignore[call-overload] # all are bytes
 
 
 def _sized(contribution: Contribution, size_bytes: int) -> Contribution:

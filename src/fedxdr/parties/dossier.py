@@ -195,7 +195,7 @@ class Dossier:
     @property
     def mine(self) -> ContributionStatement:
         """The statement about our own contribution."""
-        statement = Envelope.from_json(self.session.made[Step.CONTRIBUTION])
+        statement, _ = wire.unpack_stored(self.session.made[Step.CONTRIBUTION])
         return canonical.decode(statement.payload, ContributionStatement)
 
     @property

@@ -367,6 +367,7 @@ class Orchestrator(RoundServing):
             raise NotFound("nothing to commit: the sum is not open")
         in_force = self.recorder.in_force
         plan = round_.plan
+        statements = self.envelopes(round_, Kind.CONTRIBUTION)
         return self.recorder.record_round(
             round_id=round_.announcement.round_id,
             task=round_.announcement.task,
@@ -383,7 +384,7 @@ class Orchestrator(RoundServing):
                 for source in in_force.members[org].data_sources
             },
             envelopes=[
-                *self.envelopes(round_, Kind.CONTRIBUTION).values(),
+                *(statements[org] for org in round_.survivors),
                 *self.envelopes(round_, Kind.ACCEPTANCE).values(),
             ],
         )

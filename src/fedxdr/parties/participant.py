@@ -366,8 +366,9 @@ class Participant:
         attached = mode_of(session.plan).attached.get(step)
         if attached is not None:
             vector = self._desk.blobs.get(attached(self._dossier(session)))
+            statement, mail = wire.unpack_stored(body)
             body = wire.pack_contribution(
-                wire.Contribution(statement=Envelope.from_json(body), vector=vector)
+                wire.Contribution(statement=statement, vector=vector, mail=mail)
             )
         try:
             self._desk.link.send(round_id, step, body)

@@ -19,6 +19,7 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.exchange import check_public
 from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.messages import KeysMessage
+from fedxdr.federation.plan import MODES_WITHOUT_WEIGHTS
 from fedxdr.federation.rounds import Round
 from fedxdr.ledger.statements import AcceptanceStatement, ContributionStatement
 from fedxdr.parties.round_records import RoundRecords
@@ -65,7 +66,13 @@ def take_keys(records: RoundRecords, round_: Round, org: OrgId, body: bytes) -> 
 
 
 def take_contribution(
-    records: RoundRecords, round_: Round, org: OrgId, body: bytes, *, size_bytes: int
+    records: RoundRecords,
+    round_: Round,
+    org: OrgId,
+    body: bytes,
+    *,
+    size_bytes: int,
+    takes_mail: bool = False,
 ) -> Checked:
     """Check a contribution's statement against round, plan and the bytes beside it.
 
@@ -75,6 +82,7 @@ def take_contribution(
         org: who signed the request.
         body: CBOR, ``wire.pack_contribution``.
         size_bytes: length that the protected vector must have.
+        takes_mail: whether further messages go with it.
 
     Raises:
         InvalidInput: the contribution is not what it should be.
@@ -94,10 +102,18 @@ def take_contribution(
         raise InvalidInput("the statement is about another vector")
     if statement.privacy.mechanism != plan.privacy_mechanism:
         raise InvalidInput("claims another privacy mechanism than the plan")
-    keys = records.keys(round_).get(org)
-    if keys is not None and keys.sample_exponent != statement.sample_exponent:
+    if statement.sample_exponent != _bucket_of(records, round_, org):
         raise InvalidInput("another sample bucket than in the round keys")
-    return Checked(message=contribution.statement.to_json(), vector=contribution.vector)
+    if contribution.mail and not takes_mail:
+        raise InvalidInput("a contribution has no mail beside it in this mode")
+    return Checked(message=wire.pack_stored(contribution), vector=contribution.vector)
+
+
+def _bucket_of(records: RoundRecords, round_: Round, org: OrgId) -> int:
+    """Return the sample bucket that an organisation joined with, 0 without weights."""
+    if round_.plan.collection_mode in MODES_WITHOUT_WEIGHTS:
+        return 0
+    return records.keys(round_)[org].sample_exponent
 
 
 def take_acceptance(

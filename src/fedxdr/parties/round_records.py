@@ -156,7 +156,19 @@ class RoundRecords:
             "envelopes",
             kind,
             lambda: {
-                org: Envelope.from_json(self._message(round_, f"{kind}/{org}"))
+                org: wire.unpack_stored(self._message(round_, f"{kind}/{org}"))[0]
+                for org in round_.sent(kind)
+            },
+        )
+
+    def mail(self, round_: Round, kind: Kind) -> dict[OrgId, tuple[Envelope, ...]]:
+        """Return what travelled beside the messages of one kind, by sender."""
+        return self._once(
+            round_,
+            "mail",
+            kind,
+            lambda: {
+                org: wire.unpack_stored(self._message(round_, f"{kind}/{org}"))[1]
                 for org in round_.sent(kind)
             },
         )
@@ -202,11 +214,11 @@ class RoundRecords:
             },
         )
 
-    def contributions(self, round_: Round) -> dict[OrgId, Digest]:
-        """Return the digest of each survivor's contribution."""
+    def uploads(self, round_: Round) -> dict[OrgId, Digest]:
+        """Return the digest of every contribution that arrived."""
         return self._once(
             round_,
-            "contributions",
+            "uploads",
             Kind.CONTRIBUTION,
             lambda: {
                 org: canonical.decode(
@@ -215,6 +227,11 @@ class RoundRecords:
                 for org, envelope in self.envelopes(round_, Kind.CONTRIBUTION).items()
             },
         )
+
+    def contributions(self, round_: Round) -> dict[OrgId, Digest]:
+        """Return the digest of each survivor's contribution."""
+        uploads = self.uploads(round_)
+        return {org: uploads[org] for org in round_.survivors}
 
     def survivor_set(self, round_: Round) -> SurvivorSet:
         """Return the set that is summed, for the survivors to sign."""

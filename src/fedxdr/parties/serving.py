@@ -55,9 +55,14 @@ class RoundServing(RoundRecords):
             NotFound: no such round, or no vector of it that may be shown now.
         """
         round_ = self.load(round_id)
-        if round_.opened is None or digest not in self.contributions(round_).values():
+        if digest not in mode_of(round_.plan).shows(self, round_):
             raise NotFound("no contribution of an opened round has that digest")
         return self.blobs.get(digest)
+
+    def contribution_bytes(self, round_: Round) -> int:
+        """Return how long the protected vector of a contribution is."""
+        mode = mode_of(round_.plan)
+        return mode.size_bytes(round_.plan, round_.announcement.task)
 
     def reopen(self, round_: Round) -> opening.Opened:
         """Return what the stored contributions and answers give: replay."""

@@ -15,15 +15,6 @@ from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.ports import Standing
 
-KIND_OF: dict[Step, Kind] = {
-    Step.KEYS: Kind.KEYS,
-    Step.SHARES: Kind.SHARES,
-    Step.CONTRIBUTION: Kind.CONTRIBUTION,
-    Step.SURVIVOR_SIGNATURE: Kind.SURVIVOR_SIGNATURE,
-    Step.UNMASKING: Kind.UNMASKING,
-    Step.ACCEPTANCE: Kind.ACCEPTANCE,
-}
-
 
 class Loopback:
     """Port ``Link`` of one organisation.
@@ -52,7 +43,7 @@ class Loopback:
 
     def send(self, round_id: RoundId, step: Step, body: bytes) -> None:
         """Deliver the message of a step."""
-        self._orchestrator.receive(round_id, KIND_OF[step], self._org, body)
+        self._orchestrator.receive(round_id, Kind(step), self._org, body)
 
     def evidence(self, round_id: RoundId) -> bytes:
         """Return what a member needs to replay a round."""

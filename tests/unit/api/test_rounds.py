@@ -187,8 +187,8 @@ def test_a_contribution_is_taken_on_both_paths_in_both_forms(api, path, is_json)
     path = f"{path}?round_id={round_id}"
     if is_json:
         round_ = api.world.orchestrator.current
-        size = 3 if round_.announcement.task == "statistics" else 9
-        made = wire.unpack_contribution(body, size_bytes=4 * size)
+        size = api.world.orchestrator.contribution_bytes(round_)
+        made = wire.unpack_contribution(body, size_bytes=size)
         body = json.dumps(
             {
                 "statement": made.statement.to_value(),

@@ -18,16 +18,27 @@ from fedxdr.federation import messages
 from fedxdr.federation.messages import (
     PAYLOAD_TYPES,
     Announcement,
+    HeaderMessage,
+    HelperAnswerMessage,
+    HelperKeysMessage,
     KeysMessage,
     Proposal,
     ShareMessage,
     SurvivorSet,
     UnmaskingMessage,
+    VettingMessage,
 )
 from fedxdr.ledger.statements import (
     NO_PRIVACY,
     AcceptanceStatement,
     ContributionStatement,
+)
+from fedxdr.secagg.committee import derive_helper
+from fedxdr.secagg.committee_stages import (
+    BOX_BYTES,
+    AnswerHead,
+    Report,
+    UploadHeader,
 )
 from fedxdr.secagg.stages import SALT_BOX_BYTES, SHARES_BOX_BYTES, Mail, SealedSalt
 
@@ -43,6 +54,7 @@ MAIL = Mail(
     shares=bytes(SHARES_BOX_BYTES),
     salt=SealedSalt(commitment=bytes(32), box=bytes(SALT_BOX_BYTES)),
 )
+HELPER = derive_helper(bytes(32))
 SAMPLES = {
     Announcement: Announcement(
         round_id=ROUND,
@@ -71,6 +83,25 @@ SAMPLES = {
         survivor_set=DIGEST,
         self_shares={A: bytes(33)},
         key_shares={B: bytes(33)},
+    ),
+    HelperKeysMessage: HelperKeysMessage(
+        round_id=ROUND, org=A, announcement=DIGEST, key=HELPER.key
+    ),
+    HeaderMessage: HeaderMessage(
+        round_id=ROUND,
+        header=UploadHeader(
+            sender=A,
+            transcript=bytes(32),
+            vector_digest=DIGEST,
+            boxes={B: bytes(BOX_BYTES)},
+        ),
+    ),
+    VettingMessage: VettingMessage(
+        round_id=ROUND,
+        report=Report(helper=A, transcript=bytes(32), opened={A: DIGEST}, refused=(B,)),
+    ),
+    HelperAnswerMessage: HelperAnswerMessage(
+        round_id=ROUND, head=AnswerHead(helper=A, included=DIGEST, sum_digest=DIGEST)
     ),
     Proposal: Proposal(
         round_id=ROUND,

@@ -22,7 +22,7 @@ from fedxdr.federation.messages import (
     UnmaskingMessage,
 )
 from fedxdr.models import snapshot
-from fedxdr.secagg import client, quantise
+from fedxdr.secagg import client, packing, quantise
 from fedxdr.secagg.derivation import derive_secrets
 from fedxdr.secagg.stages import Partition
 
@@ -215,7 +215,8 @@ class Masked:
             )
             self.quantised[org] = words
             masked = client.mask(self.members[org], opened[org], words)
-            self.vectors[org] = masked.astype("<u4").tobytes()
+            width = opening.upload_width(self.plan)
+            self.vectors[org] = packing.pack(masked, width=width)
         self.set = SurvivorSet(
             round_id=ROUND,
             transcript=TRANSCRIPT,
@@ -333,7 +334,7 @@ def test_what_does_not_open_is_refused(plan):
     with pytest.raises(InvalidShare):
         masked.open(parent, answers={**masked.answers, org: wrong})
     short = {**masked.vectors, org: masked.vectors[org][:-4]}
-    with pytest.raises(InvalidUpdate):
+    with pytest.raises(MalformedMessage):
         masked.open(parent, vector_of=short.__getitem__)
 
 

@@ -38,7 +38,7 @@ def test_the_default_plan_is_protected(plan):
     ("changed", "why"),
     [
         ({"version": 2}, "plan version 2: this program knows 1"),
-        ({"collection_mode": "open"}, "'open': use one of secagg, clear"),
+        ({"collection_mode": "open"}, "'open': use one of secagg, committee, paillier"),
         ({"collection_mode": "clear"}, "set acknowledge_clear to true"),
         ({"participants": 0, "threshold": 1}, "participants: 1 to 100"),
         ({"participants": 101, "threshold": 68}, "participants: 1 to 100"),

@@ -356,7 +356,8 @@ def test_only_survivors_have_a_verdict(playbook):
 
 
 @pytest.mark.parametrize(
-    "phase", [p for p in Phase if p not in {Phase.PROPOSED, *ENDED}]
+    "phase",
+    [p for p in Phase if p not in {Phase.COMMITMENTS, Phase.PROPOSED, *ENDED}],
 )
 def test_verdicts_come_after_the_proposal(playbook, phase):
     book = playbook()

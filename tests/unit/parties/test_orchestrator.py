@@ -305,7 +305,8 @@ def test_contributions_that_are_not_right(world):
     federation.play()
     federation.start()
     sender = Sender(federation, B, Kind.CONTRIBUTION, Phase.SHARES)
-    honest = wire.unpack_contribution(sender.body, size_bytes=36)
+    size = federation.orchestrator.contribution_bytes(federation.round)
+    honest = wire.unpack_contribution(sender.body, size_bytes=size)
     statement = canonical.decode(honest.statement.payload, ContributionStatement)
     claim = dataclasses.replace(statement.privacy, mechanism="dp-sgd", epsilon=1.0)
 
@@ -328,7 +329,7 @@ def test_contributions_that_are_not_right(world):
                 dataclasses.replace(honest, vector=honest.vector[:-4])
             ),
             MalformedMessage,
-            "got 32 bytes, want 36",
+            "got 25 bytes, want 29",
         ),
         (
             wire.pack_contribution(dataclasses.replace(honest, vector=bytes(36))),
@@ -350,7 +351,8 @@ def test_a_late_contribution_is_not_used(world):
     federation.go_on(gone=lambda org, _: org == B, until=Phase.CONTRIBUTIONS)
     with pytest.raises(WrongPhase):
         sender.deliver()
-    honest = wire.unpack_contribution(sender.body, size_bytes=36)
+    size = federation.orchestrator.contribution_bytes(federation.round)
+    honest = wire.unpack_contribution(sender.body, size_bytes=size)
     assert not federation.orchestrator.blobs.has(sha256(honest.vector))
     round_ = federation.go_on(gone=lambda org, _: org == B)
     assert round_.survivors == (A, C, D)
@@ -451,7 +453,8 @@ def test_a_wild_update_in_the_clear_is_refused(world):
     federation.play()
     federation.start()
     sender = Sender(federation, B, Kind.CONTRIBUTION, Phase.SHARES)
-    honest = wire.unpack_contribution(sender.body, size_bytes=36)
+    size = federation.orchestrator.contribution_bytes(federation.round)
+    honest = wire.unpack_contribution(sender.body, size_bytes=size)
     statement = canonical.decode(honest.statement.payload, ContributionStatement)
 
     def vector(values) -> bytes:

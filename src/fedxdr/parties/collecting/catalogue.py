@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fedxdr.federation.plan import Plan
-from fedxdr.parties.collecting import clear, secagg
+from fedxdr.parties.collecting import clear, committee, secagg
 from fedxdr.parties.collecting.mode import Mode
 
 MODES: Mapping[str, Mode] = {
     "secagg": secagg.MODE,
+    "committee": committee.MODE,
     "clear": clear.MODE,
 }
 

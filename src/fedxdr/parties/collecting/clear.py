@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fedxdr.core.errors import InvalidInput, TooFewParticipants
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.federation import opening
+from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.rounds import Kind, Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
-from fedxdr.ledger.block import contributions_root
 from fedxdr.parties import checks, reception
 from fedxdr.parties.collecting import accepting, contributing, survivors
 from fedxdr.parties.collecting.mode import Desk, Mode
 from fedxdr.parties.dossier import Dossier
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.round_records import RoundRecords
+
+
+def _size_bytes(plan: Plan, task: Task) -> int:
+    return 4 * opening.vector_size(plan, task)
 
 
 def _make_keys(desk: Desk, dossier: Dossier) -> bytes:
@@ -45,7 +48,7 @@ def _replay(
     vector_of: Callable[[Digest], bytes],
 ) -> opening.Opened:
     contributions = survivors.stated(dossier, evidence)
-    _check_named(dossier, contributions)
+    survivors.check_named(dossier, contributions)
     return opening.open_clear(
         plan=dossier.plan,
         task=dossier.session.announcement.task,
@@ -56,28 +59,13 @@ def _replay(
     )
 
 
-def _check_named(dossier: Dossier, contributions: dict[OrgId, Digest]) -> None:
-    """Refuse what the proposal does not name, too few, or a set without ours."""
-    proposal, plan = dossier.proposal, dossier.plan
-    if tuple(sorted(contributions)) != proposal.survivors:
-        raise InvalidInput("other contributors than the proposal names")
-    if contributions_root(contributions) != proposal.contributions_root:
-        raise InvalidInput("other contributions than the proposal names")
-    if contributions.get(dossier.me) != dossier.mine.contribution_digest:
-        raise InvalidInput("our contribution was left out or replaced")
-    fewest = max(plan.threshold, plan.min_survivors, dossier.least)
-    if len(contributions) < fewest:
-        raise TooFewParticipants(
-            f"an aggregate of {len(contributions)}; {fewest} are needed"
-        )
-
-
 def _take_contribution(
     records: RoundRecords, round_: Round, org: OrgId, body: bytes
 ) -> Checked:
     plan, task = round_.plan, round_.announcement.task
-    size = 4 * opening.vector_size(plan, task)
-    checked = reception.take_contribution(records, round_, org, body, size_bytes=size)
+    checked = reception.take_contribution(
+        records, round_, org, body, size_bytes=_size_bytes(plan, task)
+    )
     opening.screen(plan, task, checked.vector or b"")
     return checked
 
@@ -115,6 +103,7 @@ MODE = Mode(
         Step.PROPOSAL: checks.check_proposal,
     },
     attached={Step.CONTRIBUTION: lambda dossier: dossier.mine.contribution_digest},
+    size_bytes=_size_bytes,
     takes={
         Kind.KEYS: reception.take_keys,
         Kind.CONTRIBUTION: _take_contribution,

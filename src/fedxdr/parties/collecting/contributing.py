@@ -9,16 +9,22 @@ the statement names plan, parent and the very bytes that are sent.
 
 from __future__ import annotations
 
-from fedxdr.core.ids import Digest
+from collections.abc import Mapping
+
+from fedxdr.core.ids import Digest, OrgId
 from fedxdr.core.layout import Vector
 from fedxdr.crypto.envelope import Envelope
+from fedxdr.crypto.expand import hkdf
 from fedxdr.federation import messages, opening
 from fedxdr.federation.messages import KeysMessage
 from fedxdr.ledger.statements import NO_PRIVACY, ContributionStatement
 from fedxdr.parties.collecting.mode import Desk
 from fedxdr.parties.dossier import Dossier
-from fedxdr.secagg import weights
+from fedxdr.secagg import quantise, weights
+from fedxdr.secagg.masking import Words
 from fedxdr.secagg.stages import RoundKeys
+
+_ROUNDING_LABEL = "fedxdr/rounding/v1"
 
 
 def join(desk: Desk, dossier: Dossier, *, keys: RoundKeys | None) -> bytes:
@@ -83,3 +89,33 @@ def state(
         issued_at=desk.clock.now(),
     )
     return messages.sign(statement, desk.identity)
+
+
+def quantised(
+    desk: Desk, dossier: Dossier, *, weights_of: Mapping[OrgId, int]
+) -> Words:
+    """Return what we have learnt as ring elements, weighted.
+
+    Args:
+        desk: ours.
+        dossier: the round.
+        weights_of: the weight of everyone who is listed.
+
+    Returns:
+        (d,) uint32, from quantise.py.
+    """
+    plan, task = dossier.plan, dossier.session.announcement.task
+    return quantise.quantise(
+        learn(desk, dossier),
+        bound=plan.bound(task),
+        bits=plan.quantisation_bits,
+        participants=len(weights_of),
+        weight=weights_of[desk.me],
+        total_weight=sum(weights_of.values()),
+        seed=hkdf(dossier.secret_entropy, label=_ROUNDING_LABEL),
+    )
+
+
+def equal_weights(dossier: Dossier) -> dict[OrgId, int]:
+    """Return weight 1 for everyone who was announced."""
+    return dict.fromkeys(dossier.session.announcement.cohort, 1)

@@ -7,8 +7,8 @@ what all modes share (contributing.py, accepting.py, checks.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import InvalidInput
@@ -16,6 +16,7 @@ from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation.opening import Opened
+from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.rounds import Kind, Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
@@ -87,6 +88,11 @@ Give = Callable[[RoundRecords, Round, OrgId], bytes]
 Replay = Callable[[Dossier, bytes, Evidence, Callable[[Digest], bytes]], Opened]
 
 
+def opened_contributions(records: RoundRecords, round_: Round) -> Collection[Digest]:
+    """Return the digests of an opened round's contributions; of no other round's."""
+    return () if round_.opened is None else records.contributions(round_).values()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
     """One way to collect contributions.
@@ -95,7 +101,9 @@ class Mode:
         makers: organisation: what it makes in a step.
         checks: organisation: what it checks before it believes what it fetched.
         attached: organisation: the vector that travels with a step's message.
+        size_bytes: of one contribution's protected vector.
         takes: orchestrator: what it checks before it stores a kind of message.
+        shows: orchestrator: which vectors members may fetch now.
         gives: orchestrator: what it answers who fetches a step, once the round has got
             there.
         evidence: orchestrator: what a member needs to replay an opened round.
@@ -107,8 +115,10 @@ class Mode:
     makers: Mapping[Step, Maker]
     checks: Mapping[Step, Check]
     attached: Mapping[Step, Callable[[Dossier], Digest]]
+    size_bytes: Callable[[Plan, Task], int]
     takes: Mapping[Kind, Take]
-    gives: Mapping[Step, Give] = field(default_factory=dict)
+    gives: Mapping[Step, Give]
+    shows: Callable[[RoundRecords, Round], Collection[Digest]] = opened_contributions
     evidence: Callable[[RoundRecords, Round], Evidence]
     reopen: Callable[[RoundRecords, Round], Opened]
     replay: Replay

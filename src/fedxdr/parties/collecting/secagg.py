@@ -19,9 +19,9 @@ from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidInput
 from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
-from fedxdr.crypto.expand import hkdf
 from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.messages import ShareMessage, UnmaskingMessage
+from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.rounds import Kind, Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
@@ -31,9 +31,12 @@ from fedxdr.parties.collecting.mode import Desk, Mode
 from fedxdr.parties.dossier import Dossier
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.round_records import RoundRecords
-from fedxdr.secagg import client, quantise
+from fedxdr.secagg import client, packing
 
-_ROUNDING_LABEL = "fedxdr/rounding/v1"
+
+def _size_bytes(plan: Plan, task: Task) -> int:
+    size = opening.vector_size(plan, task)
+    return packing.packed_bytes(size, width=opening.upload_width(plan))
 
 
 # The organisation.
@@ -61,23 +64,14 @@ def _make_shares(desk: Desk, dossier: Dossier) -> bytes:
 
 
 def _make_contribution(desk: Desk, dossier: Dossier) -> bytes:
-    plan, task = dossier.plan, dossier.session.announcement.task
-    values = contributing.learn(desk, dossier)
-    weight = opening.effective_weights(plan, dossier.key_list)
-    quantised = quantise.quantise(
-        values,
-        bound=plan.bound(task),
-        bits=plan.quantisation_bits,
-        participants=len(weight),
-        weight=weight[desk.me],
-        total_weight=sum(weight.values()),
-        seed=hkdf(dossier.secret_entropy, label=_ROUNDING_LABEL),
-    )
+    weight = opening.effective_weights(dossier.plan, dossier.key_list)
+    quantised = contributing.quantised(desk, dossier, weights_of=weight)
+    width = opening.upload_width(dossier.plan)
     masked = client.mask(dossier.membership, dossier.opened_mail, quantised)
     return contributing.state(
         desk,
         dossier,
-        contribution=desk.blobs.put(masked.astype("<u4").tobytes()),
+        contribution=desk.blobs.put(packing.pack(masked, width=width)),
         sample_exponent=dossier.key_list[desk.me].sample_exponent,
     ).to_json()
 
@@ -148,8 +142,10 @@ def _take_shares(
 def _take_contribution(
     records: RoundRecords, round_: Round, org: OrgId, body: bytes
 ) -> Checked:
-    size = 4 * opening.vector_size(round_.plan, round_.announcement.task)
-    return reception.take_contribution(records, round_, org, body, size_bytes=size)
+    size_bytes = _size_bytes(round_.plan, round_.announcement.task)
+    return reception.take_contribution(
+        records, round_, org, body, size_bytes=size_bytes
+    )
 
 
 def _take_unmasking(
@@ -227,6 +223,7 @@ MODE = Mode(
     },
     checks=checks.CHECKS,
     attached={Step.CONTRIBUTION: lambda dossier: dossier.mine.contribution_digest},
+    size_bytes=_size_bytes,
     takes={
         Kind.KEYS: reception.take_keys,
         Kind.SHARES: _take_shares,

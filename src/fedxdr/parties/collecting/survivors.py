@@ -9,7 +9,7 @@ Statistics do not depend on the parent: for them the same holds under one layout
 from __future__ import annotations
 
 from fedxdr.core import canonical
-from fedxdr.core.errors import AlreadyAnswered, InvalidInput
+from fedxdr.core.errors import AlreadyAnswered, InvalidInput, TooFewParticipants
 from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, wire
@@ -17,6 +17,7 @@ from fedxdr.federation.messages import Announcement, SurvivorSet
 from fedxdr.federation.plan import Plan
 from fedxdr.federation.rounds import Kind, Round
 from fedxdr.federation.wire import Evidence
+from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.statements import ContributionStatement
 from fedxdr.parties import reception
 from fedxdr.parties.collecting.mode import Desk
@@ -97,6 +98,30 @@ def stated(dossier: Dossier, evidence: Evidence) -> dict[OrgId, Digest]:
             raise InvalidInput(f"a contribution of {org} to another round")
         found[org] = statement.contribution_digest
     return found
+
+
+def check_named(dossier: Dossier, contributions: dict[OrgId, Digest]) -> None:
+    """Return if contributions are those that the proposal names, ours among them.
+
+    For modes in which no quorum signs a set: what a member can hold the orchestrator to
+    is its signed proposal.
+
+    Raises:
+        InvalidInput: others, or without ours.
+        TooFewParticipants: too few.
+    """
+    proposal, plan = dossier.proposal, dossier.plan
+    if tuple(sorted(contributions)) != proposal.survivors:
+        raise InvalidInput("other contributors than the proposal names")
+    if contributions_root(contributions) != proposal.contributions_root:
+        raise InvalidInput("other contributions than the proposal names")
+    if contributions.get(dossier.me) != dossier.mine.contribution_digest:
+        raise InvalidInput("our contribution was left out or replaced")
+    fewest = max(plan.threshold, plan.min_survivors, dossier.least)
+    if len(contributions) < fewest:
+        raise TooFewParticipants(
+            f"an aggregate of {len(contributions)}; {fewest} are needed"
+        )
 
 
 def take_signature(

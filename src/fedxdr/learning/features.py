@@ -45,6 +45,9 @@ BOUND: Final = columns.BOUND
 RANKS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 """Which earlier events of a node are looked at; the last one bounds the past."""
 
+OF_TRAFFIC: Final = ("traffic", "traffic-event")
+"""Sets that read connections and records; the others read alerts."""
+
 _ALIKE_WINDOWS: Final = (4, 16, 32)
 _DIVERSITY_WINDOWS: Final = (8, 32)
 _MEAN_WINDOWS: Final = (8, 32)
@@ -120,6 +123,20 @@ def find(name: str) -> FeatureSet:
             f"feature set {name!r}: use one of {', '.join(FEATURE_SETS)}"
         )
     return FEATURE_SETS[name]
+
+
+def entity_of(events: Events, name: str) -> Integers:
+    """Return the host that each event belongs to, one per event, (n,) int64.
+
+    Under unit ``entity`` that host's contribution is bounded and hidden: who opened
+    the connection, for traffic; the host that was alerted about, for alerts. The other
+    end of an event is not.
+
+    Args:
+        events: n events.
+        name: of the feature set.
+    """
+    return events.source if name in OF_TRAFFIC else events.destination
 
 
 def _alerts(events: Events, rows: Integers) -> Floats:

@@ -5,8 +5,13 @@ It holds the organisation's features and labels and never hands them out. It ans
 the two tasks of a round (feature statistics, local training), scores events with any
 model of its architecture and chooses thresholds on its own past.
 
-Rules that always hold: the same data, plan, parent and round number give the same
-update; every tenth row is held out and never trained on.
+Rules that always hold:
+    1. Without differential privacy the same data, plan, parent and round number give
+       the same update, and every tenth row is held out and never trained on.
+    2. With ``dp-sgd`` only what learning/dpsgd.py released leaves: no statistics, no
+       metrics, no held-out rows (which rows are held out depends on the others).
+    3. A plan that counts on windows or on bounded hosts is refused by a learner that
+       was not made with them.
 """
 
 from __future__ import annotations
@@ -19,11 +24,15 @@ import numpy.typing as npt
 
 from fedxdr.core.errors import InvalidPlan, InvalidTelemetry
 from fedxdr.core.layout import Vector
+from fedxdr.core.randomness import Entropy, SystemEntropy
 from fedxdr.core.update import Update
 from fedxdr.federation.plan import Plan, Task
+from fedxdr.federation.protection import NO_PRIVACY, Privacy
+from fedxdr.learning import dpsgd, fit, windows
 from fedxdr.learning import features as feature_sets
-from fedxdr.learning import fit
+from fedxdr.learning.contributions import bounded
 from fedxdr.learning.dataset import families_of
+from fedxdr.learning.dpsgd import Examples
 from fedxdr.learning.statistics import bounded_statistics
 from fedxdr.models import metrics, snapshot
 from fedxdr.models.architecture import Architecture, architecture_of
@@ -44,6 +53,11 @@ class Trainer:
         family: (n,), 0 benign, others one number per attack family.
         architecture: of the models it will see.
         name: the organisation's; separates its sampling from others'.
+        entropy: secret bytes for coins and noise under differential privacy; the
+            operating system's if None.
+        prepared_for: the promise that features and examples were made for: its
+            ``window_s`` and, under unit ``entity``, its ``own``.
+        examples: which rows make an example; each row its own if None.
     """
 
     def __init__(
@@ -53,6 +67,9 @@ class Trainer:
         *,
         architecture: Architecture,
         name: str,
+        entropy: Entropy | None = None,
+        prepared_for: Privacy = NO_PRIVACY,
+        examples: Examples | None = None,
     ) -> None:
         if features.shape != (len(family), architecture.inputs) or not len(family):
             raise InvalidTelemetry(
@@ -64,6 +81,9 @@ class Trainer:
         self._family = family
         self._salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
         self._is_held_out = _held_out(family)
+        self._entropy = SystemEntropy() if entropy is None else entropy
+        self._prepared_for = prepared_for
+        self._examples = examples
 
     @classmethod
     def from_events(
@@ -73,6 +93,8 @@ class Trainer:
         architecture: Architecture,
         name: str,
         until_ns: int | None = None,
+        entropy: Entropy | None = None,
+        privacy: Privacy = NO_PRIVACY,
     ) -> Trainer:
         """Return a learner over an organisation's events.
 
@@ -84,16 +106,44 @@ class Trainer:
             architecture: names the feature set.
             name: the organisation's.
             until_ns: only events at or before this instant are used, if given.
+            entropy: secret bytes; the operating system's if None.
+            privacy: a promise that needs the events prepared: windows, bounded hosts.
+
+        Raises:
+            InvalidPlan: windows with a feature set whose context leaves them.
         """
+        secret = SystemEntropy() if entropy is None else entropy
         wanted = prepare(events, architecture=architecture)
         if until_ns is not None:
             wanted = wanted.select(wanted.time_ns <= until_ns)
+        if privacy.unit == "entity":
+            # what is dropped leaves the examples and everybody's context
+            wanted = wanted.select(
+                bounded(
+                    feature_sets.entity_of(wanted, architecture.features),
+                    most=privacy.own,
+                    entropy=secret,
+                )
+            )
+        examples = None
+        if privacy.window_s:
+            if architecture.features not in windows.CONFINED:
+                raise InvalidPlan(
+                    f"feature set {architecture.features!r} also looks things up by "
+                    "what is no host, across windows; for windows use one of "
+                    f"{', '.join(windows.CONFINED)}"
+                )
+            wanted = windows.confined(wanted, window_s=privacy.window_s)
+            examples = windows.examples(wanted.time_ns, window_s=privacy.window_s)
         found = feature_sets.find(architecture.features)
         return cls(
             found.compute(wanted),
             families_of(wanted),
             architecture=architecture,
             name=name,
+            entropy=secret,
+            prepared_for=privacy,
+            examples=examples,
         )
 
     def samples(self) -> int:
@@ -110,8 +160,11 @@ class Trainer:
             number: of the round.
 
         Raises:
-            InvalidPlan: the plan's network is not this learner's.
+            InvalidPlan: the plan's network is not this learner's, it promises what this
+                learner was not made for, or wants statistics that nobody noised.
         """
+        if plan.privacy.mechanism == "dp-sgd":
+            return self._learn_privately(task, parent=parent, plan=plan)
         if task == "statistics":
             values = bounded_statistics(self._features)
             return Learned(
@@ -134,6 +187,37 @@ class Trainer:
             update=Update(values=values, samples=self.samples()),
             metrics={"held_out_accuracy": self._held_out_accuracy(after)},
         )
+
+    def _learn_privately(self, task: Task, *, parent: bytes, plan: Plan) -> Learned:
+        if task == "statistics":
+            raise InvalidPlan(
+                "statistics are not noised: with dp-sgd they are constants of the "
+                "first model, and there is no statistics round"
+            )
+        promise, ours = plan.privacy, self._prepared_for
+        if promise.window_s != ours.window_s:
+            raise InvalidPlan(
+                f"the plan's examples are windows of {promise.window_s} s; this "
+                f"learner's rows were made for {ours.window_s} s (0: single events)"
+            )
+        if promise.unit == "entity" and not (
+            ours.unit == "entity" and ours.own <= promise.own
+        ):
+            raise InvalidPlan(
+                f"the plan counts on at most {promise.own} events per host; this "
+                "learner's rows were not bounded so"
+            )
+        values = dpsgd.fit_privately(
+            self._vector(parent),
+            architecture=self.architecture,
+            features=self._features,
+            family=self._family,
+            privacy=promise,
+            training=plan.training,
+            entropy=self._entropy,
+            examples=self._examples,
+        )
+        return Learned(update=Update(values=values, samples=self.samples()), metrics={})
 
     def score(self, model: bytes, features: Floats) -> Floats:
         """Return the scores of events under a model, (n,) float32.
@@ -183,7 +267,7 @@ class Trainer:
 
 def prepare(events: Events, *, architecture: Architecture) -> Events:
     """Return the events that a feature set reads, in time order."""
-    is_about_alerts = architecture.features != "traffic"
+    is_about_alerts = architecture.features not in feature_sets.OF_TRAFFIC
     return (events if is_about_alerts else events.select(events.is_input)).sort()
 
 

@@ -57,34 +57,39 @@ class Layer:
 
     def squared_norms(self) -> Tensor:
         """Return (n,) float32: of each example's gradient, weight and bias."""
-        found = _weight_norms(self.inputs, self.deltas)
-        return found + self._bias_norms()
+        if self.deltas.shape[2] == 1:
+            # |d|^2 |a|^2 and, for the bias, |d|^2
+            squares = _squares(self.inputs).add_(1).mul_(_squares(self.deltas))
+            return squares.sum(dim=(0, 2))
+        return _weight_norms(self.inputs, self.deltas) + self._bias_norms()
 
     def weighted_sum(self, factors: Tensor) -> list[Tensor]:
-        """Return bias (if it comes first), weight, bias: as the layout orders them.
+        """Return weight and bias, in the layout's order; the deltas are used up.
 
         Args:
             factors: (n,) float32, what each example's gradient is multiplied by.
         """
         banks, n, uses, width = self.deltas.shape
-        deltas = self.deltas * factors[None, :, None, None]
+        deltas = self.deltas.mul_(factors[:, None, None])
         flat = deltas.reshape(banks, n * uses, width)
         inputs = self.inputs.reshape(banks, n * uses, -1)
         pair = (inputs, flat) if self.is_input_first else (flat, inputs)
         weight = torch.bmm(pair[0].transpose(1, 2), pair[1])
         if self.bias == "place":
-            place = deltas.reshape(banks, -1, self.places, width).sum(dim=1)
+            place = deltas.reshape(banks, -1, self.places * width).sum(dim=1)
             return [place.flatten(), weight.flatten()]
         return [weight.flatten(), flat.sum(dim=1).flatten()]
 
     def _bias_norms(self) -> Tensor:
-        banks, n, uses, width = self.deltas.shape
+        banks, n, uses, _ = self.deltas.shape
         if self.bias == "place":
-            # (banks, n, events, ranks, out): a place is used once per event
-            events = self.deltas.reshape(banks, n, uses // self.places, -1)
-            return events.sum(dim=2).square().sum(dim=(0, 2))
-        summed = self.deltas if uses == 1 else self.deltas.sum(dim=2, keepdim=True)
-        return summed.reshape(banks, n, width).square().sum(dim=(0, 2))
+            # a place is used once per event; (banks, n, events, ranks * out)
+            events = uses // self.places
+            used = self.deltas.reshape(banks, n, events, -1)
+            summed = used if events == 1 else used.sum(dim=2, keepdim=True)
+        else:
+            summed = self.deltas.sum(dim=2, keepdim=True)
+        return _squares(summed).sum(dim=(0, 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +144,10 @@ def clipped_sum(
     if not truth.numel():
         begin, end = architecture.layout.span("weights.")
         return Clipped(total=torch.zeros(end - begin), norms=torch.zeros(len(truth)))
-    with torch.no_grad():
+    with torch.inference_mode():
         found = layers(network, inputs, truth, weight)
         squares = torch.stack([layer.squared_norms() for layer in found]).sum(dim=0)
-        norms = squares.sqrt()
+        norms = squares.sqrt_()
         is_finite = torch.isfinite(norms)
         factors = (clip / norms.clamp(min=_SMALLEST)).clamp(max=1.0)
         if not bool(is_finite.all()):
@@ -158,7 +163,7 @@ def layers(
 ) -> list[Layer]:
     """Return every layer's inputs and deltas, in the order of ``weights.*``.
 
-    The arguments are those of ``clipped_sum``. Derivative of tanh: 1 - tanh^2.
+    The arguments are those of ``clipped_sum``; to be called without gradients.
     """
     shape = network.architecture
     n, events = truth.shape
@@ -167,25 +172,27 @@ def layers(
     tokens, neighbours, mixed = _neighbourhood(network, rows[:, :count])
     own = rows[:, count:]
     fused = own if mixed is None else torch.cat([_side_by_side(mixed), own], dim=1)
-    hidden = torch.tanh(_linear(network, "fuse", fused))
-    embedding = torch.tanh(_linear(network, "embed", hidden))
+    hidden = _linear(network, "fuse", fused).tanh_()
+    embedding = _linear(network, "embed", hidden).tanh_()
     logits = _linear(network, "malicious", embedding).squeeze(1)
     # (sigmoid(z) - y) w: the cross-entropy's derivative with the logit
     slope = ((torch.sigmoid(logits) - truth.reshape(-1)) * weight.reshape(-1))[:, None]
-    to_embedding = slope * network.tensor("weights.malicious.weight")
-    to_embedding = to_embedding * (1 - embedding.square())
-    to_hidden = to_embedding @ network.tensor("weights.embed.weight")
-    to_hidden = to_hidden * (1 - hidden.square())
+    to_embedding = _through_tanh(
+        slope * network.tensor("weights.malicious.weight"), embedding
+    )
+    to_hidden = _through_tanh(
+        to_embedding @ network.tensor("weights.embed.weight"), hidden
+    )
     found: list[Layer] = []
     if tokens is not None and neighbours is not None and mixed is not None:
         width = shape.keys * shape.mixer
         to_mixed = to_hidden @ network.tensor("weights.fuse.weight")[:, :width]
-        to_mixed = to_mixed.reshape(n * events, shape.keys, shape.mixer).permute(
-            1, 0, 2
-        ) * (1 - mixed.square())
-        to_neighbours = torch.bmm(
-            to_mixed, network.tensor("weights.mixer.weight").transpose(1, 2)
-        ) * (1 - neighbours.square())
+        to_mixed = to_mixed.reshape(n * events, shape.keys, shape.mixer)
+        to_mixed = _through_tanh(to_mixed.permute(1, 0, 2).contiguous(), mixed)
+        to_neighbours = _through_tanh(
+            torch.bmm(to_mixed, network.tensor("weights.mixer.weight").transpose(1, 2)),
+            neighbours,
+        )
         ranked = (shape.keys, n, events * shape.ranks)
         found = [
             Layer(
@@ -247,16 +254,15 @@ def _neighbourhood(
     )
     neighbours = torch.bmm(tokens, network.tensor("weights.neighbour.weight"))
     neighbours = neighbours.reshape(shape.keys, -1, shape.ranks, shape.neighbour)
-    neighbours = torch.tanh(
-        neighbours + network.tensor("weights.neighbour.place").unsqueeze(1)
-    ).reshape(shape.keys, -1, shape.ranks * shape.neighbour)
-    mixed = torch.tanh(
-        torch.baddbmm(
-            network.tensor("weights.mixer.bias").unsqueeze(1),
-            neighbours,
-            network.tensor("weights.mixer.weight"),
-        )
+    neighbours += network.tensor("weights.neighbour.place").unsqueeze(1)
+    neighbours = neighbours.tanh_().reshape(
+        shape.keys, -1, shape.ranks * shape.neighbour
     )
+    mixed = torch.baddbmm(
+        network.tensor("weights.mixer.bias").unsqueeze(1),
+        neighbours,
+        network.tensor("weights.mixer.weight"),
+    ).tanh_()
     return tokens, neighbours, mixed
 
 
@@ -284,15 +290,25 @@ def _plain(inputs: Tensor, deltas: Tensor, n: int, events: int) -> Layer:
 def _weight_norms(inputs: Tensor, deltas: Tensor) -> Tensor:
     """Return (n,): |sum_r d_r a_r^T|^2, summed over banks."""
     uses, a, d = inputs.shape[2], inputs.shape[3], deltas.shape[3]
-    if uses == 1:
-        each = inputs.square().sum(dim=(2, 3)) * deltas.square().sum(dim=(2, 3))
-        return each.sum(dim=0)
     if _gram_cost(uses, a, d) < _direct_cost(uses, a, d):
         alike = inputs @ inputs.transpose(2, 3)
         each = (alike * (deltas @ deltas.transpose(2, 3))).sum(dim=(2, 3))
         # rounding can leave a hair below 0 where the true value is 0
         return each.clamp(min=0.0).sum(dim=0)
-    return (inputs.transpose(2, 3) @ deltas).square().sum(dim=(0, 2, 3))
+    small = (inputs.transpose(2, 3) @ deltas).flatten(2)
+    return _squares(small).sum(dim=0)
+
+
+def _squares(rows: Tensor) -> Tensor:
+    """Return the squared norms of the last dimension, in one pass."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=-1)
+    return norms.square_()
+
+
+def _through_tanh(deltas: Tensor, outputs: Tensor) -> Tensor:
+    """Return deltas times tanh's derivative, 1 - outputs^2, in one pass."""
+    found: Tensor = torch.ops.aten.tanh_backward(deltas, outputs)
+    return found
 
 
 def _gram_cost(uses: int, a: int, d: int) -> int:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedxdr.core.errors import InvalidPlan, InvalidUpdate
+from fedxdr.core.ids import OrgId
 from fedxdr.core.randomness import generator
 from fedxdr.secagg import quantise as module
 from fedxdr.secagg.quantise import (
@@ -22,6 +23,7 @@ from fedxdr.secagg.quantise import (
     quantise,
     scale_of,
 )
+from fedxdr.secagg.weights import effective_weights
 
 SEED = bytes(32)
 
@@ -367,3 +369,49 @@ def test_other_sums_are_refused(total: np.ndarray) -> None:
 def test_weights_that_cannot_be_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(InvalidPlan):
         back(np.zeros(3, dtype=np.int32), **change)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 50, 100])
+@pytest.mark.parametrize("kind", ["normal", "spike", "uniform"])
+def test_the_mean_is_off_by_2_to_the_minus_22_whatever_the_sample_counts(
+    n: int, kind: str
+) -> None:
+    # 31 bits; counts from 1 to 2^16, capped as a plan caps them; as many of the
+    # heaviest drop out as the threshold allows.
+    random = generator(n)
+    for _ in range(3):
+        buckets = {
+            OrgId(f"o-{i:03}"): int(k) for i, k in enumerate(random.integers(0, 17, n))
+        }
+        weight = list(effective_weights(buckets, cap_over_median=2).values())
+        alive = sorted(range(n), key=lambda i: weight[i])[: 2 * n // 3 + 1]
+        total, exact = np.zeros(500, dtype=np.int64), np.zeros(500)
+        for i in alive:
+            if kind == "normal":
+                x = random.standard_normal(500).astype(np.float32)
+                x /= np.float32(np.linalg.norm(x) * 1.000001)
+            elif kind == "spike":
+                x = np.zeros(500, dtype=np.float32)
+                x[i % 3] = 1.0
+            else:
+                x = random.uniform(-1, 1, 500).astype(np.float32)
+            exact += weight[i] * x.astype(np.float64)
+            total += quantise(
+                x,
+                bound=1.0,
+                bits=31,
+                participants=n,
+                weight=weight[i],
+                total_weight=sum(weight),
+                seed=i.to_bytes(32),
+            ).view(np.int32)
+        survivors_weight = sum(weight[i] for i in alive)
+        mean = dequantise(
+            total.astype(np.int32),
+            bound=1.0,
+            bits=31,
+            participants=n,
+            survivors_weight=survivors_weight,
+            total_weight=sum(weight),
+        )
+        assert np.max(np.abs(mean - exact / survivors_weight)) <= 2.0**-22

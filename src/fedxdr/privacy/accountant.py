@@ -38,7 +38,7 @@ from fedxdr.privacy.dominating import Atoms, Direction, Pair, atoms, renyi_diver
 from fedxdr.privacy.mechanism import DISCRETE_ALLOWANCE, Charge
 
 MIN_DELTA: Final = 1e-12
-MAX_USES: Final = 1_000_000
+MAX_USES: Final = 100_000
 """Most further uses that ``uses_left`` looks for."""
 
 _TAIL: Final = 1e-4  # part of delta that all tails together may take
@@ -237,12 +237,13 @@ def _largest(cost: Callable[[int], float], *, limit: int, begin: int) -> int:
         begin: where to look first, in [1, limit].
     """
     low, at_low = 1, cost(1)
-    high = begin if begin > 1 else min(2, limit)
+    high, factor = begin if begin > 1 else min(2, limit), 1.25
     while (at_high := cost(high)) <= 0:
         low, at_low = high, at_high
         if high >= limit:
             return limit
-        high = min(limit, 1 + high + high // 2)
+        high = min(limit, 1 + int(factor * high))
+        factor *= 2
     turn = 0
     while high - low > 1:
         middle = (low + high) // 2

@@ -38,7 +38,7 @@ MIN_NOISE_MULTIPLIER: Final = 0.01
 MAX_NOISE_MULTIPLIER: Final = 1e6
 MIN_SAMPLING_RATE: Final = 1e-9
 MAX_STEPS: Final = 10**9
-MAX_TOUCHED: Final = 1024
+MAX_TOUCHED: Final = 4096
 """Most examples that one unit may own, and most that it may change."""
 
 DISCRETE_ALLOWANCE: Final = 1e-9
@@ -58,8 +58,8 @@ class Charge:
         noise_multiplier: z, noise standard deviation / clip norm, in [0.01, 1e6].
         sampling_rate: q, chance of each example to be in a step, in [1e-9, 1].
         steps: noisy sums that are released, in [1, 10^9].
-        own: examples that the unit itself is, in [0, 1024].
-        occurrences: other examples it can change, in [0, 1024]; not both are 0.
+        own: examples that the unit itself is, in [0, 4096].
+        occurrences: other examples it can change, in [0, 4096]; not both are 0.
         mechanism: how the noise is drawn.
 
     Raises:
@@ -114,10 +114,10 @@ def occurrences_of(*, context: int, index_keys: int, hops: int = 1) -> int:
         hops: how far context is followed; only 1 has a bound worth paying.
 
     Returns:
-        K * index_keys, in [0, 1024].
+        K * index_keys, in [0, 4096].
 
     Raises:
-        InvalidPlan: negative numbers, more than one hop, or a product above 1024.
+        InvalidPlan: negative numbers, more than one hop, or a product above 4096.
     """
     if hops != 1:
         raise InvalidPlan(

@@ -124,6 +124,25 @@ def test_other_lengths_are_refused(statement) -> None:
         )
 
 
+def test_coefficients_depend_on_everything_public() -> None:
+    def seed(**changed):
+        given = {
+            "bases": [4, 9], "answers": [16, 25], "multiple": 2, "modulus": 77,
+            "context": b"c",
+        } | changed  # fmt: skip
+        return equality._joined(*given.values())[2]
+
+    seeds = [
+        seed(),
+        seed(bases=[4, 16]),
+        seed(answers=[16, 9]),
+        seed(multiple=3),
+        seed(modulus=91),
+        seed(context=b"d"),
+    ]
+    assert len(set(seeds)) == 6
+
+
 def test_a_simulated_proof_for_a_chosen_challenge_fails(statement) -> None:
     """With e known beforehand anything can be proven; the hash must come after."""
     n = statement["modulus"]

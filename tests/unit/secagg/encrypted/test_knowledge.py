@@ -11,7 +11,12 @@ from fedxdr.core.errors import InvalidUpdate, MalformedMessage
 from fedxdr.crypto.expand import KeyStream
 from fedxdr.secagg.encrypted import knowledge
 from fedxdr.secagg.encrypted.integers import to_bytes
-from fedxdr.secagg.encrypted.paillier import PublicKey, encrypt, ring
+from fedxdr.secagg.encrypted.paillier import (
+    PublicKey,
+    encrypt,
+    randomiser,
+    ring,
+)
 
 CONTEXT = b"round 1, org-0"
 PLAINTEXTS = [0, -1, 2**500, 77, 5]
@@ -134,6 +139,41 @@ def test_a_thief_that_answers_with_the_victims_proof_adjusted_fails(key) -> None
     forged = proof[:width] + int(z).to_bytes(len(proof) - width - 100) + proof[-100:]
     shifted = values[0] * numbers.encode(1) % numbers.ciphertext_modulus
     refused(key, [shifted, *values[1:]], forged)
+
+
+def test_a_commitment_made_to_measure_fails(key) -> None:
+    """a = (1+n)^z H^u / prod c^e for any z, u: passes unless e depends on a."""
+    values, numbers = encrypted(key), ring(key)
+    width, modulus = key.ciphertext_bytes, int(numbers.ciphertext_modulus)
+    data, a = to_bytes(values, width), b"\x01" * width
+    z, u = 12345, 2**700 + 1
+    for _ in range(3):
+        joined = 1
+        for c, e in zip(
+            values, knowledge._challenges(key, data, CONTEXT, a, 5), strict=True
+        ):
+            joined = joined * pow(int(c), int(e), modulus) % modulus
+        left = int(numbers.encode(z)) * pow(int(randomiser(key)), u, modulus)
+        a = (left * pow(joined, -1, modulus) % modulus).to_bytes(width)
+        size = key.degree * key.element_bytes
+        refused(key, values, a + z.to_bytes(size) + u.to_bytes(100))
+
+
+def test_challenges_depend_on_everything_public(keys, key) -> None:
+    n = keys["a"].p * keys["a"].q
+    other = PublicKey(
+        modulus=key.modulus, base=pow(3, 2, n).to_bytes(64), degree=key.degree
+    )
+    drawn = [
+        tuple(knowledge._challenges(key, b"cc", b"context", b"aa", 2)),
+        tuple(knowledge._challenges(other, b"cc", b"context", b"aa", 2)),
+        tuple(knowledge._challenges(key, b"cd", b"context", b"aa", 2)),
+        tuple(knowledge._challenges(key, b"cc", b"contexT", b"aa", 2)),
+        tuple(knowledge._challenges(key, b"cc", b"context", b"ab", 2)),
+        tuple(knowledge._challenges(key, b"cc", b"contexta", b"a", 2)),
+        tuple(knowledge._challenges(key, b"cc", b"context", b"aa", 3)[:2]),
+    ]
+    assert len(set(drawn)) == 7
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,6 +9,9 @@ It does NOT choose the split (dataset.py).
 
 Rules that always hold: at most 4,000 rows per organisation and attack step and 20,000
 benign rows per organisation, drawn with a fixed seed; context is taken from all rows.
+What is tested on is always those rows. A cap lets a row in when another is removed, so
+for training under differential privacy rows are kept by a coin each instead: all benign
+ones, one in eight of an attack's.
 
 Source: Landauer, Skopik, Wurzenberger 2024 (AIT-ADS), Zenodo 8263181; the caps are this
 project's protocol.
@@ -33,17 +36,22 @@ from fedxdr.telemetry.event import Events
 FILE: Final = "ait_ads_alerts.parquet"
 MOST_PER_STEP: Final = 4_000
 MOST_BENIGN: Final = 20_000
+ATTACK_SHARE: Final = 1 / 8
 _BENIGN_LABEL: Final = "-"
 _SAMPLE_SEED: Final = 0
+_COIN_SEED: Final = 1
 _COLUMNS: Final = ("org", "time", "ip", "host", "short", "event_label")
 
 
-def read(folder: Path, features: FeatureSet) -> list[Organisation]:
+def read(
+    folder: Path, features: FeatureSet, *, by_coins: bool = False
+) -> list[Organisation]:
     """Return the organisations with their sampled rows' features.
 
     Args:
         folder: where ``ait_ads_alerts.parquet`` lies.
         features: which features to compute.
+        by_coins: whether rows to learn from are kept by a coin each, without caps.
 
     Raises:
         InvalidSettings: the file is not there, or pyarrow is not installed.
@@ -53,7 +61,8 @@ def read(folder: Path, features: FeatureSet) -> list[Organisation]:
     order = np.lexsort((columns["time"], columns["org"]))
     columns = {key: values[order] for key, values in columns.items()}
     family = _family(columns["event_label"], names["event_label"])
-    is_kept = _sample(columns["org"], columns["event_label"], family)
+    is_tested = _sample(columns["org"], columns["event_label"], family)
+    is_trained_on = _by_coins(family) if by_coins else is_tested
     families = (
         "benign",
         *(label for label in names["event_label"] if label != _BENIGN_LABEL),
@@ -71,7 +80,7 @@ def read(folder: Path, features: FeatureSet) -> list[Organisation]:
                 "kind": np.full(len(rows), Kind.ALERT),
             },
         )
-        kept = np.flatnonzero(is_kept[rows])
+        kept = np.flatnonzero(is_tested[rows] | is_trained_on[rows])
         result.append(
             Organisation(
                 name=name,
@@ -79,6 +88,8 @@ def read(folder: Path, features: FeatureSet) -> list[Organisation]:
                 features=features.compute(events, kept),
                 family=family[rows][kept],
                 families=families,
+                may_train=is_trained_on[rows][kept] if by_coins else None,
+                may_test=is_tested[rows][kept] if by_coins else None,
             )
         )
     return result
@@ -132,6 +143,12 @@ def _family(label: Integers, names: list[str]) -> Integers:
         number += name != _BENIGN_LABEL
         numbers.append(0 if name == _BENIGN_LABEL else number)
     return np.array(numbers, np.int64)[label]
+
+
+def _by_coins(family: Integers) -> npt.NDArray[np.bool_]:
+    """Return (n,) mask: all benign rows, and each attack row by its own coin."""
+    coins = generator(_COIN_SEED).random(len(family))
+    return np.asarray((family == 0) | (coins < ATTACK_SHARE))
 
 
 def _sample(

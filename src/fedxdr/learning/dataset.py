@@ -46,6 +46,8 @@ class Organisation:
         features: (n, D) float32.
         family: (n,) int64, 0 benign, others point into ``families``.
         families: names; the first is benign.
+        may_train: (n,) bool, rows to learn from; all if None.
+        may_test: (n,) bool, rows to measure on; all if None.
     """
 
     name: str
@@ -53,10 +55,15 @@ class Organisation:
     features: Floats
     family: Integers
     families: tuple[str, ...]
+    may_train: npt.NDArray[np.bool_] | None = None
+    may_test: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.time_ns) == len(self.features) == len(self.family):
             raise InvalidTelemetry(f"{self.name}: columns of different lengths")
+        for mask in (self.may_train, self.may_test):
+            if mask is not None and mask.shape != self.time_ns.shape:
+                raise InvalidTelemetry(f"{self.name}: a mask of another length")
         if not len(self.time_ns):
             raise InvalidTelemetry(f"{self.name}: no rows")
         if (np.diff(self.time_ns) < 0).any():
@@ -155,16 +162,22 @@ def _situation(target: Organisation, everyone: Sequence[Organisation]) -> Situat
     for item in everyone:
         if item is target:
             continue
-        allowed = item.time_ns <= cut
+        allowed = _chosen(item.time_ns <= cut, item.may_train)
         if allowed.sum() > FEWEST_ROWS:
             others.append(_part(item, allowed))
     return Situation(
-        own=_part(target, past),
+        own=_part(target, _chosen(past, target.may_train)),
         others=tuple(others),
-        test=_part(target, ~past),
+        test=_part(target, _chosen(~past, target.may_test)),
         cut_ns=cut,
         families=target.families,
     )
+
+
+def _chosen(
+    rows: npt.NDArray[np.bool_], mask: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.bool_]:
+    return rows if mask is None else rows & mask
 
 
 def _part(source: Organisation, rows: npt.NDArray[np.bool_]) -> Part:

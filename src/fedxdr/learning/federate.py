@@ -6,8 +6,9 @@ stands above this room (simulation/federation.py, whole protocol); ``in_the_clea
 does the same arithmetic in float64 with no masks, no rounding to integers and no
 messages, so that both can be compared.
 
-Rules that always hold: one statistics round, then training rounds; weights are the
-plan's capped power-of-two buckets; the update is clipped as the plan says.
+Rules that always hold: one statistics round, then training rounds (under differential
+privacy training rounds only); weights are the plan's capped power-of-two buckets; the
+update is clipped as the plan says.
 
 Source: McMahan et al. 2017, Algorithm 1.
 """
@@ -24,6 +25,7 @@ from fedxdr.core.layout import Vector
 from fedxdr.core.update import Update
 from fedxdr.federation import opening
 from fedxdr.federation.plan import SEGMENTS, Plan, Task, default_threshold
+from fedxdr.federation.protection import Privacy
 from fedxdr.models import snapshot
 from fedxdr.models.architecture import Architecture
 from fedxdr.parties.ports import Learned, Learner
@@ -94,6 +96,19 @@ def plan_fields(architecture: Architecture, **wishes: object) -> dict[str, Any]:
     }
 
 
+def tasks_of(privacy: Privacy, rounds: int) -> list[Task]:
+    """Return what the rounds of a run are for, in order.
+
+    Under differential privacy statistics are the first model's, and are not collected.
+
+    Args:
+        privacy: the plan's promise.
+        rounds: training rounds, >= 0.
+    """
+    training: list[Task] = ["training"] * rounds
+    return training if privacy.is_on else ["statistics", *training]
+
+
 def in_the_clear(
     learners: Mapping[OrgId, Learner],
     *,
@@ -128,8 +143,7 @@ def in_the_clear(
         cap_over_median=agreed.weight_cap_over_median,
     )
     vector = initial.astype(np.float32)
-    tasks: list[Task] = ["statistics", *(["training"] * rounds)]  # type: ignore[list-item] # a list of one literal loses its literal type
-    for number, task in enumerate(tasks, start=1):
+    for number, task in enumerate(tasks_of(agreed.privacy, rounds), start=1):
         vector = _round(learners, weight, agreed, vector, task, number)
     return vector
 

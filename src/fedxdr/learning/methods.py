@@ -7,7 +7,7 @@ agree to (``pooled``, ``pooled-gradient-boosting``).
 
 Rules that always hold: a method sees the situation's past and the features of the test
 rows, never their labels; ``local``, ``federated`` and ``pooled`` are one network with
-the same steps per round and the same first weights.
+the same first weights and, without differential privacy, the same steps per round.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from fedxdr.core.errors import TooFewParticipants
+from fedxdr.core.errors import InvalidPlan, TooFewParticipants
 from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.layout import Vector
+from fedxdr.core.randomness import SeededEntropy
 from fedxdr.federation.plan import MINIMUM_SURVIVORS, Training
+from fedxdr.federation.protection import NO_PRIVACY, Privacy
 from fedxdr.learning import baselines, fit
 from fedxdr.learning.dataset import Part, Situation
 from fedxdr.learning.features import FeatureSet
@@ -29,8 +31,11 @@ from fedxdr.learning.federate import Federate, Silent, in_the_clear, plan_fields
 from fedxdr.learning.statistics import bounded_statistics
 from fedxdr.learning.trainer import Trainer
 from fedxdr.models.architecture import Architecture
+from fedxdr.models.context import context_of
 from fedxdr.models.graph import Floats, Integers
 from fedxdr.parties.ports import Learner
+from fedxdr.privacy.calibration import noise_multiplier_for
+from fedxdr.privacy.mechanism import occurrences_of
 
 ROUNDS: Final = 12
 """Training rounds unless said otherwise."""
@@ -46,8 +51,19 @@ its own cut and that one are scored. The last two organisations' tests had no pa
 it.
 """
 
+PRIVATE_ROUNDS: Final = 20
+"""Training rounds under differential privacy unless said otherwise."""
+
+PRIVATE_TRAINING: Final = Training(batch_size=256, learning_rate=0.1, proximal_mu=0.0)
+"""The noisy steps of an evaluation, chosen in the same way."""
+
+_SAMPLING_RATE: Final = 0.005
+_STEPS: Final = 10
+_CLIPPING_NORM: Final = 1.0
+_CLIP_NORM: Final = 64.0
 _QUANTISATION_BITS: Final = 31
 _NEIGHBOUR, _MIXER, _EMBEDDING = 8, 16, 64
+_PRIVATE_NEIGHBOUR, _PRIVATE_MIXER, _PRIVATE_EMBEDDING = 4, 8, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +89,9 @@ class Setting:
         rounds: training rounds.
         federate: how rounds are run.
         everyone: names of all organisations, also those without data yet.
+        privacy: what the federated methods promise; the others show nobody anything.
+        private_training: their local fit where they promise something.
+        private_rounds: their training rounds then.
     """
 
     architecture: Architecture
@@ -80,6 +99,9 @@ class Setting:
     rounds: int
     federate: Federate
     everyone: tuple[str, ...]
+    privacy: Privacy = NO_PRIVACY
+    private_training: Training = PRIVATE_TRAINING
+    private_rounds: int = PRIVATE_ROUNDS
 
 
 Method = Callable[[Situation, Setting, int], Scored]
@@ -89,6 +111,57 @@ def architecture_for(features: FeatureSet) -> Architecture:
     """Return the network's sizes for an evaluation with a feature set."""
     return features.architecture(
         neighbour=_NEIGHBOUR, mixer=_MIXER, embedding=_EMBEDDING
+    )
+
+
+def private_architecture_for(features: FeatureSet) -> Architecture:
+    """Return a small network's sizes: every number that is trained takes noise."""
+    return features.architecture(
+        neighbour=_PRIVATE_NEIGHBOUR,
+        mixer=_PRIVATE_MIXER,
+        embedding=_PRIVATE_EMBEDDING,
+    )
+
+
+def event_privacy(
+    features: FeatureSet, *, epsilon: float, delta: float, rounds: int
+) -> Privacy:
+    """Return a promise for single events with just enough noise.
+
+    Args:
+        features: with a bounded past.
+        epsilon: for all rounds together, > 0.
+        delta: in (0, 1).
+        rounds: training rounds, >= 1.
+
+    Raises:
+        InvalidPlan: a past without a bound, or a budget that no noise keeps.
+    """
+    context = context_of(features.name)
+    if context.reach is None:
+        raise InvalidPlan(f"feature set {features.name!r} has no bounded past")
+    noise_multiplier = noise_multiplier_for(
+        epsilon=epsilon,
+        delta=delta,
+        sampling_rate=_SAMPLING_RATE,
+        steps=_STEPS * rounds,
+        own=1,
+        occurrences=occurrences_of(
+            context=context.reach, index_keys=context.index_keys
+        ),
+    )
+    return Privacy(
+        mechanism="dp-sgd",
+        unit="event",
+        epsilon=epsilon,
+        delta=delta,
+        noise_multiplier=noise_multiplier,
+        sampling_rate=_SAMPLING_RATE,
+        steps=_STEPS,
+        clipping_norm=_CLIPPING_NORM,
+        own=1,
+        context=context.reach,
+        index_keys=context.index_keys,
     )
 
 
@@ -158,9 +231,14 @@ def _together(
     architecture = setting.architecture
     learners: dict[OrgId, Learner] = {
         org_id(part.name): Trainer(
-            part.features, part.family, architecture=architecture, name=part.name
+            part.features,
+            part.family,
+            architecture=architecture,
+            name=part.name,
+            # an evaluation can be repeated; nothing of it leaves but figures
+            entropy=SeededEntropy((seed << 16) + number),
         )
-        for part in situation.parts
+        for number, part in enumerate(situation.parts)
     }
     # a sum needs three members; who has no data yet can still be one of them
     for name in setting.everyone:
@@ -176,13 +254,23 @@ def _together(
         learners,
         plan=_plan(setting, seed),
         initial=architecture.first_vector(seed),
-        rounds=setting.rounds,
+        rounds=setting.private_rounds if setting.privacy.is_on else setting.rounds,
         seed=seed,
     )
     return _network(situation, setting, vector)
 
 
 def _plan(setting: Setting, seed: int) -> dict[str, Any]:
+    if setting.privacy.is_on:
+        return plan_fields(
+            setting.architecture,
+            training=replace(setting.private_training, seed=seed),
+            quantisation_bits=_QUANTISATION_BITS,
+            privacy=setting.privacy,
+            max_weight_exponent=0,
+            # steps on noised gradients go far; the mean over organisations does not
+            clip_norm=_CLIP_NORM,
+        )
     return plan_fields(
         setting.architecture,
         training=replace(setting.training, seed=seed),

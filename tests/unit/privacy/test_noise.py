@@ -165,6 +165,25 @@ def test_draws_follow_the_definition(std):
     assert chi_square(values, wrong) < 1e-6
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("std", [0.3, 2.342, 100.0, 510.0, 700.0])
+def test_twenty_million_draws_follow_the_definition(std):
+    values = noise.discrete_gaussian(std, 20_000_000, stream(int(std * 1000) + 1))
+    exact = floats(Fraction(std) ** 2, math.ceil(9 * std))
+    lowest = int(values.min())
+    found = np.bincount(values - lowest)
+    counts = {lowest + i: int(n) for i, n in enumerate(found)}
+    rare = {x for x, chance in exact.items() if chance * values.size < 20}
+    observed = [counts.pop(x, 0) for x in exact if x not in rare]
+    expected = [exact[x] * values.size for x in exact if x not in rare]
+    observed.append(sum(counts.values()))
+    expected.append(values.size - sum(expected))
+    if expected[-1] < 5:
+        observed[-2:] = [sum(observed[-2:])]
+        expected[-2:] = [sum(expected[-2:])]
+    assert stats.chisquare(observed, expected).pvalue > 1e-4
+
+
 @pytest.mark.parametrize("std", [600.0, 40_000.0, 2.0**26, 2.0**33])
 def test_wide_draws_follow_a_gaussian(std):
     values = noise.discrete_gaussian(std, 200_000, stream(int(std) % 1009))

@@ -178,7 +178,7 @@ for number in range(len(purse.reserved), 10**6):
 @pytest.mark.process
 def test_kill_9_at_any_moment_never_gives_a_round_back(path):
     known = 0
-    for lines in (1, 2, 5, 31):
+    for lines in (2, 5, 31):
         with subprocess.Popen(
             [sys.executable, "-c", AGENT, str(path)],
             stdout=subprocess.PIPE,

@@ -5,14 +5,14 @@ import pytest
 from fedxdr.core.errors import NotFound
 from fedxdr.federation import rounds
 from fedxdr.models.architecture import Architecture
+from fedxdr.secagg import packing
+from fedxdr.simulation.attribution import EVERYBODY, HONEST, Game
 from fedxdr.simulation.server_view import (
-    EVERYBODY,
-    HONEST,
-    Game,
+    integers,
     readings,
-    standing,
+    sent_bytes,
+    signed_integers,
     view_of,
-    wilson,
 )
 
 SMALL = Architecture(features="small", own=3, embedding=4)
@@ -57,45 +57,52 @@ def test_readings_have_the_length_asked_for(played) -> None:
 def test_a_contribution_is_read_as_the_integers_it_is(played) -> None:
     game, _ = played
     view = view_of(game.federation, game.federation.orchestrator.current)
-    words = np.frombuffer(view.contributions[HONEST[0]], "<i4")
-    found = readings(view, HONEST[0], size=words.size)["words"]
-    assert np.array_equal(found, words)
+    sent = view.contributions[HONEST[0]]
+    words = packing.unpack(sent, size=view.size, width=view.width)
+    assert np.array_equal(integers(view, sent), words)
+    found = readings(view, HONEST[0], size=view.size)["words"]
+    half = 2 ** (view.width - 1)
+    wanted = words.astype(np.int64)
+    assert np.array_equal(found, np.where(wanted < half, wanted, wanted - 2 * half))
 
 
-# Wilson 1927 as tabled in Newcombe 1998, Statistics in Medicine 17, table I, method 3
-@pytest.mark.parametrize(
-    ("right", "trials", "low", "high"),
-    [
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0000, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_the_interval_is_the_published_one(right, trials, low, high) -> None:
-    found = wilson(right, trials)
-    assert found == pytest.approx((low, high), abs=6e-5)
+def test_any_other_bytes_are_read_as_words(played) -> None:
+    game, _ = played
+    view = view_of(game.federation, game.federation.orchestrator.current)
+    found = integers(view, b"\x01\x00\x00\x00\x02\x00\x00\x00\xff")
+    assert list(found[:3]) == [1, 2, 0]
+    assert integers(view, b"").shape == (view.size,)
 
 
-def test_scores_with_the_coins_sign_are_right() -> None:
-    coins = np.array([True, False, True, False])
-    found = standing(np.array([2.0, -1.0, -3.0, 0.0]), coins)
-    assert found.accuracy == pytest.approx(2.5 / 4)
-    assert found.trials == 4
-    assert found.is_chance
-    sure = standing(np.where(np.arange(50) % 2 == 0, 1.0, -1.0), np.arange(50) % 2 == 0)
-    assert sure.accuracy == 1.0
-    assert not sure.is_chance
-
-
-def test_the_attackers_recomputation_is_the_organisations_own_update() -> None:
-    clear = Game(
+def test_answers_of_helpers_are_in_the_view_and_put_on() -> None:
+    game = Game(
         architecture=SMALL,
-        plan={"collection_mode": "clear", "acknowledge_clear": True},
+        plan={
+            "collection_mode": "committee",
+            "helpers": ("charlie", "delta"),
+            "max_weight_exponent": 0,
+        },
         seed=1,
     )
-    clear.play(1)
-    view = view_of(clear.federation, clear.federation.orchestrator.current)
-    sent = np.frombuffer(view.contributions[HONEST[0]], "<f4")
-    own = clear.update_on(clear.held(HONEST[0]), view.parent)
-    assert np.array_equal(sent[: own.size], own)
+    game.play(1)
+    view = view_of(game.federation, game.federation.orchestrator.current)
+    assert len(view.answers) == 2
+    assert not set(view.answers) & set(view.contributions.values())
+    found = readings(view, HONEST[0], size=view.size)
+    assert not np.array_equal(found["words"], found["words with answers"])
+    # all together, with the answers, is the sum: its metric is four times one half
+    total = sum(integers(view, vector) for vector in view.contributions.values())
+    for answer in view.answers:
+        total = total + integers(view, answer)
+    opened = signed_integers(view, total)
+    assert opened[-1] > 0
+    assert np.abs(opened[:-1]).max() < opened[-1]
+
+
+def test_what_an_organisation_sent_is_counted(played) -> None:
+    game, _ = played
+    view = view_of(game.federation, game.federation.orchestrator.current)
+    sent = sent_bytes(view, HONEST[0])
+    assert sent > len(view.contributions[HONEST[0]])
+    mine = [b for slot, b in view.messages.items() if slot.endswith("/alpha")]
+    assert sent == len(view.contributions[HONEST[0]]) + sum(map(len, mine))

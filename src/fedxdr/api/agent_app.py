@@ -30,6 +30,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import numpy as np
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -44,6 +45,7 @@ from fedxdr.core.ids import OrgId
 from fedxdr.core.layout import Vector
 from fedxdr.parties import privacy_views
 from fedxdr.parties.privacy_views import Spending
+from fedxdr.privacy import gradients
 from fedxdr.secagg.encrypted.paillier import PublicKey
 
 logger = logging.getLogger(__name__)
@@ -55,15 +57,6 @@ MAX_BODY_BYTES: Final = 64 * 2**20
 
 _HOST = re.compile(r"(127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?")
 _JSON = re.compile(r"application/json(?:\s*;.*)?", re.IGNORECASE)
-
-
-class Sanitise(Protocol):
-    """Makes a gradient fit to be shown."""
-
-    def __call__(
-        self, values: Vector, *, norm: float, top_k: int | None
-    ) -> tuple[Vector, Mapping[str, object]]:
-        """Return the gradient, clipped to norm and thinned, and what was done."""
 
 
 class Encryption(Protocol):
@@ -82,7 +75,6 @@ class AgentService:
         clock: the time.
         config: what protects contributions, as ``privacy_views.protection`` says it.
         budget: where the purse stands.
-        sanitise: clips and thins.
         encrypt: encrypts.
         ready: what has to be there, name -> whether it is.
         max_body_bytes: of one request.
@@ -92,7 +84,6 @@ class AgentService:
     clock: Clock
     config: Callable[[], Mapping[str, Any]]
     budget: Callable[[], Spending]
-    sanitise: Sanitise
     encrypt: Encryption
     ready: Callable[[], Mapping[str, bool]]
     max_body_bytes: int = MAX_BODY_BYTES
@@ -276,18 +267,21 @@ async def privacy_budget(request: Request) -> dict[str, Any]:
 
 @router.post("/privacy/sanitize", tags=["privacy"])
 async def sanitize(request: Request) -> dict[str, Any]:
-    """Return a gradient that is clipped and thinned, in the form it came in."""
-    service, body = _service(request), await _body(request)
+    """Return a gradient without what is local, clipped and thinned, in its form."""
+    body = await _body(request)
 
     def work() -> dict[str, Any]:
         form = parse(Sanitize, body)
         gradient = Gradient.of(form.raw_gradient)
-        values, done = service.sanitise(
-            gradient.values,
-            norm=form.sensitivity,
-            top_k=form.config.kept(gradient.values.size),
+        plain = {name: part.values.tolist() for name, part in gradient.parts.items()}
+        done = gradients.sanitise_request(
+            plain if gradient.has_segments else plain[""],
+            sensitivity=form.sensitivity,
+            config=form.config.model_dump(exclude_none=True),
         )
-        return {"sanitized_gradient": gradient.written(values), **done}
+        left: Any = done.pop("sanitized_gradient")
+        kept = left if gradient.has_segments else {"": left}
+        return {"sanitized_gradient": gradient.written(kept), **done}
 
     return await asyncio.to_thread(work)
 
@@ -300,8 +294,12 @@ async def encrypt(request: Request) -> dict[str, Any]:
     def work() -> dict[str, Any]:
         form = parse(Encrypt, body)
         gradient = Gradient.of(form.gradient)
-        found = service.encrypt(gradient.values, public_key(form.public_key))
+        gradients.refuse_local(list(gradient.parts))
+        values = np.concatenate([part.values for part in gradient.parts.values()])
+        found = service.encrypt(values, public_key(form.public_key))
         told: dict[str, Any] = canonical.builtins(found)
-        return {"encrypted_gradient": told, "shape": list(gradient.shape)}
+        shapes = {name: list(part.shape) for name, part in gradient.parts.items()}
+        shape = shapes if gradient.has_segments else shapes[""]
+        return {"encrypted_gradient": told, "shape": shape}
 
     return await asyncio.to_thread(work)

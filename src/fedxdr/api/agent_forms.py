@@ -2,8 +2,8 @@
 """Bodies of the agent's own routes: a gradient in, a gradient out, in the same form.
 
 A gradient is what the two documents of the origin write: numbers in (nested) arrays or
-the object ``{model_weights, shape, samples_seen}``; or base64 of float32 words, their
-lowest byte first.
+the object ``{model_weights, shape, samples_seen}``; or arrays by the name of a segment;
+or base64 of float32 words, their lowest byte first.
 
 Rules that always hold: unknown fields are refused; so are NaN, infinity, what float32
 cannot hold, arrays of uneven length, and anything that only looks like a number.
@@ -14,11 +14,12 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedxdr.core.errors import InvalidUpdate, MalformedMessage
@@ -26,8 +27,6 @@ from fedxdr.core.layout import Vector
 
 MAX_DEPTH: Final = 8
 """Most dimensions of a gradient."""
-
-Spelling = Literal["arrays", "object", "base64"]
 
 
 class _Form(BaseModel):
@@ -42,39 +41,27 @@ class Weights(_Form):
     samples_seen: int | None = Field(default=None, ge=0, description="handed back")
 
 
-GradientForm = list[Any] | Weights | str
+GradientForm = list[Any] | dict[str, Any] | str
 
 
 class SanitizeConfig(_Form):
-    """What is to be done beside clipping."""
+    """What is to be done: bound and thinning."""
 
+    clip_norm: float | None = Field(
+        default=None, gt=0, description="L2 norm; comes before sensitivity"
+    )
     top_k: int | None = Field(
         default=None, ge=1, description="keep that many values, the largest"
     )
-    keep_fraction: float | None = Field(
-        default=None, gt=0, le=1, description="keep that part of them, the largest"
-    )
-
-    def kept(self, size: int) -> int | None:
-        """Return how many of ``size`` values are kept, None for all.
-
-        Raises:
-            MalformedMessage: both fields, or more values than there are.
-        """
-        if self.top_k is not None and self.keep_fraction is not None:
-            raise MalformedMessage("give top_k or keep_fraction, not both")
-        if self.keep_fraction is not None:
-            return max(1, math.floor(self.keep_fraction * size))
-        if self.top_k is not None and self.top_k > size:
-            raise MalformedMessage(f"top_k is {self.top_k}, of {size} values")
-        return self.top_k
 
 
 class Sanitize(_Form):
     """A raw gradient, made fit to be shown."""
 
     raw_gradient: GradientForm
-    sensitivity: float = Field(gt=0, description="L2 norm it is clipped to")
+    sensitivity: float | Literal["low", "medium", "high"] = Field(
+        default="medium", description="L2 norm it is clipped to, or a word for one"
+    )
     config: SanitizeConfig = Field(default_factory=SanitizeConfig)
 
 
@@ -95,65 +82,102 @@ class Encrypt(_Form):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Gradient:
-    """A gradient as numbers, and how it was written.
+class Part:
+    """Numbers and the arrays they came in.
 
     Attributes:
         values: (d,) float32, finite, d >= 1.
-        shape: of the arrays it came in; (d,) for base64.
-        spelling: how it was written.
-        samples_seen: as it came, None without.
+        shape: of the arrays; (d,) for base64.
+        is_base64: whether they came as base64.
     """
 
     values: Vector
     shape: tuple[int, ...]
-    spelling: Spelling
-    samples_seen: int | None = None
+    is_base64: bool = False
+
+    @classmethod
+    def of(cls, form: object) -> Part:
+        """Return the numbers of arrays or base64.
+
+        Raises:
+            MalformedMessage: neither.
+            InvalidUpdate: NaN, infinity, or a number that float32 cannot hold.
+        """
+        if isinstance(form, str):
+            values = _from_base64(form)
+            return cls(values=values, shape=values.shape, is_base64=True)
+        if isinstance(form, list):
+            values, shape = _from_arrays(form)
+            return cls(values=values, shape=shape)
+        raise MalformedMessage("a gradient is arrays of numbers, or base64")
+
+    def written(self, values: npt.ArrayLike) -> Any:  # noqa: ANN401 - any JSON value
+        """Return other numbers in the form these came in.
+
+        Args:
+            values: (d,) numbers, as many as there were.
+        """
+        vector = np.asarray(values, np.float32)
+        if self.is_base64:
+            return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+        return vector.reshape(self.shape).tolist()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gradient:
+    """A gradient as numbers, and how it was written.
+
+    Attributes:
+        parts: segment -> its numbers; the name is empty where there are no segments.
+        weights: the object it came in, None without.
+    """
+
+    parts: Mapping[str, Part]
+    weights: Weights | None = None
 
     @classmethod
     def of(cls, form: GradientForm) -> Gradient:
         """Return the gradient that a body holds.
 
         Raises:
-            MalformedMessage: not one of the three forms, or a shape that is not the
-                one found.
+            MalformedMessage: not one of the forms, or a shape that is not the one that
+                is found.
             InvalidUpdate: NaN, infinity, or a number that float32 cannot hold.
         """
-        match form:
-            case str():
-                values = _from_base64(form)
-                return cls(values=values, shape=values.shape, spelling="base64")
-            case Weights():
-                values, shape = _from_arrays(form.model_weights)
-                if form.shape is not None and tuple(form.shape) != shape:
-                    raise MalformedMessage(
-                        f"the gradient says shape {form.shape} and has {list(shape)}"
-                    )
-                return cls(
-                    values=values,
-                    shape=shape,
-                    spelling="object",
-                    samples_seen=form.samples_seen,
-                )
-            case _:
-                values, shape = _from_arrays(form)
-                return cls(values=values, shape=shape, spelling="arrays")
+        if not isinstance(form, dict):
+            return cls(parts={"": Part.of(form)})
+        if not Weights.model_fields.keys() & form.keys():
+            if not form or "" in form:
+                raise MalformedMessage("segments of a gradient have names")
+            return cls(parts={name: Part.of(part) for name, part in form.items()})
+        weights = validated(Weights, form)
+        part = Part.of(weights.model_weights)
+        if weights.shape is not None and tuple(weights.shape) != part.shape:
+            raise MalformedMessage(
+                f"the gradient says shape {weights.shape} and has {list(part.shape)}"
+            )
+        return cls(parts={"": part}, weights=weights)
 
-    def written(self, values: Vector) -> Any:  # noqa: ANN401 - any JSON value
-        """Return other values in the form this gradient came in.
+    @property
+    def has_segments(self) -> bool:
+        """Whether its numbers came by the name of a segment."""
+        return "" not in self.parts
+
+    def written(self, values: Mapping[str, npt.ArrayLike]) -> Any:  # noqa: ANN401 - JSON
+        """Return other numbers in the form this gradient came in.
 
         Args:
-            values: (d,) float32, as many as there were.
+            values: for each segment that is left, as many numbers as it had.
         """
-        if self.spelling == "base64":
-            return base64.b64encode(values.astype("<f4").tobytes()).decode()
-        arrays = values.reshape(self.shape).tolist()
-        if self.spelling == "arrays":
-            return arrays
-        told = {"model_weights": arrays, "shape": list(self.shape)}
-        if self.samples_seen is not None:
-            told["samples_seen"] = self.samples_seen
-        return told
+        told = {name: self.parts[name].written(part) for name, part in values.items()}
+        if self.has_segments:
+            return told
+        if self.weights is None:
+            return told[""]
+        found = {"model_weights": told[""], "shape": list(self.parts[""].shape)}
+        if self.weights.samples_seen is not None:
+            found["samples_seen"] = self.weights.samples_seen
+        return found
 
 
 F = TypeVar("F", bound=_Form)
@@ -169,12 +193,28 @@ def parse(form: type[F], body: bytes) -> F:
     try:
         return form.model_validate_json(body)
     except ValidationError as error:
-        found = "; ".join(
-            f"{'.'.join(str(p) for p in e['loc'][:4])}: {e['msg']}"
-            for e in error.errors(include_input=False, include_url=False)[:4]
-        )
         # its cause holds the gradient, so it is not kept
-        raise MalformedMessage(found) from None
+        raise _why(error) from None
+
+
+def validated(form: type[F], value: object) -> F:
+    """Return a JSON value as a form.
+
+    Raises:
+        MalformedMessage: as for ``parse``.
+    """
+    try:
+        return form.model_validate(value)
+    except ValidationError as error:
+        raise _why(error) from None
+
+
+def _why(error: ValidationError) -> MalformedMessage:
+    told = []
+    for found in error.errors(include_input=False, include_url=False)[:4]:
+        where = ".".join(str(part) for part in found["loc"][:4])
+        told.append(f"{where}: {found['msg']}")
+    return MalformedMessage("; ".join(told))
 
 
 def _from_base64(text: str) -> Vector:

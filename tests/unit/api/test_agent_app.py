@@ -27,7 +27,6 @@ from fedxdr.core.ids import OrgId
 from fedxdr.core.randomness import SeededEntropy, SystemEntropy
 from fedxdr.federation.protection import Privacy
 from fedxdr.parties import privacy_views
-from fedxdr.privacy import clipping, sparsify
 from fedxdr.privacy.budget import Purse
 from fedxdr.privacy.mechanism import Charge
 from fedxdr.secagg.encrypted import paillier
@@ -57,14 +56,6 @@ def spending():
     return privacy_views.spent_from_purse(purse, PRIVACY, org=OrgId("alpha"))
 
 
-def sanitise(values, *, norm, top_k):
-    clipped = clipping.clip(values, norm)
-    if top_k is not None:
-        indices = sparsify.top_k(clipped, top_k)
-        clipped = sparsify.scatter(indices, clipped[indices], clipped.size)
-    return clipped, {"clipped": clipped is not values, "removed": 0}
-
-
 def encrypt(values, key):
     return encrypted(values, key, quantisation=QUANTISATION, entropy=SeededEntropy(4))
 
@@ -75,7 +66,6 @@ def service(**changed):
         "clock": ManualClock(datetime(2026, 1, 1, tzinfo=UTC)),
         "config": lambda: privacy_views.protection(None),
         "budget": spending,
-        "sanitise": sanitise,
         "encrypt": encrypt,
         "ready": lambda: {"ledger": True, "key": True},
         "max_body_bytes": 100_000,
@@ -204,12 +194,37 @@ def test_bytes_come_back_as_bytes():
     assert found["clipped"] is False
 
 
+def test_what_is_local_never_comes_back():
+    found = sanitize(
+        {"weights.w": [[0.3, 0.4]], "local.hosts": [7.0, 8.0], "weights.b": "AACAPw=="},
+        sensitivity="low",
+    ).json()
+    assert found["sanitized_gradient"]["weights.w"] == [pytest.approx([0.3, 0.4])]
+    assert found["sanitized_gradient"]["weights.b"] == "AACAPw=="
+    assert found["removed"] == ["local.hosts"]
+    assert found["removed_values"] == 2
+    assert "local.hosts" not in found["sanitized_gradient"]
+
+
+def test_a_number_in_the_config_comes_before_sensitivity():
+    for more, norm in (
+        ({}, 1.0),
+        ({"sensitivity": "high"}, 0.1),
+        ({"sensitivity": 0.5}, 0.5),
+        ({"sensitivity": 0.5, "config": {"clip_norm": 0.25}}, 0.25),
+    ):
+        form = {"raw_gradient": [30.0, 40.0], **more}
+        found = ask("POST", "/privacy/sanitize", form).json()
+        assert found["clip_norm"] == norm
+        assert found["norm_after"] == pytest.approx(norm, rel=1e-5)
+
+
 def test_a_gradient_is_thinned_as_its_config_says():
     raw = [0.1, -0.5, 0.2, 0.3]
     for config, want in (
         ({"top_k": 1}, [0, -0.5, 0, 0]),
-        ({"keep_fraction": 0.5}, [0, -0.5, 0, 0.3]),
-        ({"keep_fraction": 0.01}, [0, -0.5, 0, 0]),
+        ({"top_k": 2}, [0, -0.5, 0, 0.3]),
+        ({"top_k": 9}, raw),
         ({}, raw),
     ):
         found = sanitize(raw, config=config).json()["sanitized_gradient"]
@@ -219,7 +234,6 @@ def test_a_gradient_is_thinned_as_its_config_says():
 @pytest.mark.parametrize(
     "form",
     [
-        {"raw_gradient": [1.0]},
         {"sensitivity": 1.0},
         {"raw_gradient": [1.0], "sensitivity": 0.0},
         {"raw_gradient": [1.0], "sensitivity": -1.0},
@@ -228,12 +242,14 @@ def test_a_gradient_is_thinned_as_its_config_says():
         {"raw_gradient": [1.0], "sensitivity": 1.0, "more": 1},
         {"raw_gradient": [1.0], "sensitivity": 1.0, "config": {"more": 1}},
         {"raw_gradient": [1.0], "sensitivity": 1.0, "config": {"top_k": 0}},
-        {"raw_gradient": [1.0], "sensitivity": 1.0, "config": {"top_k": 2}},
-        {
-            "raw_gradient": [1.0],
-            "sensitivity": 1.0,
-            "config": {"top_k": 1, "keep_fraction": 1.0},
-        },
+        {"raw_gradient": [1.0], "sensitivity": 1.0, "config": {"top_k": 1.5}},
+        {"raw_gradient": [1.0], "sensitivity": 1.0, "config": {"clip_norm": -1.0}},
+        {"raw_gradient": [1.0], "sensitivity": "huge"},
+        {"raw_gradient": {}, "sensitivity": 1.0},
+        {"raw_gradient": {"": [1.0]}, "sensitivity": 1.0},
+        {"raw_gradient": {"w": 1.0}, "sensitivity": 1.0},
+        {"raw_gradient": {"w": {"v": [1.0]}}, "sensitivity": 1.0},
+        {"raw_gradient": {"local.hosts": [1.0]}, "sensitivity": 1.0},
         {"raw_gradient": [], "sensitivity": 1.0},
         {"raw_gradient": [[]], "sensitivity": 1.0},
         {"raw_gradient": [[1.0], [1.0, 2.0]], "sensitivity": 1.0},
@@ -363,6 +379,15 @@ def test_a_key_of_a_ceremony_is_taken_as_it_is():
     short = public_key(str(P * Q))
     assert short.modulus == modulus
     assert public_key(PaillierKey(n=P * Q)) == short
+
+
+def test_segments_are_encrypted_in_their_order_and_local_ones_never(problem):
+    form = {"gradient": {"w": [[1.0], [2.0]], "b": [3.0]}, "public_key": str(P * Q)}
+    answer = ask("POST", "/privacy/encrypt", form).json()
+    assert answer["shape"] == {"w": [2, 1], "b": [1]}
+    assert answer["encrypted_gradient"]["values"] == 3
+    form["gradient"]["local.hosts"] = [4.0]
+    problem(ask("POST", "/privacy/encrypt", form), 422, "invalid-update", "local")
 
 
 def test_noise_of_ciphertexts_is_fresh():

@@ -66,6 +66,12 @@ _FOR: Final = re.compile(
 _WELL_KNOWN: Final = frozenset(
     ["public", "default", "all users", "default user", "shared", "linuxbrew"]
 )
+_PASSED: Final = frozenset(["skip", "over"])
+"""Look-alikes, and runs of plain words after which every branch failed."""
+_TWO_WORDS: Final = frozenset(
+    [*("name", "account", "id", "domain"), *("Name", "Account", "ID", "Domain")]
+)
+"""Fields' names that mean something only with the word before them."""
 _SCRIPTS: Final = (".pl", ".rs", ".cc", ".ps", ".in", ".do", ".st", ".ml", ".me")
 """Endings of files, behind a slash; elsewhere they are countries."""
 _AUTHORITIES: Final = frozenset(["authority", "builtin", "service", "hklm", "hkcu"])
@@ -88,13 +94,22 @@ def find(text: str, suffixes: frozenset[str] = frozenset()) -> list[Hit]:
         suffixes: last labels of the organisation's own names, in lower case.
     """
     hits = _scan(text, suffixes)
-    if "\\" in text and _ESCAPE.search(text):
+    if "\\" in text and _has_escape(text, hits):
         # a literal \n may be a line's end or the middle of CORP\nadia: look both ways
         hits = _merged(hits, _scan(_ESCAPE.sub("  ", text), suffixes))
     if "%40" in text:
         mails = [(*m.span(), "email") for m in _ENCODED_MAIL.finditer(text)]
         hits = _merged(hits, mails)
     return hits
+
+
+def _has_escape(text: str, hits: list[Hit]) -> bool:
+    """Return whether an escape stands outside of what is found, accounts aside."""
+    inside = bytearray(len(text))
+    for begin, end, kind in hits:
+        if kind != "account":
+            inside[begin:end] = b"\x01" * (end - begin)
+    return any(not inside[found.start()] for found in _ESCAPE.finditer(text))
 
 
 def _merged(first: list[Hit], second: list[Hit]) -> list[Hit]:
@@ -110,39 +125,51 @@ def _merged(first: list[Hit], second: list[Hit]) -> list[Hit]:
 
 
 def _scan(text: str, suffixes: frozenset[str]) -> list[Hit]:
+    """Go over the text once; begin again where a judgement went on elsewhere."""
     hits: list[Hit] = []
-    search = MASTER.search
-    position = 0
-    while (found := search(text, position)) is not None:
+    position: int | None = 0
+    while position is not None:
+        position = _scan_from(text, position, suffixes, hits)
+    return hits
+
+
+def _scan_from(
+    text: str, position: int, suffixes: frozenset[str], hits: list[Hit]
+) -> int | None:
+    """Add hits until a judgement goes on elsewhere; return where, None at the end."""
+    for found in MASTER.finditer(text, position):
         group = KIND_OF[found.lastindex or 0]
-        begin, position = found.span()
+        if group in _PASSED:
+            continue
+        begin, end = found.span()
         after_plain = found.end(PLAIN_GROUP)
         if after_plain > begin:  # noqa: PLR1730 - a call of max() costs more, per match
             begin = after_plain
         match group:
             case "key":
-                position = _keyed(text, begin, found, suffixes, hits)
+                go_on = _keyed(text, begin, found, suffixes, hits)
             case "host" | "ip6":
-                position = _checked(text, begin, position, suffixes, hits)
-            case "skip":
-                continue
+                go_on = _checked(text, begin, end, suffixes, hits)
             case "ip4":
-                hits.append((begin, position, "address"))
+                hits.append((begin, end, "address"))
+                continue
             case "email" | "secret" | "mac" | "certificate":
-                hits.append((begin, position, group))
-            case "over":  # every branch has failed here, but for the two that begin so
-                position += not text.startswith(("\\", "/"), begin)
+                hits.append((begin, end, group))
+                continue
             case "url":
-                position = begin + len(text[begin:position].rstrip(".,;:!?)]}'"))
-                hits.append((begin, position, "url"))
+                go_on = begin + len(text[begin:end].rstrip(".,;:!?)]}'"))
+                hits.append((begin, go_on, "url"))
             case "sudo":
                 if not is_plain_word(found["word"]):
                     hits.append((*found.span("word"), "user"))
+                continue
             case "account":
-                position = _accounted(text, (begin, position), found["word"], hits)
+                go_on = _accounted(text, (begin, end), found["word"], hits)
             case _:
-                position = _judged(text, begin, position, group, hits)
-    return hits
+                go_on = _judged(text, begin, end, group, hits)
+        if go_on != end:
+            return go_on
+    return None
 
 
 def _judged(text: str, begin: int, end: int, group: str, hits: list[Hit]) -> int:
@@ -189,9 +216,11 @@ def _checked(
                 return begin + len(address)
         return begin + 1 + (len(word) - len(word.lstrip(":")))
     trimmed = word.rstrip(".-")
-    in_path = begin > 0 and text[begin - 1] == "/" and trimmed.endswith(_SCRIPTS)
-    if not in_path and is_domain(trimmed.removeprefix("*."), suffixes):
-        hits.append((begin, begin + len(trimmed), "host"))
+    if word[0] == "*":
+        trimmed = trimmed[2:]
+    in_path = text[begin - 1 : begin] == "/" and trimmed.endswith(_SCRIPTS)
+    if not in_path and is_domain(trimmed, suffixes):
+        hits.append((begin, begin + len(word.rstrip(".-")), "host"))
     else:
         hits += [(*m.span(), "address") for m in _INSIDE.finditer(text, begin, end)]
     return end
@@ -210,7 +239,7 @@ def _keyed(
         hits.append((begin, begin + len(word), "host"))
         return begin + len(word)
     key = word
-    if word.lower() in {"name", "account", "id", "domain"}:
+    if word in _TWO_WORDS:
         before = _BEFORE.search(text, max(0, begin - 16), begin)
         key = before[1] + word if before else word
     kind = kind_of_key(key)
@@ -219,15 +248,15 @@ def _keyed(
             hits += [(*m.span(), "address") for m in _INSIDE.finditer(text, begin, end)]
         return end
     start = end
-    if text[end - 1] == ":" or text[begin + len(word)] == " ":
-        start += len(text[end : end + 2]) - len(text[end : end + 2].lstrip(" "))
+    if text.startswith(" ", end) and (
+        text[end - 1] == ":" or text[begin + len(word)] == " "
+    ):
+        start += 1 + text.startswith(" ", end + 1)
     pattern = _SECRET_VALUE if kind == "secret" else _VALUE
     value = pattern.match(text, start)
     if value is None:
         return end
-    group = value.lastindex or 0
-    begin, stop = value.span(group)
-    return _valued(text, (begin, stop), (kind, key), hits) or end
+    return _valued(text, value.span(value.lastindex or 0), (kind, key), hits) or end
 
 
 def _valued(
@@ -284,7 +313,7 @@ def kind_of_name(kind: str, name: str, key: str = "") -> str:
 
 
 def _is_secret(key: str, value: str) -> bool:
-    if is_no_secret(value.rstrip(".,:")) or set(value) <= set("*x.-"):
+    if is_no_secret(value.rstrip(".,:")) or not value.strip("*x.-"):
         return False
     if value.startswith("-----BEGIN") or (key == "pwd" and value[0] in "/~"):
         return False  # a key that has its own pattern; the working directory

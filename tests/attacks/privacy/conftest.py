@@ -7,18 +7,26 @@ every mask that they and the opened answers know.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from fedxdr.core import canonical
 from fedxdr.core.ids import OrgId
+from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.envelope import Envelope
+from fedxdr.crypto.exchange import HybridPrivateKey
 from fedxdr.federation.messages import UnmaskingMessage
 from fedxdr.federation.sessions import Step
+from fedxdr.ledger.entries import KeyCeremony
 from fedxdr.models.architecture import Architecture
 from fedxdr.parties.collecting import committee as collecting
 from fedxdr.secagg import committee, masking, server
+from fedxdr.secagg.encrypted import knowledge
+from fedxdr.secagg.encrypted.ceremony import CeremonyKey, hold, open_box
+from fedxdr.secagg.encrypted.paillier import PrivateKey, decrypt, ring
+from fedxdr.secagg.encrypted.slots import Slots, unpack
 from fedxdr.secagg.stages import Answer, Partition
 from fedxdr.simulation.attribution import EVERYBODY, HONEST, Game
 from fedxdr.simulation.federation import SimulatedFederation
@@ -37,6 +45,7 @@ ARCHITECTURE = Architecture(
 )
 
 
+BITS = 20
 FIELDS: dict[str, dict[str, Any]] = {
     "clear": {"acknowledge_clear": True},
     "committee": {"helpers": ("charlie", "delta"), "max_weight_exponent": 0},
@@ -144,30 +153,103 @@ class _Telling(Loopback):
         super().send(round_id, step, body)
 
 
+class Ceremony:
+    """A key ceremony among the four, by a dealer whose primes are known here.
+
+    512 bits, made once by primes.safe_prime: for tests and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self.primes = PrivateKey(
+            p=0xD75D3E21FF44322CE34EF1B95D141B657CB12F091531A2F784ED5A2B2F035243,
+            q=0xF48183DCE17550F6442F0B10B901D5A5CA36A98A3E94D9D76887BBCD18D999AB,
+        )
+        self.keys = {
+            org: HybridPrivateKey.from_seed(bytes([place]) * 32)
+            for place, org in enumerate(EVERYBODY)
+        }
+        self.made = hold(
+            self.primes,
+            [CeremonyKey(holder=o, key=key.public) for o, key in self.keys.items()],
+            threshold=3,
+            entropy=SeededEntropy(1),
+        )
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return {
+            "paillier_key": self.made.record.fingerprint,
+            "max_weight_exponent": 0,
+            "quantisation_bits": BITS,
+        }
+
+    def install(self, game: Game) -> None:
+        """Put the ceremony on the ledger and a share into every organisation."""
+        record = self.made.record
+        game.federation.recorder.record(
+            KeyCeremony(
+                record=canonical.builtins(record),
+                fingerprint=record.fingerprint,
+                holders=record.key.holders,
+            )
+        )
+        for org, participant in game.federation.participants.items():
+
+            def share_of(ceremony: Any, org: OrgId = org) -> Any:
+                return open_box(ceremony, org, self.made.boxes[org], self.keys[org])
+
+            participant._desk = dataclasses.replace(
+                participant._desk, share_of=share_of
+            )
+
+    def readings(self, _: SimulatedFederation, view: ServerView) -> Any:
+        """Return both honest updates decrypted with the dealer's primes."""
+        key = self.made.record.key.encryption
+        slots = Slots(size=view.size, bits=BITS, plaintext_bits=key.plaintext_bits)
+        begin, end = ARCHITECTURE.layout.span("weights.")
+        found = {}
+        for target in HONEST:
+            data = view.contributions[target][knowledge.proof_bytes(key) :]
+            width = key.ciphertext_bytes
+            plain = [
+                decrypt(key, self.primes, int.from_bytes(data[at : at + width]))
+                for at in range(0, len(data), width)
+            ]
+            modulus = ring(key).plaintext_modulus
+            words = unpack(slots, [p % modulus for p in plain], modulus=modulus)
+            found[target] = words[: end - begin].astype(float)
+        return {"unmasked": found}
+
+
+@pytest.fixture(scope="session")
+def ceremony() -> Ceremony:
+    return Ceremony()
+
+
 @pytest.fixture
-def colluding_game():
-    def make(mode: str, *orgs: OrgId, seed: int = 0) -> Game:
-        collusion = Collusion(mode, *orgs)
+def game_in(ceremony):
+    def make(mode: str, **more: Any) -> Game:
+        fields = ceremony.fields if mode == "paillier" else FIELDS.get(mode, {})
         game = Game(
             architecture=ARCHITECTURE,
-            plan={"collection_mode": mode, **FIELDS.get(mode, {})},
-            seed=seed,
-            link_of=collusion.link_of,
-            more=collusion.readings,
+            plan={"collection_mode": mode, **fields},
+            **more,
         )
-        collusion.game = game
+        if mode == "paillier":
+            ceremony.install(game)
         return game
 
     return make
 
 
 @pytest.fixture
-def game_in():
-    def make(mode: str, **more: Any) -> Game:
-        return Game(
-            architecture=ARCHITECTURE,
-            plan={"collection_mode": mode, **FIELDS.get(mode, {})},
-            **more,
+def colluding_game(game_in):
+    def make(mode: str, *orgs: OrgId, seed: int = 0) -> Game:
+        collusion = Collusion(mode, *orgs)
+        game = game_in(
+            mode, seed=seed, link_of=collusion.link_of, more=collusion.readings
         )
+        collusion.game = game
+        return game
 
     return make

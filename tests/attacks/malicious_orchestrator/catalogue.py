@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from tests.attacks.malicious_orchestrator import (
+    scripts_graph,
     scripts_keys,
     scripts_requests,
     scripts_restored,
@@ -17,6 +18,7 @@ ATTACKS: tuple[Attack, ...] = (
     *scripts_rounds.ATTACKS,
     *scripts_keys.ATTACKS,
     *scripts_sets.ATTACKS,
+    *scripts_graph.ATTACKS,
     *scripts_results.ATTACKS,
     *scripts_restored.ATTACKS,
     *scripts_requests.ATTACKS,

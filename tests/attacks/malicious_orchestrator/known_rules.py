@@ -271,3 +271,17 @@ IN_OWN_NAME = Rule(
     says="{} signed a message in the name of {}",
     within="reception",
 )
+
+# The graph above 32 organisations.
+
+CONNECTED = Rule(
+    name="survivors hang together in the graph",
+    says="the survivors' graph is not connected",
+)
+NEIGHBOURHOOD_THRESHOLD = Swap(
+    name="a secret needs above two thirds of its neighbourhood",
+    where="fedxdr.secagg.graph.share_threshold",
+    without=lambda _: lambda _degree: 1,
+    says="of the neighbourhood of",
+    code="too-few-participants",
+)

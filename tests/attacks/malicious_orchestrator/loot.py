@@ -24,7 +24,7 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.exchange import agree
 from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.messages import KeysMessage, ShareMessage, UnmaskingMessage
-from fedxdr.secagg import client, masking, quantise, shamir
+from fedxdr.secagg import client, masking, packing, quantise, shamir
 from fedxdr.secagg.derivation import MaskKey
 from fedxdr.secagg.stages import Mail, Roster
 
@@ -191,9 +191,9 @@ def peel(
         if seed is None:
             return None
         (subtract if me < peer else add).append(seed)
-    plain = wire.words(vector).copy()
+    plain = words_of(stage, vector)
     masking.apply(plain, add=add, subtract=subtract)
-    return dequantised(stage, view, plain.view(np.int32), {victim: 1.0})
+    return dequantised(stage, view, signed(stage, plain), {victim: 1.0})
 
 
 def _pair(
@@ -279,6 +279,18 @@ def without_colluders(
         if org in stage.colluders:
             left = left - stage.data[OrgId(org)].truth("training")
     return left
+
+
+def words_of(stage: Stage, vector: bytes) -> masking.Words:
+    """Return the words of a masked vector as it travels."""
+    plan = stage.round.plan
+    size = opening.vector_size(plan, stage.round.announcement.task)
+    return packing.unpack(vector, size=size, width=opening.upload_width(plan))
+
+
+def signed(stage: Stage, words: masking.Words) -> np.ndarray:
+    """Return words of the ring as the integers that they stand for."""
+    return packing.signed(words, width=opening.upload_width(stage.round.plan))
 
 
 def vector_in(body: bytes) -> bytes:

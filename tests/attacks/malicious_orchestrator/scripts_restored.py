@@ -16,7 +16,6 @@ from tests.attacks.malicious_orchestrator.loot import NOTHING, Loot
 from tests.attacks.malicious_orchestrator.stage import TASK_SIZES, Stage
 
 from fedxdr.core.ids import OrgId
-from fedxdr.federation import wire
 from fedxdr.federation.rounds import Phase
 
 _SHIFT = 0.25
@@ -25,13 +24,13 @@ _SHIFT = 0.25
 def _difference(stage: Stage, victim: str) -> Loot:
     """Return whether two contributions of one round show what changed in the data."""
     sent = [
-        wire.words(loot.vector_in(body))
+        loot.words_of(stage, loot.vector_in(body))
         for body in stage.posted(victim, "contribution")
     ]
     view = loot.view_of(stage, victim)
     if view is None or len(sent) < 2 or (sent[0] == sent[-1]).all():
         return NOTHING
-    moved = (sent[-1] - sent[0]).view(np.int32)
+    moved = loot.signed(stage, sent[-1] - sent[0])
     found = loot.dequantised(stage, view, moved, {victim: 1.0})
     off = float(np.abs(found[: TASK_SIZES["training"]] - _SHIFT).max())
     return Loot(

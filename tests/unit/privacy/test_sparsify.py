@@ -153,7 +153,7 @@ def test_a_residual_of_another_size_is_refused():
 # --- bytes
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(size=st.integers(1, 3000), data=st.data())
 def test_a_sparse_vector_is_read_as_it_was_written(size, data):
     indices = data.draw(rising(size))
@@ -265,7 +265,7 @@ def test_a_bitmap_ends_in_zeros_and_counts_right():
         sparsify.decode(fewer, size=9)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(data=st.binary(max_size=80), begin=st.sampled_from([b"", b"fxs1\0", b"fxs1\1"]))
 def test_any_bytes_give_a_vector_or_our_error(data, begin):
     claimed = begin + (struct.pack("<I", 20) + data if begin else data)

@@ -287,6 +287,19 @@ def test_an_answer_belongs_to_one_holder_product_and_round(
         )
 
 
+def test_the_context_of_an_answer_names_round_product_and_holder(five) -> None:
+    one, two = five.names[:2]
+    digest = five.product.digest(five.terms)
+    other = dataclasses.replace(five.product, survivors=five.names[1:])
+    contexts = {
+        opening._context(five.terms, one, digest),
+        opening._context(five.terms, two, digest),
+        opening._context(five.terms, one, other.digest(five.terms)),
+        opening._context(dataclasses.replace(five.terms, size=49), one, digest),
+    }
+    assert len(contexts) == 4
+
+
 def test_answers_of_another_form_are_refused(five, keys) -> None:
     name, values = five.names[0], five.partials[five.names[0]].values
     p = keys["a"].p.to_bytes(64)

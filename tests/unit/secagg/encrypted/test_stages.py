@@ -86,13 +86,14 @@ def test_a_products_digest_binds_survivors_and_numbers(five) -> None:
     product, terms = five.product, five.terms
     others = [
         Product(survivors=product.survivors[1:], ciphertexts=product.ciphertexts),
+        Product(survivors=five.names[1:], ciphertexts=product.ciphertexts),
         Product(
             survivors=product.survivors, ciphertexts=product.ciphertexts[:-1] + b"\0"
         ),
     ]
     digests = {product.digest(terms), *(other.digest(terms) for other in others)}
     digests.add(product.digest(dataclasses.replace(terms, min_survivors=3)))
-    assert len(digests) == 4
+    assert len(digests) == 5
 
 
 def test_nothing_long_is_shown(five) -> None:

@@ -218,6 +218,48 @@ class HelperAnswerMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentMessage:
+    """An organisation binds itself to an encrypted update, before anyone uploads.
+
+    Attributes:
+        announcement: digest of the announcement's payload, as it was received.
+        commitment: of ciphertexts and proof, under the round's terms.
+        contribution: SHA-256 of the bytes that will be uploaded.
+    """
+
+    round_id: RoundId
+    org: OrgId
+    announcement: Digest
+    commitment: Digest
+    contribution: Digest
+
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, self.org)
+        _want_digests(self.announcement, self.commitment, self.contribution)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialMessage:
+    """A holder's one partial decryption; its numbers travel beside it.
+
+    Attributes:
+        product: digest of the product that it recomputed itself.
+        values: SHA-256 of the numbers.
+        proof: that its share made them.
+    """
+
+    round_id: RoundId
+    org: OrgId
+    product: Digest
+    values: Digest
+    proof: bytes
+
+    def __post_init__(self) -> None:
+        _want_names(self.round_id, self.org)
+        _want_digests(self.product, self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """The orchestrator proposes the block of a round.
 
@@ -260,6 +302,8 @@ Message = (
     | HeaderMessage
     | VettingMessage
     | HelperAnswerMessage
+    | CommitmentMessage
+    | PartialMessage
     | Proposal
     | ContributionStatement
     | AcceptanceStatement
@@ -276,6 +320,8 @@ PAYLOAD_TYPES: dict[type, str] = {
     HeaderMessage: "application/vnd.fedxdr.upload-header.v1+json",
     VettingMessage: "application/vnd.fedxdr.vetting.v1+json",
     HelperAnswerMessage: "application/vnd.fedxdr.helper-answer.v1+json",
+    CommitmentMessage: "application/vnd.fedxdr.commitment.v1+json",
+    PartialMessage: "application/vnd.fedxdr.partial-decryption.v1+json",
     Proposal: "application/vnd.fedxdr.proposal.v1+json",
     ContributionStatement: CONTRIBUTION_TYPE,
     AcceptanceStatement: ACCEPTANCE_TYPE,
@@ -345,6 +391,8 @@ def open_by_sender(
         case SurvivorSet():
             said = org
         case KeysMessage() | UnmaskingMessage() | HelperKeysMessage():
+            said = message.org
+        case CommitmentMessage() | PartialMessage():
             said = message.org
         case HeaderMessage(header=header):
             said = header.sender

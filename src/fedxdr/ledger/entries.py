@@ -30,6 +30,7 @@ from fedxdr.core.ids import Digest, OrgId, RoundId, digest, org_id, round_id
 from fedxdr.crypto.keys import PublicIdentity
 
 PLAN_LABEL = "fedxdr/plan/v1"
+CEREMONY_LABEL = "fedxdr/paillier/ceremony/v1"
 TEXT_LIMIT = 500
 NESTING_LIMIT = 32
 
@@ -148,6 +149,28 @@ class PlanAdopted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyCeremony:
+    """A shared decryption key exists: who holds a share, and how shares are checked.
+
+    Attributes:
+        record: the ceremony's public record as a JSON object; secagg gives it meaning,
+            the ledger reads who holds a share.
+        fingerprint: ``ceremony_fingerprint(record)``; a plan names the key by it.
+        holders: those who hold a share, sorted; members.
+    """
+
+    type: Literal["fedxdr/key-ceremony/v1"] = "fedxdr/key-ceremony/v1"
+    record: dict[str, Any]
+    fingerprint: Digest
+    holders: tuple[OrgId, ...]
+
+    def __post_init__(self) -> None:
+        require_shallow(self.record, "a ceremony's record")
+        digest(self.fingerprint)
+        require_organisations(self.holders)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundCommitted:
     """A round's sum was opened and accepted; the block's model is in force.
 
@@ -215,7 +238,9 @@ class RoundFailed:
         require_organisations(self.survivors)
 
 
-Entry = Genesis | MemberEnrolled | PlanAdopted | RoundCommitted | RoundFailed
+Entry = (
+    Genesis | MemberEnrolled | PlanAdopted | KeyCeremony | RoundCommitted | RoundFailed
+)
 
 _KINDS: Mapping[str, type[Entry]] = {
     kind.__dataclass_fields__["type"].default: kind for kind in get_args(Entry)
@@ -263,6 +288,14 @@ def plan_digest(plan: Mapping[str, Any]) -> Digest:
     SHA-256("fedxdr/plan/v1" || 0x00 || RFC 8785 form of the plan).
     """
     return fingerprint(PLAN_LABEL, dict(plan))
+
+
+def ceremony_fingerprint(record: Mapping[str, Any]) -> Digest:
+    """Return the digest by which plans and people name a ceremony's key.
+
+    SHA-256("fedxdr/paillier/ceremony/v1" || 0x00 || RFC 8785 form of the record).
+    """
+    return fingerprint(CEREMONY_LABEL, dict(record))
 
 
 def require_text(text: str, what: str) -> None:

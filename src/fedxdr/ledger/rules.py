@@ -26,6 +26,7 @@ from fedxdr.ledger import entries, statements
 from fedxdr.ledger.block import Block, Provenance, SignedBlock
 from fedxdr.ledger.entries import (
     Genesis,
+    KeyCeremony,
     MemberEnrolled,
     PlanAdopted,
     RoundCommitted,
@@ -72,6 +73,9 @@ def check(signed: SignedBlock, standing: Standing) -> Finding:
         case PlanAdopted():
             _check_quiet(signed, standing.model_hash, standing)
             _check_plan(block.entry, block.height)
+        case KeyCeremony():
+            _check_quiet(signed, standing.model_hash, standing)
+            _check_ceremony(block.entry, standing)
         case RoundFailed():
             _check_quiet(signed, standing.model_hash, standing)
             _check_failure(block.entry, standing)
@@ -162,6 +166,19 @@ def _check_plan(entry: PlanAdopted, height: int) -> None:
         entries.plan_digest(entry.plan) == entry.plan_digest,
         "the plan's digest is another",
         step=Step.METRICS,
+        height=height,
+    )
+
+
+def _check_ceremony(entry: KeyCeremony, standing: Standing) -> None:
+    """(6): a key that its fingerprint names, held by members only."""
+    height = standing.height + 1
+    for organisation in entry.holders:
+        member_of(organisation, standing)
+    require(
+        entries.ceremony_fingerprint(entry.record) == entry.fingerprint,
+        "the ceremony's fingerprint is another",
+        step=Step.MEMBERSHIP,
         height=height,
     )
 

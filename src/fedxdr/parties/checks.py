@@ -37,11 +37,16 @@ from fedxdr.federation.messages import (
     ShareMessage,
     SurvivorSet,
 )
-from fedxdr.federation.sessions import Step
+from fedxdr.federation.sessions import TABLE, Step
 from fedxdr.ledger.block import contributions_root
 from fedxdr.parties.dossier import Dossier
 from fedxdr.parties.recording import InForce
 from fedxdr.secagg.stages import Partition
+
+MODES_WITH_SIGNED_SETS = {
+    mode for mode, rows in TABLE.items() if Step.QUORUM in {row.step for row in rows}
+}
+"""Where a quorum of the survivors signs whose sum is opened."""
 
 
 def check_announcement(
@@ -163,14 +168,26 @@ def check_survivor_set(dossier: Dossier, body: bytes) -> None:
     asked = messages.open_signed(
         Envelope.from_json(body), SurvivorSet, by=dossier.orchestrator
     )
-    if asked.round_id != dossier.session.announcement.round_id:
-        raise InvalidInput("a survivor set of another round")
-    if asked.transcript != dossier.transcript:
-        raise InvalidInput("a survivor set under another key list")
     partition = Partition(survivors=asked.survivors, dropouts=asked.dropouts)
     shared = dossier.opened_mail.participants
     if partition.participants != shared:
         raise InvalidInput("the set is no partition of those who sent shares")
+    check_asked(dossier, asked)
+
+
+def check_asked(dossier: Dossier, asked: SurvivorSet) -> None:
+    """Return if a set is of this round, holds our contribution, and enough others.
+
+    Raises:
+        InvalidInput: another round or list of those who came first; another
+            contribution than ours under our name.
+        WrongPhase: we are not in it: our contribution came too late.
+        TooFewParticipants: a sum of too few.
+    """
+    if asked.round_id != dossier.session.announcement.round_id:
+        raise InvalidInput("a survivor set of another round")
+    if asked.transcript != dossier.transcript:
+        raise InvalidInput("a survivor set under another key list")
     if set(asked.contributions) != set(asked.survivors):
         raise InvalidInput("one contribution for each survivor")
     if dossier.me not in asked.survivors:
@@ -236,7 +253,7 @@ def check_proposal(dossier: Dossier, body: bytes) -> None:
         raise InvalidInput("the proposal of another round or parent")
     if proposal.prev_hash != dossier.head:
         raise InvalidInput("the proposal does not follow the ledger's newest block")
-    if dossier.plan.collection_mode == "secagg":
+    if dossier.plan.collection_mode in MODES_WITH_SIGNED_SETS:
         asked = dossier.survivor_set
         if (proposal.survivors, proposal.dropouts) != (asked.survivors, asked.dropouts):
             raise InvalidInput("the proposal names another survivor set")

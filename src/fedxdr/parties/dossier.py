@@ -34,6 +34,7 @@ from fedxdr.federation.plan import Plan
 from fedxdr.federation.sessions import Session, Step
 from fedxdr.ledger.statements import ContributionStatement
 from fedxdr.secagg import client, derivation
+from fedxdr.secagg.encrypted.ceremony import Ceremony
 from fedxdr.secagg.stages import Partition
 
 T = TypeVar("T")
@@ -71,6 +72,7 @@ class Dossier:
         head: hash of the mirror's newest block.
         least: fewest survivors the local floor asks for.
         workings: of this round and no other.
+        ceremony: of the plan's decryption key, None without.
     """
 
     session: Session
@@ -81,6 +83,7 @@ class Dossier:
     head: Digest
     least: int
     workings: Workings = field(default_factory=Workings, compare=False)
+    ceremony: Ceremony | None = None
 
     @property
     def me(self) -> OrgId:
@@ -124,7 +127,12 @@ class Dossier:
     @property
     def transcript(self) -> Digest:
         """Digest of announcement and key list."""
-        return self.transcript_of(self.session.fetched[Step.KEY_LIST])
+        first = (
+            Step.COMMITTED_SET
+            if self.plan.collection_mode == "paillier"
+            else Step.KEY_LIST
+        )
+        return self.transcript_of(self.session.fetched[first])
 
     def transcript_of(self, key_list: bytes) -> Digest:
         """Return the transcript that a key list gives."""

@@ -63,7 +63,7 @@ from fedxdr.ledger.block import SignedBlock
 from fedxdr.ledger.entries import Genesis
 from fedxdr.parties.checks import check_announcement
 from fedxdr.parties.collecting.catalogue import mode_of
-from fedxdr.parties.collecting.mode import Desk
+from fedxdr.parties.collecting.mode import Desk, ShareOf, no_share
 from fedxdr.parties.dossier import Dossier, Workings
 from fedxdr.parties.ports import (
     Blobs,
@@ -77,6 +77,7 @@ from fedxdr.parties.ports import (
 )
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.restoring import settle
+from fedxdr.secagg.encrypted.integers import Run, in_turn
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +106,8 @@ class Participant:
         clock: the time.
         entropy: for round secrets.
         does_replay: whether it recomputes every proposed model.
+        share_of: its share of a ceremony's key.
+        run: a pool's map for what is heavy.
         genesis: hash of the ledger's block 0, from the receipt of joining; None (in
             simulations) takes the first that is shown.
     """
@@ -125,6 +128,8 @@ class Participant:
         clock: Clock,
         entropy: Entropy,
         does_replay: bool = True,
+        share_of: ShareOf = no_share,
+        run: Run = in_turn,
         genesis: Digest | None = None,
     ) -> None:
         self.me = me
@@ -142,6 +147,8 @@ class Participant:
             clock=clock,
             entropy=entropy,
             does_replay=does_replay,
+            share_of=share_of,
+            run=run,
         )
         self._genesis = genesis
         self._session: Session | None = None
@@ -322,6 +329,7 @@ class Participant:
             head=in_force.head_hash,
             least=self._floor.min_survivors,
             workings=self._workings,
+            ceremony=in_force.ceremonies.get(Digest(session.plan.paillier_key)),
         )
 
     # Doing what is due.

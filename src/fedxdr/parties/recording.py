@@ -18,7 +18,7 @@ from typing import Any
 
 from fedxdr.core.canonical import from_builtins
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import IntegrityFault
+from fedxdr.core.errors import IntegrityFault, InvalidInput
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
@@ -26,9 +26,16 @@ from fedxdr.federation.plan import Plan
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger import bundle, head, rules, steps
 from fedxdr.ledger.block import Block, SignedBlock
-from fedxdr.ledger.entries import Entry, Genesis, PlanAdopted, RoundCommitted
+from fedxdr.ledger.entries import (
+    Entry,
+    Genesis,
+    KeyCeremony,
+    PlanAdopted,
+    RoundCommitted,
+)
 from fedxdr.ledger.standing import Member, Standing
 from fedxdr.parties.ports import Blobs, BlockStore
+from fedxdr.secagg.encrypted.ceremony import Ceremony
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +52,7 @@ class InForce:
         committed: how many rounds were committed.
         attempted: how many rounds were committed or failed.
         tasks: tasks of the committed rounds on the layout in force, in order.
+        ceremonies: key ceremonies by fingerprint, the newest last.
     """
 
     genesis: Genesis
@@ -56,6 +64,7 @@ class InForce:
     committed: int
     attempted: int
     tasks: tuple[str, ...]
+    ceremonies: Mapping[Digest, Ceremony]
 
     @property
     def identities(self) -> dict[OrgId, PublicIdentity]:
@@ -94,6 +103,7 @@ class Recorder:
         self._head: Block | None = None
         self._plan: Plan | None = None
         self._tasks: tuple[str, ...] = ()
+        self._ceremonies: dict[Digest, Ceremony] = {}
         for signed in store.read(begin=0, end=store.size()):
             self._check(signed)
             self._follow(signed.block)
@@ -124,6 +134,7 @@ class Recorder:
             committed=len(standing.committed),
             attempted=len(standing.committed) + len(standing.failed),
             tasks=self._tasks,
+            ceremonies=dict(self._ceremonies),
         )
 
     @property
@@ -176,6 +187,8 @@ class Recorder:
         if isinstance(signed.block.entry, PlanAdopted):
             # the ledger reads a few terms of a plan; here it must be one as a whole
             _plan_in(signed.block.entry)
+        if isinstance(signed.block.entry, KeyCeremony):
+            _ceremony_in(signed.block.entry)
 
     def _follow(self, block: Block) -> None:
         hash_ = block.hash
@@ -187,6 +200,10 @@ class Recorder:
                 before, self._plan = self._plan, _plan_in(block.entry)
                 if before is None or before.layout != self._plan.layout:
                     self._tasks = ()
+            case KeyCeremony():
+                found = _ceremony_in(block.entry)
+                self._ceremonies.pop(found.fingerprint, None)
+                self._ceremonies[found.fingerprint] = found
             case RoundCommitted(task=task):
                 self._tasks = (*self._tasks, task)
             case _:
@@ -227,6 +244,18 @@ class Recorder:
         """Return the present instant, never before the newest block's."""
         now = self._clock.now()
         return max(now, self._head.timestamp) if self._head else now
+
+
+def _ceremony_in(entry: KeyCeremony) -> Ceremony:
+    """Return the ceremony of an entry.
+
+    Raises:
+        InvalidInput: no ceremony, or one with other holders than the entry says.
+    """
+    found = from_builtins(entry.record, Ceremony)
+    if (found.fingerprint, found.key.holders) != (entry.fingerprint, entry.holders):
+        raise InvalidInput("a ceremony with another fingerprint or other holders")
+    return found
 
 
 def _plan_in(entry: PlanAdopted) -> Plan:

@@ -30,6 +30,7 @@ from fedxdr.federation.messages import (
 )
 from fedxdr.federation.plan import Plan
 from fedxdr.federation.rounds import (
+    TABLE,
     Committed,
     Failed,
     Kind,
@@ -134,7 +135,7 @@ class RoundRecords:
                 return canonical.from_builtins(entry.plan, Plan)
         raise NotFound("the plan of this round is not on the ledger")
 
-    def _once(self, round_: Round, what: str, kind: Kind, make: Callable[[], T]) -> T:
+    def once(self, round_: Round, what: str, kind: Kind, make: Callable[[], T]) -> T:
         """Return what ``make`` gives, read once for one set of senders of a kind.
 
         A stored message never changes, so what is made of them changes only with who
@@ -151,7 +152,7 @@ class RoundRecords:
 
     def envelopes(self, round_: Round, kind: Kind) -> dict[OrgId, Envelope]:
         """Return the signed messages of one kind, by sender, in order."""
-        return self._once(
+        return self.once(
             round_,
             "envelopes",
             kind,
@@ -163,7 +164,7 @@ class RoundRecords:
 
     def mail(self, round_: Round, kind: Kind) -> dict[OrgId, tuple[Envelope, ...]]:
         """Return what travelled beside the messages of one kind, by sender."""
-        return self._once(
+        return self.once(
             round_,
             "mail",
             kind,
@@ -175,7 +176,7 @@ class RoundRecords:
 
     def keys(self, round_: Round) -> dict[OrgId, KeysMessage]:
         """Return the key list."""
-        return self._once(
+        return self.once(
             round_,
             "keys",
             Kind.KEYS,
@@ -186,20 +187,21 @@ class RoundRecords:
         )
 
     def transcript(self, round_: Round) -> Digest:
-        """Return the digest of announcement and key list."""
-        return self._once(
+        """Return the digest of announcement and of all that came first: key list."""
+        first = TABLE[round_.plan.collection_mode][0].takes
+        return self.once(
             round_,
             "transcript",
-            Kind.KEYS,
+            first,
             lambda: messages.transcript(
                 self.announcement(round_.announcement.round_id),
-                list(self.envelopes(round_, Kind.KEYS).values()),
+                list(self.envelopes(round_, first).values()),
             ),
         )
 
     def shares(self, round_: Round) -> dict[OrgId, dict[OrgId, Envelope]]:
         """Return the mail of a round, by sender and recipient."""
-        return self._once(
+        return self.once(
             round_,
             "shares",
             Kind.SHARES,
@@ -216,7 +218,7 @@ class RoundRecords:
 
     def uploads(self, round_: Round) -> dict[OrgId, Digest]:
         """Return the digest of every contribution that arrived."""
-        return self._once(
+        return self.once(
             round_,
             "uploads",
             Kind.CONTRIBUTION,

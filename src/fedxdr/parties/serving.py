@@ -61,8 +61,7 @@ class RoundServing(RoundRecords):
 
     def contribution_bytes(self, round_: Round) -> int:
         """Return how long the protected vector of a contribution is."""
-        mode = mode_of(round_.plan)
-        return mode.size_bytes(round_.plan, round_.announcement.task)
+        return mode_of(round_.plan).size_bytes(self, round_)
 
     def reopen(self, round_: Round) -> opening.Opened:
         """Return what the stored contributions and answers give: replay."""

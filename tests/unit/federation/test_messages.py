@@ -18,10 +18,12 @@ from fedxdr.federation import messages
 from fedxdr.federation.messages import (
     PAYLOAD_TYPES,
     Announcement,
+    CommitmentMessage,
     HeaderMessage,
     HelperAnswerMessage,
     HelperKeysMessage,
     KeysMessage,
+    PartialMessage,
     Proposal,
     ShareMessage,
     SurvivorSet,
@@ -102,6 +104,16 @@ SAMPLES = {
     ),
     HelperAnswerMessage: HelperAnswerMessage(
         round_id=ROUND, head=AnswerHead(helper=A, included=DIGEST, sum_digest=DIGEST)
+    ),
+    CommitmentMessage: CommitmentMessage(
+        round_id=ROUND,
+        org=A,
+        announcement=DIGEST,
+        commitment=DIGEST,
+        contribution=DIGEST,
+    ),
+    PartialMessage: PartialMessage(
+        round_id=ROUND, org=A, product=DIGEST, values=DIGEST, proof=bytes(64)
     ),
     Proposal: Proposal(
         round_id=ROUND,

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedxdr.core.errors import InvalidShare, InvalidUpdate, TooFewParticipants
+from fedxdr.core.errors import (
+    InvalidShare,
+    InvalidUpdate,
+    MalformedMessage,
+    TooFewParticipants,
+)
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.core.randomness import generator
 from fedxdr.core.update import Update

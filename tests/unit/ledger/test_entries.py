@@ -13,6 +13,7 @@ from fedxdr.core.ids import sha256
 from fedxdr.ledger import entries
 from fedxdr.ledger.entries import (
     Genesis,
+    KeyCeremony,
     MemberEnrolled,
     MemberKeys,
     PlanAdopted,
@@ -45,6 +46,9 @@ ENTRIES = {
         plan={"threshold": 2, "nested": {"rate": 1e-05, "on": True, "none": None}},
         plan_digest=D,
     ),
+    "fedxdr/key-ceremony/v1": KeyCeremony(
+        record={"key": {"threshold": 2}}, fingerprint=D, holders=("alpha", "bravo")
+    ),
     "fedxdr/round-committed/v1": RoundCommitted(
         round_id="round-1",
         task="training",
@@ -66,6 +70,8 @@ ENTRIES = {
 }
 
 WRONG = [
+    ("key-ceremony", {"holders": ("bravo", "alpha")}),
+    ("key-ceremony", {"fingerprint": "no digest"}),
     ("genesis", {"federation": ""}),
     ("genesis", {"federation": "x" * 501}),
     ("genesis", {"federation": "two\nlines"}),

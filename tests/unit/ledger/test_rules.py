@@ -11,7 +11,7 @@ from fedxdr.core.ids import sha256
 from fedxdr.crypto import envelope as dsse
 from fedxdr.ledger import entries, rules
 from fedxdr.ledger.block import Provenance
-from fedxdr.ledger.entries import MemberKeys
+from fedxdr.ledger.entries import KeyCeremony, MemberKeys
 from fedxdr.ledger.standing import Standing
 from fedxdr.ledger.statements import ENROLMENT_TYPE
 from fedxdr.ledger.steps import Step
@@ -249,3 +249,21 @@ def test_a_round_that_fails_after_it_ended(federation, before):
     told = federation().founded()
     getattr(told, before)("round-x")
     refused(told.fail("round-x"), Step.LINEAGE, 6, match="already")
+
+
+def test_a_key_ceremony_is_of_members_and_under_its_own_fingerprint(federation):
+    record = {"key": {"holders": ["alpha", "bravo"]}}
+    truth = {
+        "record": record,
+        "fingerprint": entries.ceremony_fingerprint(record),
+        "holders": ("alpha", "bravo"),
+    }
+    told = federation().founded().append(KeyCeremony(**truth)).commit()
+    assert verify(told.export()).generations == 2
+    height = len(federation().founded().blocks)
+    for lie, why in (
+        ({"holders": ("alpha", "zulu")}, "zulu is no member"),
+        ({"fingerprint": sha256(b"another")}, "fingerprint is another"),
+    ):
+        told = federation().founded().append(KeyCeremony(**truth | lie))
+        refused(told, Step.MEMBERSHIP, height, match=why)

@@ -251,6 +251,7 @@ class World:
             clock=old._desk.clock,
             entropy=old._desk.entropy,
             does_replay=old._desk.does_replay,
+            share_of=old._desk.share_of,
         )
 
     def restart_orchestrator(self) -> None:

@@ -332,7 +332,7 @@ def test_contributions_that_are_not_right(world):
             "got 25 bytes, want 29",
         ),
         (
-            wire.pack_contribution(dataclasses.replace(honest, vector=bytes(36))),
+            wire.pack_contribution(dataclasses.replace(honest, vector=bytes(29))),
             InvalidInput,
             "another vector",
         ),

@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fedxdr.federation.plan import Plan
-from fedxdr.parties.collecting import clear, committee, secagg
+from fedxdr.parties.collecting import clear, committee, paillier, secagg
 from fedxdr.parties.collecting.mode import Mode
 
 MODES: Mapping[str, Mode] = {
     "secagg": secagg.MODE,
     "committee": committee.MODE,
+    "paillier": paillier.MODE,
     "clear": clear.MODE,
 }
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.federation import opening
-from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.rounds import Kind, Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
@@ -23,8 +22,9 @@ from fedxdr.parties.reception import Checked
 from fedxdr.parties.round_records import RoundRecords
 
 
-def _size_bytes(plan: Plan, task: Task) -> int:
-    return 4 * opening.vector_size(plan, task)
+def _size_bytes(records: RoundRecords, round_: Round) -> int:
+    del records
+    return 4 * opening.vector_size(round_.plan, round_.announcement.task)
 
 
 def _make_keys(desk: Desk, dossier: Dossier) -> bytes:
@@ -64,7 +64,7 @@ def _take_contribution(
 ) -> Checked:
     plan, task = round_.plan, round_.announcement.task
     checked = reception.take_contribution(
-        records, round_, org, body, size_bytes=_size_bytes(plan, task)
+        records, round_, org, body, size_bytes=_size_bytes(records, round_)
     )
     opening.screen(plan, task, checked.vector or b"")
     return checked

@@ -65,7 +65,9 @@ def _committee(
     )
 
 
-def _size_bytes(plan: Plan, task: Task) -> int:
+def _size_bytes(records: RoundRecords, round_: Round) -> int:
+    del records
+    plan, task = round_.plan, round_.announcement.task
     size = opening.vector_size(plan, task)
     return packing.packed_bytes(size, width=opening.upload_width(plan))
 
@@ -354,7 +356,7 @@ def _take_contribution(
         round_,
         org,
         body,
-        size_bytes=_size_bytes(round_.plan, round_.announcement.task),
+        size_bytes=_size_bytes(records, round_),
         takes_mail=True,
     )
     _, mail = wire.unpack_stored(checked.message)
@@ -393,7 +395,7 @@ def _take_vetting(
 def _take_answer(
     records: RoundRecords, round_: Round, org: OrgId, body: bytes
 ) -> Checked:
-    size_bytes = _size_bytes(round_.plan, round_.announcement.task)
+    size_bytes = _size_bytes(records, round_)
     answer = wire.unpack_contribution(body, size_bytes=size_bytes)
     message = reception.open_from(records, answer.statement, HelperAnswerMessage, org)
     head = message.head

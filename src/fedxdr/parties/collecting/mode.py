@@ -11,12 +11,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import InvalidInput
+from fedxdr.core.errors import BelowFloor, InvalidInput
 from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation.opening import Opened
-from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.rounds import Kind, Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
@@ -24,6 +23,23 @@ from fedxdr.parties.dossier import Dossier
 from fedxdr.parties.ports import Blobs, Fence, Learner, Link, Notes
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.round_records import RoundRecords
+from fedxdr.secagg.encrypted.ceremony import Ceremony
+from fedxdr.secagg.encrypted.dealing import SecretShare
+from fedxdr.secagg.encrypted.integers import Run, in_turn
+
+ShareOf = Callable[[Ceremony], SecretShare]
+
+
+def no_share(ceremony: Ceremony) -> SecretShare:
+    """Refuse: an organisation that holds no share.
+
+    Raises:
+        BelowFloor: always, with what to do.
+    """
+    raise BelowFloor(
+        f"this organisation holds no share of key {ceremony.fingerprint[:16]}…: "
+        "install what the dealer sealed for it with `fedxdr keys install`"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +57,8 @@ class Desk:
         clock: the time.
         entropy: for what is drawn once and stored.
         does_replay: whether it recomputes every proposed model.
+        share_of: its share of a ceremony's key.
+        run: a pool's map for what is heavy.
     """
 
     me: OrgId
@@ -53,6 +71,8 @@ class Desk:
     clock: Clock
     entropy: Entropy
     does_replay: bool = True
+    share_of: ShareOf = no_share
+    run: Run = in_turn
 
     def model(self, digest: Digest) -> bytes:
         """Return a model's file, fetched once.
@@ -115,7 +135,7 @@ class Mode:
     makers: Mapping[Step, Maker]
     checks: Mapping[Step, Check]
     attached: Mapping[Step, Callable[[Dossier], Digest]]
-    size_bytes: Callable[[Plan, Task], int]
+    size_bytes: Callable[[RoundRecords, Round], int]
     takes: Mapping[Kind, Take]
     gives: Mapping[Step, Give]
     shows: Callable[[RoundRecords, Round], Collection[Digest]] = opened_contributions

@@ -21,7 +21,6 @@ from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.messages import ShareMessage, UnmaskingMessage
-from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.rounds import Kind, Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
@@ -34,7 +33,9 @@ from fedxdr.parties.round_records import RoundRecords
 from fedxdr.secagg import client, packing
 
 
-def _size_bytes(plan: Plan, task: Task) -> int:
+def _size_bytes(records: RoundRecords, round_: Round) -> int:
+    del records
+    plan, task = round_.plan, round_.announcement.task
     size = opening.vector_size(plan, task)
     return packing.packed_bytes(size, width=opening.upload_width(plan))
 
@@ -142,7 +143,7 @@ def _take_shares(
 def _take_contribution(
     records: RoundRecords, round_: Round, org: OrgId, body: bytes
 ) -> Checked:
-    size_bytes = _size_bytes(round_.plan, round_.announcement.task)
+    size_bytes = _size_bytes(records, round_)
     return reception.take_contribution(
         records, round_, org, body, size_bytes=size_bytes
     )

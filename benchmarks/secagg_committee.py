@@ -54,6 +54,7 @@ class CommitteeRound:
     def __init__(self, updates: Updates, shape: Shape) -> None:
         self._shape = shape
         self._updates = updates
+        self._size = updates[0].size
         self._names = tuple(org_id(f"org-{index:04}") for index in range(len(updates)))
         self._helpers = [org_id(f"zz-{index}") for index in range(shape.helpers)]
         seeded = SeededEntropy(1)
@@ -108,7 +109,7 @@ class CommitteeRound:
                 given = protocol.answer(
                     opened[helper],
                     canonical.decode(payload, Included),
-                    size=self._updates[0].size,
+                    size=self._size,
                     committee=committee,
                 )
                 answers[helper] = (
@@ -143,7 +144,11 @@ class CommitteeRound:
                 vector = self._quantise(index, update)
             with self.costs.of("client_upload"):
                 upload = protocol.make_upload(
-                    vector, entropy=self._entropy[name], committee=committee, me=name
+                    vector,
+                    entropy=self._entropy[name],
+                    committee=committee,
+                    me=name,
+                    in_place=True,
                 )
                 signed[name] = self._sign("upload", upload.header, name)
             vectors[name] = upload.vector
@@ -160,7 +165,7 @@ class CommitteeRound:
         with self.costs.of("server_sum"):
             self.total = protocol.open_sum(
                 vectors.items(),
-                size=self._updates[0].size,
+                size=self._size,
                 committee=committee,
                 included=included,
                 answers={

@@ -127,6 +127,7 @@ class MaskedRound:
         self._names = [org_id(f"org-{index:04}") for index in range(len(updates))]
         self._survivors = self._names[: len(updates) - shape.dropouts]
         self._updates = updates
+        self._size = updates[0].size
         self._width = packing.upload_width(shape.bits, len(updates))
         # Identities are on the ledger before the round.
         seeded = SeededEntropy(1)
@@ -240,7 +241,7 @@ class MaskedRound:
         with self.costs.of("server_sum"):
             self.total = server.open_sum(
                 self._uploads.items(),
-                size=self._updates[0].size,
+                size=self._size,
                 roster=self._roster,
                 partition=self._partition,
                 revealed=recovery.revealed,

@@ -106,7 +106,12 @@ def derive_helper(entropy: bytes) -> HelperSecret:
 
 
 def make_upload(
-    quantised: Words, *, entropy: bytes, committee: Committee, me: OrgId
+    quantised: Words,
+    *,
+    entropy: bytes,
+    committee: Committee,
+    me: OrgId,
+    in_place: bool = False,
 ) -> Upload:
     """Return our upload: y = x - sum_j PRG(r_j) modulo 2^width, and the sealed seeds.
 
@@ -115,10 +120,12 @@ def make_upload(
     sending it, and send the stored one again.
 
     Args:
-        quantised: (d,) uint32 from quantise.py; not changed.
+        quantised: (d,) uint32 from quantise.py.
         entropy: 32 secret bytes of this organisation and round.
         committee: what all agreed on, the helpers' signatures verified by the caller.
         me: our name.
+        in_place: whether ``quantised`` itself is masked, so that the plain vector is
+            gone; else it is not changed.
 
     Raises:
         UnknownSender: we are no contributor of this round.
@@ -133,7 +140,7 @@ def make_upload(
         raise InvalidUpdate(
             f"got {quantised.dtype} of shape {quantised.shape}, want uint32 (d,)"
         )
-    masked = np.array(quantised, copy=True, order="C")
+    masked = quantised if in_place else np.array(quantised, copy=True, order="C")
     plain = hashlib.sha256(masked.data).digest()
     seeds = {
         helper: hkdf(

@@ -252,6 +252,15 @@ def test_an_agent_that_was_killed_makes_the_same_vector(five: Round) -> None:
     )
     assert again.vector == five.uploads[name].vector
     assert again.header.boxes != five.uploads[name].header.boxes  # sealed anew
+    vector = five.plain[name].copy()
+    in_place = protocol.make_upload(
+        vector,
+        entropy=five.entropy[name],
+        committee=five.committee,
+        me=name,
+        in_place=True,
+    )
+    assert in_place.vector == again.vector == vector.tobytes()  # the plain one is gone
     held = protocol.open_seeds(
         five.secrets[OrgId("helper-0")],
         [again.header],

@@ -5,31 +5,49 @@ Runs the comparison of 4-models: alone, together, pooled, on the same rows, with
 same thresholds. Federated rounds go through the whole protocol in one process: keys,
 shares, masks, signatures, survivors, ledger.
 
-It does NOT send anything anywhere and writes no file.
+It does NOT send anything anywhere, and writes no file but the picture it is asked for.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from fedxdr.cli import protection
 from fedxdr.cli.console import ERR, OUT, print_json, table
+from fedxdr.cli.protection import Protection
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.layout import Vector
-from fedxdr.learning import ait, dataset, evaluation, features, fit, methods, tables
+from fedxdr.federation.protection import NO_PRIVACY
+from fedxdr.learning import (
+    ait,
+    dataset,
+    evaluation,
+    features,
+    fit,
+    methods,
+    plots,
+    tables,
+)
 from fedxdr.learning.dataset import Organisation, Situation
 from fedxdr.learning.evaluation import MethodResult
 from fedxdr.learning.features import FeatureSet
-from fedxdr.learning.federate import Federate, in_the_clear
+from fedxdr.learning.federate import in_the_clear, tasks_of
 
 if TYPE_CHECKING:
     from fedxdr.parties.ports import Learner
+
+
+_BUDGETS: Final[tuple[float | None, ...]] = (1.0, 2.0, 4.0, 8.0, None)
+_KEY: Final = "federated"
+_CURVE_FIGURE: Final = "recall_at_1pct_fpr"
 
 
 class Protocol(StrEnum):
@@ -37,13 +55,6 @@ class Protocol(StrEnum):
 
     CAUSAL = "causal"
     TIME_SPLIT = "time-split"
-
-
-class Protect(StrEnum):
-    """How updates are protected."""
-
-    SECAGG = "secagg"
-    NONE = "none"
 
 
 class Features(StrEnum):
@@ -83,48 +94,72 @@ def evaluate(
         str, typer.Option("--compare", help="Methods, with commas between.")
     ] = ",".join(methods.METHODS),
     protect: Annotated[
-        Protect, typer.Option("--protect", help="How updates are protected.")
-    ] = Protect.SECAGG,
+        str,
+        typer.Option("--protect", help="secagg; secagg,dp; dp; or none."),
+    ] = protection.MASKS,
+    epsilon: Annotated[
+        float | None,
+        typer.Option("--epsilon", help="With dp: budget of the whole run; 8."),
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option("--delta", help="With dp: 0.00001.")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option("--unit", help="With dp: what is hidden; event.")
+    ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option("--curve", metavar="FILE.png", help="With dp: over epsilon."),
+    ] = None,
     feature_set: Annotated[
         Features,
         typer.Option("--features", help="bounded: context of at most 128 events."),
     ] = Features.BOUNDED,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100)] = 3,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, max=1000)] = methods.ROUNDS,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=1, max=1000, help="12; with dp 20.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Compare what an organisation can detect alone and with the federation."""
     start = time.perf_counter()
-    organisations, found, rows_read = _read(dataset_name, data, org or [], feature_set)
+    asked = protection.read(protect, epsilon=epsilon, delta=delta, unit=unit)
+    if curve is not None and not asked.is_private:
+        raise InvalidSettings("--curve is drawn over epsilon: add dp to --protect")
+    organisations, found, rows_read = _read(
+        dataset_name, data, org or [], feature_set, is_private=asked.is_private
+    )
     read_s = time.perf_counter() - start
     chosen = protocol or (
         Protocol.CAUSAL if dataset_name is not None else Protocol.TIME_SPLIT
     )
     situations = dataset.situations(organisations)
-    setting = methods.Setting(
-        architecture=methods.architecture_for(found),
-        training=methods.TRAINING,
-        rounds=rounds,
-        federate=_federate(protect),
-        everyone=tuple(item.name for item in organisations),
-    )
+    setting = _setting(asked, found, organisations, rounds)
     names = list(dict.fromkeys(name.strip() for name in compare.split(",")))
-    with ERR.status("reading") as status:
-        results = evaluation.evaluate(
-            situations,
-            setting=setting,
-            compare=names,
-            seeds=seeds,
-            counts_newcomers=chosen is Protocol.TIME_SPLIT,
-            on_step=lambda method, name: status.update(f"{method} at {name}"),
-        )
+
+    def measured(setting: methods.Setting, names: list[str]) -> dict[str, MethodResult]:
+        with ERR.status("reading") as status:
+            return evaluation.evaluate(
+                situations,
+                setting=setting,
+                compare=names,
+                seeds=seeds,
+                counts_newcomers=chosen is Protocol.TIME_SPLIT,
+                on_step=lambda method, name: status.update(f"{method} at {name}"),
+            )
+
+    results = measured(setting, names)
+    training_rounds = (
+        setting.private_rounds if setting.privacy.is_on else setting.rounds
+    )
     report: dict[str, Any] = {
         "dataset": None if dataset_name is None else dataset_name.value,
         "protocol": chosen.value,
-        "protect": protect.value,
+        "protect": protect,
+        "privacy": protection.report(setting.privacy, rounds=training_rounds),
         "features": found.name,
         "seeds": seeds,
-        "rounds": rounds,
+        "rounds": training_rounds,
         "parameters": setting.architecture.layout.size,
         "methods": {name: _method(result) for name, result in results.items()},
         "masking_difference": _difference(results),
@@ -133,10 +168,57 @@ def evaluate(
             1 / (read_s / rows_read + _scoring_s(situations[0], setting))
         ),
     }
+    if curve is not None:
+        points = []
+        for budget in _BUDGETS:
+            promise = replace(asked, epsilon=budget).promise(
+                found, rounds=setting.private_rounds
+            )
+            other = replace(setting, privacy=promise)
+            points.append(_point(budget, measured(other, [_KEY])))
+        plots.curve(
+            curve,
+            points,
+            title=f"Federated detection against privacy ({seeds} seeds, 95 % interval)",
+            label="recall at 1 % false alarms",
+        )
+        report["curve"] = [asdict(point) for point in points]
     if as_json:
         print_json(report)
     else:
         _show(report, results)
+
+
+def _setting(
+    asked: Protection,
+    found: FeatureSet,
+    organisations: list[Organisation],
+    rounds: int | None,
+) -> methods.Setting:
+    private_rounds = rounds or methods.PRIVATE_ROUNDS
+    return methods.Setting(
+        architecture=(
+            methods.private_architecture_for(found)
+            if asked.is_private
+            else methods.architecture_for(found)
+        ),
+        training=methods.TRAINING,
+        rounds=methods.ROUNDS if rounds is None or asked.is_private else rounds,
+        federate=protected if asked.is_masked else in_the_clear,
+        everyone=tuple(item.name for item in organisations),
+        privacy=asked.promise(found, rounds=private_rounds),
+        private_rounds=private_rounds,
+    )
+
+
+def _point(budget: float | None, results: dict[str, MethodResult]) -> plots.Point:
+    result = results[_KEY]
+    value = result.mean[_CURVE_FIGURE]
+    if value is None:
+        raise InvalidSettings("--curve: no organisation whose recall is defined")
+    return plots.Point(
+        epsilon=budget, value=value, interval=result.interval[_CURVE_FIGURE]
+    )
 
 
 def _read(
@@ -144,6 +226,8 @@ def _read(
     data: Path | None,
     orgs: list[str],
     feature_set: Features,
+    *,
+    is_private: bool,
 ) -> tuple[list[Organisation], FeatureSet, int]:
     """Return the organisations, their feature set and how many rows were read."""
     if (dataset_name is None) == (not orgs):
@@ -151,16 +235,22 @@ def _read(
             "give either --dataset NAME --data FOLDER, or --org NAME=PATH once per "
             "organisation"
         )
+    if is_private and feature_set is Features.COUNTERS:
+        raise InvalidSettings(
+            "--features counters has no bounded past: one event touches every later "
+            "example, and no noise hides it; leave the option out with dp"
+        )
+    suffix = "-event" if is_private else ""
     if dataset_name is not None:
         if data is None:
             raise InvalidSettings(f"--dataset {dataset_name.value} needs --data FOLDER")
         found = features.find(
-            "alerts" if feature_set is Features.BOUNDED else "counters"
+            f"alerts{suffix}" if feature_set is Features.BOUNDED else "counters"
         )
-        return (*_counted(ait.read(data, found), found),)
+        return _counted(ait.read(data, found, by_coins=is_private), found)
     if feature_set is Features.COUNTERS:
         raise InvalidSettings("--features counters is for --dataset ait-ads only")
-    found = features.find("traffic")
+    found = features.find(f"traffic{suffix}")
     organisations = []
     for text in orgs:
         name, equals, path = text.partition("=")
@@ -169,7 +259,7 @@ def _read(
         organisations.append(
             tables.organisation(org_id(name), _labelled(name, Path(path)), found)
         )
-    return (*_counted(organisations, found),)
+    return _counted(organisations, found)
 
 
 def _counted(
@@ -190,10 +280,6 @@ def _labelled(name: str, path: Path) -> tables.Labelled:
     key = SystemEntropy().draw(KEY_BYTES)
     intake = files.read([path], tokenise=Pseudonymiser(key).address)
     return tables.from_log(name, intake.events)
-
-
-def _federate(protect: Protect) -> Federate:
-    return in_the_clear if protect is Protect.NONE else protected
 
 
 def protected(
@@ -219,9 +305,8 @@ def protected(
         seed=seed,
         does_replay=False,
     )
-    federation.run_round(task="statistics")
-    for _ in range(rounds):
-        federation.run_round(task="training")
+    for task in tasks_of(plan.get("privacy", NO_PRIVACY), rounds):
+        federation.run_round(task=task)
     return federation.vector
 
 
@@ -302,6 +387,8 @@ def _show(report: Mapping[str, Any], results: Mapping[str, MethodResult]) -> Non
             "Largest difference of any mean with and without masking: "
             f"{report['masking_difference']:.5f}"
         )
+    if report["privacy"] is not None:
+        OUT.print(protection.sentence(report["privacy"]))
     OUT.print(
         f"{report['seconds']:g} s; {report['events_per_second']:,} events per second "
         "from columns to scores on one thread"

@@ -18,12 +18,15 @@ def test_the_digest_binds_every_field(five, dealt, transcript) -> None:
         dataclasses.replace(terms, key=dealt("b").key),
         dataclasses.replace(terms, transcript=transcript("another")),
         dataclasses.replace(terms, contributors=terms.contributors[1:]),
+        dataclasses.replace(
+            terms, contributors=(*terms.contributors[:4], org_id("zulu"))
+        ),
         dataclasses.replace(terms, min_survivors=3),
         dataclasses.replace(terms, size=51),
         dataclasses.replace(terms, bits=25),
     ]
     digests = {terms.digest, *(other.digest for other in others)}
-    assert len(digests) == 7
+    assert len(digests) == 8
     assert dataclasses.replace(terms, size=50).digest == terms.digest
 
 

@@ -501,6 +501,21 @@ def test_a_large_body_is_refused_before_it_is_read(problem):
     problem(answer, 413, "too-large", "100000")
 
 
+@pytest.mark.parametrize("declared", ["100001", "many", "-1"])
+def test_nothing_is_read_of_a_body_that_says_it_is_too_large(declared, problem):
+    read = 0
+
+    async def body():
+        nonlocal read
+        read += 1
+        yield b"{}"
+
+    headers = {"content-type": "application/json", "content-length": declared}
+    answer = ask("POST", "/privacy/sanitize", content=body(), headers=headers)
+    problem(answer, 413, "too-large")
+    assert read == 0
+
+
 def test_a_body_of_no_length_is_cut_off_where_the_limit_is(problem):
     sent = 0
 

@@ -36,6 +36,7 @@ from fedxdr.federation.protection import Privacy
 from fedxdr.learning.dpsgd import fit_privately
 from fedxdr.learning.features import find
 from fedxdr.privacy import accountant, noise
+from fedxdr.privacy.calibration import noise_multiplier_for
 from fedxdr.privacy.mechanism import Charge
 from fedxdr.simulation.canaries import CanaryTap, Design
 from fedxdr.simulation.privacy_audit import Verdict, audit
@@ -102,22 +103,17 @@ def charge(noise_multiplier: float, *, occurrences: int) -> Charge:
     )
 
 
-def noise_for(claim: float, *, occurrences: int) -> float:
-    """Return the least noise multiplier, to a thousandth, accounted below a claim."""
-    low, high = 0.05, 1000.0
-    while high / low > 1.0005:
-        middle = (low * high) ** 0.5
-        cost = accountant.epsilon(
-            [charge(middle, occurrences=occurrences)], delta=DELTA
-        )
-        low, high = (middle, high) if cost > claim else (low, middle)
-    return high
-
-
 def run(case: Case, *, canaries: int, seed: int) -> tuple[Verdict, float, float]:
     """Train once with canaries; return the verdict, the noise and its epsilon."""
     counted = CONTEXT * INDEX_KEYS if case.is_context_accounted else 0
-    multiplier = noise_for(case.claim, occurrences=counted)
+    multiplier = noise_multiplier_for(
+        epsilon=case.claim,
+        delta=DELTA,
+        sampling_rate=SAMPLING_RATE,
+        steps=STEPS,
+        own=1,
+        occurrences=counted,
+    )
     accounted = accountant.epsilon(
         [charge(multiplier, occurrences=counted)], delta=DELTA
     )

@@ -62,7 +62,7 @@ def places(text: str) -> dict[Path, tuple[int, int]]:
                 is_key = False
             case _:
                 span = found.span(1) if sign[0] == '"' else found.span()
-                if is_key and levels:
+                if is_key and levels and sign[0] == '"':
                     levels[-1] = _decoded(found[1])
                     result[(*levels, KEY)] = span
                 else:

@@ -92,8 +92,8 @@ def read(
         )
     return Protection(
         is_masked=MASKS in words,
-        epsilon=(epsilon or DEFAULT_EPSILON) if is_private else None,
-        delta=delta or DEFAULT_DELTA,
+        epsilon=_or(epsilon, DEFAULT_EPSILON) if is_private else None,
+        delta=_or(delta, DEFAULT_DELTA),
     )
 
 
@@ -140,3 +140,8 @@ def sentence(figures: Mapping[str, Any]) -> str:
         f"event in at most {figures['occurrences']} other examples. Only the federated "
         "methods promise this."
     )
+
+
+def _or(value: float | None, default: float) -> float:
+    """Return the default for None only: 0 is a wrong value, not a missing one."""
+    return default if value is None else value

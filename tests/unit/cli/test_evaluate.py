@@ -71,6 +71,34 @@ def test_the_object_has_every_figure_and_no_nan(tables):
     assert report["events_per_second"] > 0
 
 
+def test_with_noise_the_promise_is_in_the_object(tables, tmp_path):
+    picture = tmp_path / "curve.png"
+    result = run(
+        *org_options(tables),
+        *("--compare", "federated", "--json", "--seeds", "1", "--rounds", "1"),
+        *("--protect", "dp", "--epsilon", "4", "--curve", str(picture)),
+    )
+    assert result.exception is None, result.output
+    report = json.loads(result.stdout, parse_constant=pytest.fail)
+    privacy = report["privacy"]
+    assert report["features"] == "traffic-event"
+    assert 3.9 < privacy["epsilon"] <= 4
+    assert (privacy["unit"], privacy["occurrences"]) == ("event", 16)
+    assert privacy["steps"] == privacy["steps_per_round"] == 10
+    assert [point["epsilon"] for point in report["curve"]] == [1, 2, 4, 8, None]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_people_read_what_is_promised(tables):
+    result = run(
+        *org_options(tables),
+        *("--compare", "federated", "--seeds", "1", "--rounds", "1"),
+        *("--protect", "dp", "--epsilon", "4"),
+    )
+    assert result.exception is None, result.output
+    assert "hidden with epsilon" in result.stdout.replace("\n", " ")
+
+
 def test_people_get_tables(tables):
     result = run(*org_options(tables), "--compare", "local", "--rounds", "1")
     assert result.exception is None, result.output
@@ -85,6 +113,13 @@ def test_people_get_tables(tables):
         (("--dataset", "ait-ads"), InvalidSettings, "--data FOLDER"),
         (("--dataset", "ait-ads", "--data", "nowhere"), InvalidSettings, "--data"),
         (("--org", "a"), InvalidSettings, "NAME=PATH"),
+        (("--org", "a=b.csv", "--epsilon", "4"), InvalidSettings, "add dp"),
+        (("--org", "a=b.csv", "--curve", "a.png"), InvalidSettings, "add dp"),
+        (
+            ("--dataset", "ait-ads", "--protect", "dp", "--features", "counters"),
+            InvalidSettings,
+            "bounded past",
+        ),
         (("--org", "a=none.csv"), InvalidSettings, "no such file"),
         (("--org", "a=none.log"), InvalidTelemetry, "none.log"),
         (("--org", "a=b.csv", "--features", "counters"), InvalidSettings, "ait-ads"),

@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from fedxdr.core.errors import InvalidPlan, InvalidTelemetry
+from fedxdr.core.randomness import SeededEntropy
 from fedxdr.federation.plan import Plan, Training
+from fedxdr.federation.protection import NO_PRIVACY, Privacy
+from fedxdr.learning import dpsgd
 from fedxdr.learning import features as feature_sets
 from fedxdr.learning.statistics import bounded_statistics
 from fedxdr.learning.trainer import Trainer, prepare
 from fedxdr.models import snapshot
 from fedxdr.models.architecture import Architecture
+from fedxdr.models.context import context_of
 from fedxdr.telemetry.catalogue import Kind
 
 
@@ -124,6 +130,105 @@ def test_from_events_reads_the_past_only_and_no_alerts(make_events):
     wanted = (events.time_ns <= until) & (kinds != Kind.ALERT)
     assert trainer.samples() == wanted.sum()
     assert len(prepare(events, architecture=architecture)) == 320
+
+
+def private(architecture, **wishes):
+    """Return a plan that promises something for single events."""
+    context = context_of(architecture.features)
+    return dataclasses.replace(
+        plan_for(architecture),
+        max_weight_exponent=0,
+        privacy=Privacy(
+            **{
+                "mechanism": "dp-sgd",
+                "unit": "event",
+                "epsilon": 8.0,
+                "delta": 1e-5,
+                "noise_multiplier": 1.0,
+                "sampling_rate": 0.1,
+                "steps": 3,
+                "clipping_norm": 1.0,
+                "own": 1,
+                "context": context.reach,
+                "index_keys": context.index_keys,
+                **wishes,
+            }
+        ),
+    )
+
+
+def private_trainer(make_events, privacy=NO_PRIVACY, name="alerts-event", seed=5):
+    return Trainer.from_events(
+        make_events(300),
+        architecture=feature_sets.find(name).architecture(embedding=4),
+        name="a",
+        entropy=SeededEntropy(seed),
+        privacy=privacy,
+    )
+
+
+def ask(trainer, plan, task="training"):
+    parent = file_of(trainer.architecture)
+    return trainer.learn(task=task, parent=parent, plan=plan, number=1)
+
+
+def test_under_privacy_nothing_but_the_noised_update_leaves(make_events):
+    trainer = private_trainer(make_events)
+    learned = ask(trainer, private(trainer.architecture))
+    assert learned.metrics == {}
+    assert np.isfinite(learned.update.values).all()
+    again = ask(private_trainer(make_events), private(trainer.architecture))
+    assert np.array_equal(learned.update.values, again.update.values)
+    other = ask(private_trainer(make_events, seed=6), private(trainer.architecture))
+    assert not np.array_equal(learned.update.values, other.update.values)
+
+
+def test_under_privacy_every_row_is_an_example(make_events, monkeypatch):
+    seen = []
+
+    def spy(*_, **arguments):
+        seen.append(arguments)
+        return np.zeros(1, np.float32)
+
+    monkeypatch.setattr(dpsgd, "fit_privately", spy)
+    trainer = private_trainer(make_events)
+    assert trainer._is_held_out.any()
+    ask(trainer, private(trainer.architecture))
+    assert len(seen[0]["features"]) == trainer.samples()
+
+
+def test_under_privacy_there_are_no_statistics(make_events):
+    trainer = private_trainer(make_events)
+    with pytest.raises(InvalidPlan, match="constants of the first model"):
+        ask(trainer, private(trainer.architecture), "statistics")
+
+
+def test_windows_and_bounded_hosts_have_to_be_prepared(make_events):
+    plain = private_trainer(make_events)
+    windowed = private(plain.architecture, window_s=60)
+    with pytest.raises(InvalidPlan, match=r"windows of 60 s.*made for 0 s"):
+        ask(plain, windowed)
+    bounded = private(plain.architecture, unit="entity", own=5)
+    with pytest.raises(InvalidPlan, match="not bounded"):
+        ask(plain, bounded)
+    in_windows = private_trainer(make_events, windowed.privacy)
+    assert len(in_windows._examples.rows) < 100
+    assert np.isfinite(ask(in_windows, windowed).update.values).all()
+    with pytest.raises(InvalidPlan, match="made for 60 s"):
+        ask(in_windows, private(plain.architecture))
+    few = private_trainer(make_events, bounded.privacy)
+    assert few.samples() <= 3 * 5
+    assert np.isfinite(ask(few, bounded).update.values).all()
+    fewer = private(plain.architecture, unit="entity", own=4)
+    with pytest.raises(InvalidPlan, match="at most 4"):
+        ask(few, fewer)
+
+
+def test_windows_need_features_that_stay_in_them(make_events):
+    architecture = feature_sets.find("alerts-event").architecture()
+    windowed = private(architecture, window_s=60).privacy
+    with pytest.raises(InvalidPlan, match="alerts-event, traffic-event"):
+        private_trainer(make_events, windowed, name="alerts")
 
 
 def test_a_model_of_another_architecture_is_refused(architecture, make_rows):

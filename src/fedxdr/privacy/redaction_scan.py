@@ -36,12 +36,12 @@ Hit = tuple[int, int, str]
 
 _VALUE: Final = re.compile(
     r"(?:\\?\"([^\"\\]{1,512})|'([^']{1,512})|<([^<>\s]{1,256})>"
-    r"|([^\s\"'<>,;&|()\[\]{}]{1,512}))"
+    r"|((?:[^\s\"'<>,;&|()\[\]{}]|(?<=\w)'(?=\w)){1,512}+))"
 )
 _SECRET_VALUE: Final = re.compile(
     r"(?:\\?\"([^\"\\]{1,512})|'([^']{1,512})|([^\s\"'<>,;&]{1,512}))"
 )
-_NAME: Final = re.compile(r"[\"']?(\w[\w.$@+\\-]{0,127}+)")
+_NAME: Final = re.compile(r"[\"']?(\w(?:[\w.$@+\\-]|'(?=\w)){0,127}+)")
 _HOME_NAME: Final = re.compile(r"([\w.$-]{1,64}+)")
 _PHONE_VALUE: Final = re.compile(r"\+?[0-9(][0-9() ./-]{4,24}[0-9]")
 _INSIDE: Final = re.compile(rf"(?<![0-9.~]){IPV4}(?![\w.]|-[A-Za-z])")

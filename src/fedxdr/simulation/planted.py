@@ -11,8 +11,8 @@ It does NOT read files (planted_sources.py) or count (planted_score.py).
 
 Rule 1: one seed, one result; the sets ``tune`` and ``held_out`` share neither values,
 nor surface formats, nor sentences.
-Rule 2: the generator was written before the rules that it measures; ``held_out`` is for
-scoring once, never for repairing a rule.
+Rule 2: the generator was written before the rules that it measures. ``held_out`` is
+scored once; what it shows wrong is mended after that, without another score.
 """
 
 from __future__ import annotations

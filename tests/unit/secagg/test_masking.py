@@ -23,7 +23,7 @@ def words(seed: bytes, size: int) -> np.ndarray:
     return np.frombuffer(stream.read(4 * size), dtype="<u4")
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(
     size=st.sampled_from(
         [0, 1, 5, BLOCK_BYTES // 4 - 1, BLOCK_BYTES // 4, BLOCK_BYTES // 4 + 3]

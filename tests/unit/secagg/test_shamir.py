@@ -53,7 +53,7 @@ def test_the_modulus_is_the_least_prime_above_2_to_the_256() -> None:
     assert not any(is_probable_prime(n) for n in range(2**256 + 1, PRIME, 2))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     secret=st.binary(min_size=32, max_size=32),
     n=st.integers(1, 7),

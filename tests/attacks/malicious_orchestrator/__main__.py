@@ -13,6 +13,7 @@ import json
 import sys
 import time
 
+from tests.attacks.malicious_orchestrator import table
 from tests.attacks.malicious_orchestrator.attack import Attack, play
 from tests.attacks.malicious_orchestrator.catalogue import ATTACKS
 from tests.attacks.malicious_orchestrator.stage import Loopback, on_loopback
@@ -36,7 +37,7 @@ def report(attack: Attack, server: Loopback) -> dict[str, object]:
         "succeeds_without": without.loot.won,
         "gain": without.loot.gain
         if without.loot.won
-        else without.by_text(attack.backstop) or "nothing",
+        else f"nothing: “{attack.backstop}”",
         "cpu_s": round(time.process_time() - began, 2),
     }
 
@@ -56,6 +57,7 @@ def main() -> None:
     """Play and print."""
     parser = argparse.ArgumentParser(prog="tests.attacks.malicious_orchestrator")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--table", action="store_true", help="for the document")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     is_good = True
@@ -64,7 +66,10 @@ def main() -> None:
             if options.names and attack.name not in options.names:
                 continue
             found = report(attack, server)
-            text = json.dumps(found) if options.json else line(found)
+            if options.table:
+                text = table.line(attack, str(found["gain"]))
+            else:
+                text = json.dumps(found) if options.json else line(found)
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
             is_good &= attack.is_open or bool(found["refused"])

@@ -243,7 +243,7 @@ ENTROPY_NOT_COPIED = Swap(
     code="not-found",
 )
 ANSWERED_ONCE = Rule(
-    name="what was answered before a backup was restored binds the agent still",
+    name="an answer binds the agent for good, restored or not",
     says="{} was answered otherwise before",
     within="FileFence",
 )

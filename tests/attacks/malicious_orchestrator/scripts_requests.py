@@ -150,6 +150,7 @@ ATTACKS = (
         aim="put an entry on the key list that names another member",
         rules=(IN_OWN_NAME,),
         script=write_for_another,
+        is_long=True,
         stage={"colluders": ("org-d",)},
     ),
 )

@@ -147,6 +147,7 @@ ATTACKS = (
         aim="acknowledge a contribution and leave it out (mode clear)",
         rules=(LEFT_OUT,),
         script=leave_one_out,
+        is_long=True,
         stage={"floor": Floor(modes=("secagg", "clear"))},
     ),
 )

@@ -215,6 +215,7 @@ ATTACKS = (
         aim="show a round that is over to an organisation that was away",
         rules=(PARENT_IN_FORCE, NEWEST_BLOCK, NEXT_NUMBER),
         script=replay_round,
+        is_long=True,
     ),
     Attack(
         name="cohort-packed",
@@ -249,6 +250,7 @@ ATTACKS = (
         aim="adopt a plan without differential privacy",
         rules=(PRIVACY_FLOOR,),
         script=downgrade_privacy,
+        is_long=True,
         stage={"floor": Floor(allow_no_privacy_mechanism=False)},
     ),
     Attack(

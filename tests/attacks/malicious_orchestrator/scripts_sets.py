@@ -287,6 +287,7 @@ ATTACKS = (
         aim="show two sets to two halves and sign in the others' names",
         rules=(SET_SIGNED_BY_MEMBERS,),
         script=equivocate_with_forged_signatures,
+        is_long=True,
     ),
     Attack(
         name="equivocation-foreign",

@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.attacks.malicious_orchestrator import table
 from tests.attacks.malicious_orchestrator.attack import Attack, play
 from tests.attacks.malicious_orchestrator.catalogue import ATTACKS
 from tests.attacks.malicious_orchestrator.rules import AnyRule
 from tests.attacks.malicious_orchestrator.stage import Loopback, on_loopback
 
 ROOT = Path(__file__).parents[3]
+DOCUMENT = (ROOT / "docs/explanation/malicious-orchestrator.md").read_text()
+TABLE = {
+    row.split("`")[1]: row for row in DOCUMENT.splitlines() if row.startswith("| `")
+}
 pytestmark = pytest.mark.attack
 
 
@@ -61,6 +66,7 @@ def test_without_its_rules_it_succeeds(server: Loopback, attack: Attack) -> None
         assert outcome.by_text(attack.backstop), outcome.refused
     else:
         assert outcome.loot.won, outcome.refused
+        assert f"| {table.plain(outcome.loot.gain)} |" in TABLE[attack.name]
 
 
 @pytest.mark.soak
@@ -87,6 +93,14 @@ def test_names_are_unique() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_the_document_has_every_attack_with_its_rules_and_where_they_stand() -> None:
+    assert list(TABLE) == [attack.name for attack in ATTACKS]
+    for attack in ATTACKS:
+        cells = [cell.strip() for cell in TABLE[attack.name].strip("|").split("|")]
+        assert tuple(cells[:3]) == table.fixed(attack)
+        assert cells[3]
+
+
 def test_the_program_prints_one_line_per_attack() -> None:
     found = subprocess.run(
         [
@@ -94,7 +108,7 @@ def test_the_program_prints_one_line_per_attack() -> None:
             "-m",
             "tests.attacks.malicious_orchestrator",
             "--json",
-            "key-swap-others",
+            "operator-impersonated",
         ],
         cwd=ROOT,
         capture_output=True,
@@ -107,4 +121,4 @@ def test_the_program_prints_one_line_per_attack() -> None:
     assert said["code"] == "bad-signature"
     assert "signature does not verify" in said["sentence"]
     assert said["succeeds_without"]
-    assert "the update of org-a in the clear" in said["gain"]
+    assert said["gain"] == "a round that a stranger has opened"

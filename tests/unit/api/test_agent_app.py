@@ -20,9 +20,9 @@ from fedxdr import __version__
 from fedxdr.api import agent_app
 from fedxdr.api.agent_app import PREFIX, AgentService, create_agent_app, listen
 from fedxdr.api.agent_encryption import Quantisation, encrypted, public_key
-from fedxdr.api.agent_forms import PaillierKey
+from fedxdr.api.agent_forms import Gradient, PaillierKey
 from fedxdr.core.clock import ManualClock
-from fedxdr.core.errors import InvalidSettings, MalformedMessage
+from fedxdr.core.errors import InvalidSettings, InvalidUpdate, MalformedMessage
 from fedxdr.core.ids import OrgId
 from fedxdr.core.randomness import SeededEntropy, SystemEntropy
 from fedxdr.federation.protection import Privacy
@@ -641,3 +641,13 @@ def test_no_bytes_make_the_agent_fail(body):
     kind = {"content-type": "application/json"}
     answer = ask("POST", "/privacy/sanitize", content=body, headers=kind)
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e39, -(10**400)])
+def test_no_form_of_a_gradient_holds_what_is_not_finite(bad):
+    words = np.array([bad if abs(bad) != 10**400 else np.inf], np.float64)
+    with np.errstate(over="ignore"):
+        text = base64.b64encode(words.astype("<f4").tobytes()).decode()
+    for form in ([bad], [[1.0, bad]], {"w": [bad]}, {"model_weights": [bad]}, text):
+        with pytest.raises(InvalidUpdate):
+            Gradient.of(form)

@@ -29,32 +29,24 @@ from typing import Final
 
 import numpy as np
 from dp_accounting import rdp
-from dp_accounting.pld import pld_pmf
-from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 from scipy import special
 
 from fedxdr.core.errors import InvalidPlan
-from fedxdr.privacy.dominating import Atoms, Direction, Pair, atoms, renyi_divergence
+from fedxdr.privacy import composition
+from fedxdr.privacy.composition import Steps
+from fedxdr.privacy.dominating import Direction, Floats, Pair, renyi_divergence
 from fedxdr.privacy.mechanism import DISCRETE_ALLOWANCE, Charge
 
 MIN_DELTA: Final = 1e-12
 MAX_USES: Final = 100_000
 """Most further uses that ``uses_left`` looks for."""
 
-_TAIL: Final = 1e-4  # part of delta that all tails together may take
 _ARITHMETIC: Final = 2e-14  # what Fourier transforms may add to or take from delta
-_COARSE: Final = 2**-12  # of the composed standard deviation: widest grid interval
-_MOST_INTERVALS: Final = 2**17  # in the loss of one step
-_CONSTANT: Final = 2.0**-40  # a loss that varies less is as good as one number
-_WIDENED: Final = 2e-4  # part of the variance that the grid may add
 _ORDERS: Final = tuple(
     [1 + x / 10 for x in range(1, 20)]
     + [3.0 + x / 2 for x in range(18)]
     + [float(x) for x in (*range(12, 64, 4), 64, 96, 128, 256, 512, 1024)]
 )
-
-Steps = tuple[tuple[Pair, int], ...]
-"""Pairs in order, each with how often it is released."""
 
 
 def epsilon(charges: Iterable[Charge] | Mapping[Charge, int], *, delta: float) -> float:
@@ -96,11 +88,11 @@ def delta_of(charges: Iterable[Charge] | Mapping[Charge, int], epsilon: float) -
     if not steps:
         return 0.0
     epsilon = max(0.0, epsilon - 2 * slack)
-    if _is_unsampled(steps):
-        delta = _gaussian_delta(_separation(steps), epsilon)
+    if composition.is_unsampled(steps):
+        delta = _gaussian_delta(composition.separation(steps), epsilon)
     else:
-        composed = _composed(steps, MIN_DELTA)
-        delta = float(composed.get_delta_for_epsilon(epsilon)) + _ARITHMETIC
+        found = composition.composed(steps, delta=MIN_DELTA)
+        delta = max(one.delta(epsilon) for one in found) + _ARITHMETIC
     return min(1.0, math.exp(slack) * delta)
 
 
@@ -319,116 +311,14 @@ def _gathered(charges: Iterable[Charge] | Mapping[Charge, int]) -> tuple[Steps, 
 def _epsilon(steps: Steps, delta: float) -> float:
     if not steps:
         return 0.0
-    if _is_unsampled(steps):
-        return _gaussian_epsilon(_separation(steps), delta)
-    composed = _composed(steps, delta)
+    if composition.is_unsampled(steps):
+        return _gaussian_epsilon(composition.separation(steps), delta)
     reduced = delta * (1 - 1e-6) - _ARITHMETIC
-    return max(0.0, float(composed.get_epsilon_for_delta(reduced)))
-
-
-def _is_unsampled(steps: Steps) -> bool:
-    return all(pair.sampling_rate == 1.0 for pair, _ in steps)
-
-
-def _separation(steps: Steps) -> float:
-    """Return the distance of the two Gaussians that unsampled steps amount to."""
-    return math.sqrt(
-        sum(
-            count * ((pair.own + 2 * pair.occurrences) / pair.noise_multiplier) ** 2
-            for pair, count in steps
-        )
-    )
-
-
-def _composed(steps: Steps, delta: float) -> PrivacyLossDistribution:
-    """Return the privacy loss distribution of all steps, both directions."""
-    unsampled = tuple(step for step in steps if step[0].sampling_rate == 1.0)
-    if unsampled:
-        # Gaussians without sampling are together one Gaussian: one convolution less
-        one = Pair(
-            noise_multiplier=1 / _separation(unsampled),
-            sampling_rate=1.0,
-            own=1,
-            occurrences=0,
-        )
-        steps = (*(s for s in steps if s[0].sampling_rate != 1.0), (one, 1))
-    total = sum(count for _, count in steps)
-    tail = _TAIL * delta / 4
-    # a power of ten, so that other totals find the same atoms in the cache
-    per_step = min(1e-3, 10.0 ** math.floor(math.log10(tail / total)))
-    symmetric = all(pair.own == 0 or pair.sampling_rate == 1.0 for pair, _ in steps)
-    directions: tuple[Direction, ...] = (
-        ("removed",) if symmetric else ("removed", "added")
-    )
-    losses = [
-        [(atoms(pair, direction, tail=per_step), count) for pair, count in steps]
-        for direction in directions
-    ]
-    interval = max(_interval(one) for one in losses)
-    made = [_convolved(one, interval, tail / len(steps) / 2) for one in losses]
-    return PrivacyLossDistribution(made[0], None if symmetric else made[1])
-
-
-def _interval(losses: list[tuple[Atoms, int]]) -> float:
-    """Return a grid interval that widens the composed loss by next to nothing.
-
-    An atom at l between grid points g and g + h goes to both, which adds (l - g) times
-    (g + h - l) to the variance: that is known before anything is convolved.
-    """
-    variance = sum(count * one.variance for one, count in losses)
-    width = max(float(one.losses[-1] - one.losses[0]) for one, _ in losses)
-    # powers of two, so that both directions and other totals share grids
-    finest = 2.0 ** math.ceil(math.log2(max(width, _CONSTANT) / _MOST_INTERVALS))
-    if variance <= 0.0:
-        return finest
-    interval = 2.0 ** math.floor(math.log2(_COARSE * math.sqrt(variance)))
-    while interval > finest:
-        added = 0.0
-        for one, count in losses:
-            part = np.mod(one.losses, interval)
-            added += count * float(one.masses @ (part * (interval - part)))
-        if added <= _WIDENED * variance:
-            break
-        interval /= 2
-    return max(interval, finest)
-
-
-def _convolved(
-    losses: list[tuple[Atoms, int]], interval: float, tail: float
-) -> pld_pmf.DensePLDPmf:
-    """Return the composition of losses on a grid, ``tail`` of each cut off upwards."""
-    composed: pld_pmf.DensePLDPmf | None = None
-    for one, count in losses:
-        gridded = _gridded(one, interval)
-        if count > 1:
-            gridded = gridded.self_compose(count, tail)
-        composed = gridded if composed is None else composed.compose(gridded, tail)
-    return composed
-
-
-def _gridded(loss: Atoms, interval: float) -> pld_pmf.DensePLDPmf:
-    """Return a loss on a grid: each atom split to its two neighbours, upwards.
-
-    Of mass p at l between g and g + h, p (1 - e^(g - l)) / (1 - e^-h) goes up: then
-    both probabilities of the atom, p and p e^-l, stay what they are.
-    """
-    place = np.floor(loss.losses / interval)
-    up = loss.masses * (np.expm1(place * interval - loss.losses) / np.expm1(-interval))
-    up = np.clip(up, 0.0, loss.masses)
-    first = int(place[0])
-    index = place.astype(np.int64) - first
-    size = int(index[-1]) + 2
-    masses = np.bincount(index, loss.masses - up, size)
-    masses += np.bincount(index + 1, up, size)
-    return pld_pmf.DensePLDPmf(
-        interval, first, masses, loss.infinity, pessimistic_estimate=True
-    )
+    return max(one.epsilon(reduced) for one in composition.composed(steps, delta=delta))
 
 
 @functools.lru_cache(maxsize=256)
-def _renyi(
-    pair: Pair, direction: Direction
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _renyi(pair: Pair, direction: Direction) -> Floats:
     if pair.sampling_rate == 1.0:
         separation = (pair.own + 2 * pair.occurrences) / pair.noise_multiplier
         return np.array(_ORDERS) * separation**2 / 2

@@ -139,7 +139,9 @@ def atoms(pair: Pair, direction: Direction, *, tail: float) -> Atoms:
         tail: mass that may be left on either side, in (0, 1e-3].
     """
     low, high = _range(pair, tail=tail, direction=direction)
-    width = min(_STEP, 0.05 * pair.noise_multiplier)
+    width = _STEP
+    if _components(pair) > 2:  # of a mixture: also fine against its spacing
+        width = min(width, 0.05 * pair.noise_multiplier)
     most = max(_FEWEST_CELLS, min(_MOST_CELLS, _SCRATCH // _components(pair)))
     cells = min(math.ceil((high - low) / width), most)
     edges = np.linspace(low, high, cells + 1)

@@ -36,6 +36,7 @@ from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.database import Database
 from fedxdr.storage.fence import FileFence
+from fedxdr.storage.purse import SqlPurseLog
 from fedxdr.storage.registry import SqlNotes, SqlRegistry
 from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.transport.loopback import Loopback
@@ -176,6 +177,7 @@ class Durable:
             facts=SqlFactLog(database),
             notes=SqlNotes(database),
             fence=FileFence(self.folder / org / "fence", SqlNotes(database)),
+            purse=SqlPurseLog(database),
             blobs=blobs,
             mirror=Recorder(
                 store=SqlBlockStore(database), blobs=blobs, clock=self.clock

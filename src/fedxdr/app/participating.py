@@ -39,6 +39,7 @@ from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.database import Database
 from fedxdr.storage.fence import FileFence
 from fedxdr.storage.files import replace_file
+from fedxdr.storage.purse import SqlPurseLog
 from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.storage.secrets import read_seed, write_seed
@@ -206,6 +207,7 @@ class OpenParticipant:
             facts=SqlFactLog(self._database),
             notes=notes,
             fence=FileFence(folder / "fence", notes),
+            purse=SqlPurseLog(self._database),
             blobs=blobs,
             mirror=mirror,
             link=wrap(link) if wrap else link,

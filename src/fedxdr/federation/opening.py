@@ -31,6 +31,7 @@ from fedxdr.federation.messages import (
 )
 from fedxdr.federation.plan import SEGMENTS, Plan, Task
 from fedxdr.models import snapshot
+from fedxdr.privacy.sparsify import common_mask
 from fedxdr.secagg import packing, quantise, server, weights
 from fedxdr.secagg.stages import Answer, Partition, Roster
 
@@ -39,6 +40,8 @@ METRICS = ("held_out_accuracy",)
 
 Each is in [0, 1]. Where the plan's bound is below 1 they travel times that bound.
 """
+
+_MASK_LABEL = b"fedxdr/common-mask-of-a-round/v1\x00"
 
 _TOLERANCE = 1e-5
 """How far rounding to float32 may carry a clipped norm above the bound, relatively."""
@@ -59,6 +62,7 @@ class Opened:
         gradient_norm: L2 norm of the mean update.
         survivors_weight: sum of the survivors' effective weights.
         metrics: weighted means of ``METRICS``; empty in a statistics round.
+        proof: what shows anyone that the sum is right, where a mode has that.
     """
 
     snapshot: bytes
@@ -69,12 +73,40 @@ class Opened:
     gradient_norm: float
     survivors_weight: int
     metrics: dict[str, float]
+    proof: bytes = b""
 
 
 def vector_size(plan: Plan, task: Task) -> int:
     """Return d: how many numbers a contribution holds."""
+    return _update_size(plan, task) + len(metrics_of(plan, task))
+
+
+def _update_size(plan: Plan, task: Task) -> int:
     begin, end = plan.layout.span(SEGMENTS[task])
-    return end - begin + len(metrics_of(plan, task))
+    if task == "training" and plan.sparsification == "common-mask":
+        return kept_count(plan, end - begin)
+    return end - begin
+
+
+def kept_count(plan: Plan, size: int) -> int:
+    """Return how many of ``size`` coordinates travel under a plan, at least one."""
+    return max(1, round(plan.kept_fraction * size))
+
+
+def common_indices(plan: Plan, parent_model: Digest) -> npt.NDArray[np.int64]:
+    """Return the coordinates of the weights that everybody sends, rising.
+
+    They follow from plan and parent model: nobody chooses them, and a round that is
+    tried again on the same parent has the same.
+    """
+    begin, end = plan.layout.span(SEGMENTS["training"])
+    seed = sha256(_MASK_LABEL, plan.digest.encode(), parent_model.encode())
+    size = end - begin
+    return common_mask(bytes.fromhex(seed), size, kept_count(plan, size))
+
+
+def _is_noisy(plan: Plan) -> bool:
+    return plan.privacy.mechanism == "discrete-gaussian"
 
 
 def upload_width(plan: Plan) -> int:
@@ -82,7 +114,7 @@ def upload_width(plan: Plan) -> int:
 
     With noise inside the sum it has them all: noise has no bound.
     """
-    if plan.privacy.mechanism == "discrete-gaussian":
+    if _is_noisy(plan):
         return packing.MAX_WIDTH
     return packing.upload_width(plan.quantisation_bits, plan.participants)
 
@@ -113,7 +145,7 @@ def payload(
     Args:
         plan: the plan in force.
         task: what the round is for.
-        update: over the task's segments.
+        update: over the task's segments, or the part of them that travels.
         metrics: the values of ``metrics_of(plan, task)``, each in [0, 1].
 
     Returns:
@@ -223,6 +255,7 @@ def open_masked(
         participants=len(weight),
         survivors_weight=survivors_weight,
         total_weight=sum(weight.values()),
+        is_noisy=_is_noisy(plan),
     )
     return _next(plan, task, parent, mean, total.astype(np.int64), survivors_weight)
 
@@ -254,6 +287,7 @@ def open_equal(
         participants=plan.participants,
         survivors_weight=survivors,
         total_weight=plan.participants,
+        is_noisy=_is_noisy(plan),
     )
     return _next(plan, task, parent, mean, total.astype(np.int64), survivors)
 
@@ -358,7 +392,9 @@ def _next(  # noqa: PLR0917 - the two callers above
     begin, end = plan.layout.span(SEGMENTS[task])
     before = old.vector.astype(np.float64)
     after = before.copy()
-    if task == "training":
+    if task == "training" and plan.sparsification == "common-mask":
+        after[begin + common_indices(plan, sha256(parent))] += step
+    elif task == "training":
         after[begin:end] += step
     else:
         after[begin:end] = step

@@ -23,7 +23,9 @@ from fedxdr.core.ids import Digest, OrgId
 from fedxdr.core.layout import Layout
 from fedxdr.federation.protection import NO_PRIVACY, Privacy
 from fedxdr.models.context import context_of
+from fedxdr.privacy.organisation import share_std, wrap_probability
 from fedxdr.secagg.committee_stages import MIN_HELPERS
+from fedxdr.secagg.quantise import scale_of
 
 CollectionMode = Literal["secagg", "committee", "paillier", "clear"]
 Task = Literal["statistics", "training"]
@@ -38,6 +40,8 @@ SPARSIFICATIONS = ("none", "common-mask", "top-k")
 SEGMENTS: dict[Task, str] = {"statistics": "statistics.", "training": "weights."}
 MINIMUM_SURVIVORS = 3
 RING_BITS = 32
+MOST_WRAPPING = 1e-9
+"""Largest chance that noise carries a round's sum out of the ring."""
 MOST_PARTICIPANTS = 100
 """One block names every organisation of a round seven times, in 65,535 bytes."""
 
@@ -303,8 +307,35 @@ def _check_privacy(plan: Plan) -> None:
                 f"noise is shared inside a sum; mode {plan.collection_mode} shows "
                 "single updates, each with too little of it"
             )
+        _check_room(plan)
         return
     _check_context(plan)
+
+
+def _check_room(plan: Plan) -> None:
+    """Refuse sums that the noise could carry out of the ring."""
+    begin, end = plan.layout.span(SEGMENTS["training"])
+    bits, shares = plan.quantisation_bits, plan.participants
+    scale = scale_of(bound=plan.clip_norm, bits=bits, participants=shares)
+    std = share_std(
+        noise_multiplier=plan.privacy.noise_multiplier,
+        clip_steps=scale * plan.clip_norm / shares,
+        dimension=end - begin,
+        min_survivors=plan.min_survivors,
+        colluders=plan.assumed_colluders,
+    )
+    chance = wrap_probability(
+        share_std_steps=std,
+        shares=shares,
+        largest_sum_steps=1 << (bits - 1),
+        bits=RING_BITS,
+        dimension=end - begin,
+    )
+    if chance > MOST_WRAPPING:
+        raise InvalidPlan(
+            f"with {bits} bits the noise can carry a sum out of its ring (chance "
+            f"{chance:.1e}): use fewer quantisation_bits"
+        )
 
 
 def _check_context(plan: Plan) -> None:

@@ -25,7 +25,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from fedxdr.core.errors import InvalidPlan
+from fedxdr.core.errors import InvalidInput, InvalidPlan
+from fedxdr.ledger.statements import PrivacyClaim
 from fedxdr.privacy.mechanism import Charge, Unit, occurrences_of
 
 Mechanism = Literal["none", "dp-sgd", "discrete-gaussian"]
@@ -128,6 +129,48 @@ class Privacy:
                 else "discrete-gaussian"
             ),
         )
+
+
+def claim_of(privacy: Privacy, *, clip_norm: float, epsilon: float) -> PrivacyClaim:
+    """Return what an organisation says it did in one round under a promise.
+
+    Args:
+        privacy: the plan's promise.
+        clip_norm: bound of a whole update; the norm that counts where sums are noised.
+        epsilon: all that it has spent in the run, this round included.
+    """
+    if not privacy.is_on:
+        return PrivacyClaim(mechanism="none")
+    charge = privacy.charge
+    return PrivacyClaim(
+        mechanism=privacy.mechanism,
+        unit=charge.unit,
+        epsilon=epsilon,
+        delta=privacy.delta,
+        clipping_norm=privacy.clipping_norm or clip_norm,
+        noise_multiplier=charge.noise_multiplier,
+        sampling_rate=charge.sampling_rate,
+        steps=charge.steps,
+        own=charge.own,
+        occurrences=charge.occurrences,
+    )
+
+
+def check_claim(claim: PrivacyClaim, privacy: Privacy, *, clip_norm: float) -> None:
+    """Return if a claim is the one that a promise makes, whatever epsilon it states.
+
+    Raises:
+        InvalidInput: other figures than the plan's, or an epsilon that is none.
+    """
+    if not privacy.is_on:
+        if claim != PrivacyClaim(mechanism="none"):
+            raise InvalidInput("claims a privacy mechanism that the plan does not have")
+        return
+    epsilon = claim.epsilon
+    if not isinstance(epsilon, float | int) or not 0 < epsilon < math.inf:
+        raise InvalidInput("claims no epsilon that it has spent")
+    if claim != claim_of(privacy, clip_norm=clip_norm, epsilon=epsilon):
+        raise InvalidInput("claims another privacy mechanism than the plan's")
 
 
 def _check_nothing(privacy: Privacy) -> None:

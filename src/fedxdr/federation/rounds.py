@@ -255,11 +255,13 @@ class SumOpened:
     Attributes:
         model_hash: SHA-256 of the new snapshot.
         sum_digest: SHA-256 of the opened integer sum.
+        proof: SHA-256 of what shows that the sum is right, in modes that have that.
     """
 
     model_hash: Digest
     sum_digest: Digest
     at: datetime
+    proof: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ import numpy as np
 
 from fedxdr.core.canonical import jcs, parse_jcs
 from fedxdr.core.errors import MalformedMessage
+from fedxdr.core.ids import Digest, digest
 from fedxdr.crypto.envelope import Envelope
 
 
@@ -172,21 +173,22 @@ class Evidence:
         contributions: signed contribution statements of the survivors.
         shares: signed share messages between survivors and drop-outs.
         answers: signed unmasking messages.
+        proof: digest of what shows that the sum is right, in modes that have that.
     """
 
     contributions: tuple[Envelope, ...]
     shares: tuple[Envelope, ...]
     answers: tuple[Envelope, ...]
+    proof: Digest | None = None
 
 
 def pack_evidence(evidence: Evidence) -> bytes:
     """Return evidence as canonical JSON."""
-    return jcs(
-        {
-            name: [envelope.to_value() for envelope in getattr(evidence, name)]
-            for name in ("contributions", "shares", "answers")
-        }
-    )
+    value: dict[str, object] = {
+        name: [envelope.to_value() for envelope in getattr(evidence, name)]
+        for name in ("contributions", "shares", "answers")
+    }
+    return jcs({**value, "proof": evidence.proof})
 
 
 def unpack_evidence(data: bytes) -> Evidence:
@@ -200,12 +202,14 @@ def unpack_evidence(data: bytes) -> Evidence:
             "contributions": list(contributions),
             "shares": list(shares),
             "answers": list(answers),
+            "proof": str() | None as proof,
             **rest,
         } if not rest:
             return Evidence(
                 contributions=tuple(Envelope.from_value(e) for e in contributions),
                 shares=tuple(Envelope.from_value(e) for e in shares),
                 answers=tuple(Envelope.from_value(e) for e in answers),
+                proof=None if proof is None else digest(proof),
             )
         case _:
             raise MalformedMessage("want contributions, shares and answers")

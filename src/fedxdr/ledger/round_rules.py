@@ -84,7 +84,7 @@ def check_round(
     _check_counts(block, entry, plan)
     _check_metrics(block, entry, standing)
     _check_provenance(block, entry, standing, plan)
-    _check_privacy(block, entry)
+    _check_privacy(block, entry, plan)
     _check_lineage(block, entry, standing)
     yes = [statement for statement in accepted if statement.verdict == "accepted"]
     return RoundEvidence(
@@ -284,22 +284,46 @@ def _check_provenance(
     at(set(made.data_sources) <= kinds, "data_sources that no organisation enrolled")
 
 
-def _check_privacy(block: Block, entry: RoundCommitted) -> None:
-    """(8): a claim for everybody in the sum, and none that nothing stands behind."""
+def _check_privacy(block: Block, entry: RoundCommitted, plan: PlanInForce) -> None:
+    """(8): a claim for everybody in the sum, with the plan's figures and no others.
+
+    What epsilon they amount to is recomputed above, where the accountant stands.
+    """
     claims = block.provenance.privacy_params
     _require_same(
         claims, entry.survivors, "privacy parameters", block.height, Step.PRIVACY
     )
     at = partial(require, step=Step.PRIVACY, height=block.height)
+    planned = plan.plan.get("privacy")
+    promised = planned if isinstance(planned, dict) else {}
+    mechanism = promised.get("mechanism", "none")
     for organisation, claim in claims.items():
         at(
-            claim.mechanism == "none",
-            f"{organisation} claims the unknown mechanism {claim.mechanism}",
+            claim.mechanism == mechanism,
+            f"{organisation} claims the mechanism {claim.mechanism}, the plan has "
+            f"{mechanism}",
         )
+        if mechanism == "none":
+            at(
+                claim == PrivacyClaim(mechanism="none"),
+                f"{organisation} claims figures of a mechanism that it did not use",
+            )
+            continue
+        for name in ("unit", "delta", "noise_multiplier", "sampling_rate", "steps"):
+            at(
+                getattr(claim, name) == promised.get(name),
+                f"{organisation} claims another {name} than the plan has",
+            )
         at(
-            claim == PrivacyClaim(mechanism="none"),
-            f"{organisation} claims figures of a mechanism that it did not use",
+            isinstance(claim.epsilon, float | int)
+            and 0 < claim.epsilon <= _number(promised.get("epsilon")),
+            f"{organisation} claims an epsilon of {claim.epsilon}, the plan lets it "
+            f"spend {promised.get('epsilon')}",
         )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, float | int) else 0.0
 
 
 def _check_lineage(block: Block, entry: RoundCommitted, standing: Standing) -> None:

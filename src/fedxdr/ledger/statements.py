@@ -58,16 +58,29 @@ class PrivacyClaim:
     see step 8 of verifier.py.
 
     Attributes:
-        mechanism: ``none``; others come with later versions.
-        epsilon: >= 0, of the round.
-        delta: in [0, 1).
+        mechanism: ``none``, ``dp-sgd``, ``discrete-gaussian``.
+        unit: whom it hides: ``event``, ``entity``, ``organisation``.
+        epsilon: > 0, all that this organisation has spent in the run, this round
+            included, as its purse says.
+        delta: in (0, 1).
         clipping_norm: L2 bound per record or per update, > 0.
+        noise_multiplier: noise in units of the clipping norm, > 0.
+        sampling_rate: in (0, 1].
+        steps: noisy sums of this round, >= 1.
+        own: examples that are one unit's own, >= 0.
+        occurrences: other examples that one unit can change, >= 0.
     """
 
     mechanism: str
+    unit: str | UnsetType = UNSET
     epsilon: float | UnsetType = UNSET
     delta: float | UnsetType = UNSET
     clipping_norm: float | UnsetType = UNSET
+    noise_multiplier: float | UnsetType = UNSET
+    sampling_rate: float | UnsetType = UNSET
+    steps: int | UnsetType = UNSET
+    own: int | UnsetType = UNSET
+    occurrences: int | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         require_text(self.mechanism, "a mechanism")

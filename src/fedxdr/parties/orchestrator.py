@@ -315,11 +315,13 @@ class Orchestrator(RoundServing):
             return
         self.blobs.put(opened.snapshot)
         self.blobs.put(opened.sum.astype("<i8").tobytes())
+        proof = self.blobs.put(opened.proof) if opened.proof else None
         self._store(
             SumOpened(
                 model_hash=opened.model_hash,
                 sum_digest=opened.sum_digest,
                 at=self._clock.now(),
+                proof=proof,
             ),
             slot="figures",
             message=canonical.jcs(

@@ -72,6 +72,7 @@ from fedxdr.parties.ports import (
     Learner,
     Link,
     Notes,
+    PurseLog,
     Standing,
     StoredFact,
 )
@@ -98,6 +99,7 @@ class Participant:
         facts: facts of its sessions.
         notes: small values that outlive rounds.
         fence: round secrets, and what is answered once; notices restored backups.
+        purse: what it has spent of its privacy.
         blobs: masked vectors and models.
         mirror: its own copy of the ledger.
         link: the way to the orchestrator.
@@ -120,6 +122,7 @@ class Participant:
         facts: FactLog,
         notes: Notes,
         fence: Fence,
+        purse: PurseLog,
         blobs: Blobs,
         mirror: Recorder,
         link: Link,
@@ -141,6 +144,7 @@ class Participant:
             identity=identity,
             notes=notes,
             fence=fence,
+            purse=purse,
             blobs=blobs,
             link=link,
             learner=learner,

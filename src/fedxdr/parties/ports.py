@@ -22,6 +22,7 @@ from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.rounds import Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import SignedBlock
+from fedxdr.privacy.budget import Fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +212,22 @@ class Notes(Protocol):
 
     def names(self, prefix: str) -> Sequence[str]:
         """Return the names that begin with prefix, sorted."""
+
+
+class PurseLog(Protocol):
+    """The facts of an organisation's privacy purse; see storage/purse.py."""
+
+    def append(self, fact: Fact) -> None:
+        """Store one more fact; durable when this returns.
+
+        Raises:
+            AlreadyAnswered: this release was reserved with another charge, or spent
+                with other bytes.
+            IntegrityFault: it is spent and was never reserved.
+        """
+
+    def facts(self) -> list[Fact]:
+        """Return every fact, the oldest first."""
 
 
 class Fence(Protocol):

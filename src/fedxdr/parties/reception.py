@@ -20,6 +20,7 @@ from fedxdr.crypto.exchange import check_public
 from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.messages import KeysMessage
 from fedxdr.federation.plan import MODES_WITHOUT_WEIGHTS
+from fedxdr.federation.protection import check_claim
 from fedxdr.federation.rounds import Round
 from fedxdr.ledger.statements import AcceptanceStatement, ContributionStatement
 from fedxdr.parties.round_records import RoundRecords
@@ -100,8 +101,7 @@ def take_contribution(
         contribution.vector
     ):
         raise InvalidInput("the statement is about another vector")
-    if statement.privacy.mechanism != plan.privacy_mechanism:
-        raise InvalidInput("claims another privacy mechanism than the plan")
+    check_claim(statement.privacy, plan.privacy, clip_norm=plan.clip_norm)
     if statement.sample_exponent != _bucket_of(records, round_, org):
         raise InvalidInput("another sample bucket than in the round keys")
     if contribution.mail and not takes_mail:

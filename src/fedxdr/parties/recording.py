@@ -23,6 +23,7 @@ from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.federation.plan import Plan
+from fedxdr.federation.protection import check_claim
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger import bundle, head, rules, steps
 from fedxdr.ledger.block import Block, SignedBlock
@@ -189,6 +190,10 @@ class Recorder:
             _plan_in(signed.block.entry)
         if isinstance(signed.block.entry, KeyCeremony):
             _ceremony_in(signed.block.entry)
+        if isinstance(signed.block.entry, RoundCommitted) and self._plan is not None:
+            plan = self._plan
+            for claim in signed.block.provenance.privacy_params.values():
+                check_claim(claim, plan.privacy, clip_norm=plan.clip_norm)
 
     def _follow(self, block: Block) -> None:
         hash_ = block.hash

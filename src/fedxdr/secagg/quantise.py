@@ -160,6 +160,7 @@ def dequantise(
     participants: int,
     survivors_weight: int,
     total_weight: int,
+    is_noisy: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Return the survivors' weighted mean.
 
@@ -173,6 +174,8 @@ def dequantise(
         participants: n, how many are listed, as it was quantised.
         survivors_weight: weight of those in the sum, in [1, total_weight].
         total_weight: W, of all listed participants.
+        is_noisy: whether noise was added to what was quantised: then the sum has no
+            bound.
 
     Returns:
         (d,) float64, each off the exact mean by less than (survivors + 1) /
@@ -193,7 +196,7 @@ def dequantise(
             f"got {total.dtype} of shape {total.shape}, want int32 (d,)"
         )
     limit = 1 << (bits - 1)
-    if total.size and not (total.max() < limit and total.min() > -limit):
+    if not is_noisy and total.size and not (total.max() < limit and total.min() > -limit):
         raise InvalidUpdate(
             f"the sum leaves its {bits} bits: a contribution did not keep to the bound"
         )

@@ -40,6 +40,7 @@ from fedxdr.storage.memory import (
     MemoryNotes,
     MemoryRegistry,
 )
+from fedxdr.storage.purse import MemoryPurseLog
 from fedxdr.transport.loopback import Loopback
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -207,6 +208,7 @@ class SimulatedFederation:
             facts=MemoryFactLog(),
             notes=MemoryNotes(),
             fence=MemoryFence(),
+            purse=MemoryPurseLog(),
             blobs=blobs,
             mirror=Recorder(store=MemoryBlockStore(), blobs=blobs, clock=self.clock),
             link=link_of(self.orchestrator, org),

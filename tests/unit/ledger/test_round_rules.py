@@ -478,7 +478,7 @@ def test_figures_claimed_with_mechanism_none(founded, claim):
 def test_an_unknown_mechanism(founded, name):
     claim = PrivacyClaim(mechanism=name, epsilon=0.1, delta=1e-6, clipping_norm=1.0)
     told = founded.commit(contribution_lies={"privacy": claim})
-    refused(told, Step.PRIVACY, match="unknown mechanism")
+    refused(told, Step.PRIVACY, match="the plan has none")
 
 
 def test_privacy_claimed_for_somebody_who_is_not_in_the_sum(founded):

@@ -241,6 +241,7 @@ class World:
             facts=old._facts,
             notes=old._desk.notes,
             fence=old._desk.fence,
+            purse=old._desk.purse,
             blobs=old._desk.blobs,
             mirror=Recorder(
                 store=old.mirror._store, blobs=old._desk.blobs, clock=self.fed.clock
@@ -283,6 +284,7 @@ class World:
             agent._desk,
             notes=Mortal(agent._desk.notes, fuse),
             fence=Mortal(agent._desk.fence, fuse),
+            purse=Mortal(agent._desk.purse, fuse),
             blobs=Mortal(agent._desk.blobs, fuse),
         )
         agent.mirror._store = Mortal(agent.mirror._store, fuse)

@@ -20,7 +20,7 @@ from fedxdr.federation.rounds import Kind, Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
 from fedxdr.parties.dossier import Dossier
-from fedxdr.parties.ports import Blobs, Fence, Learner, Link, Notes
+from fedxdr.parties.ports import Blobs, Fence, Learner, Link, Notes, PurseLog
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.round_records import RoundRecords
 from fedxdr.secagg.encrypted.ceremony import Ceremony
@@ -51,6 +51,7 @@ class Desk:
         identity: its key.
         notes: small values that outlive rounds.
         fence: round secrets, and what it answers once.
+        purse: what it has spent of its privacy.
         blobs: its vectors and models.
         link: the way to the orchestrator.
         learner: its data and fit.
@@ -65,6 +66,7 @@ class Desk:
     identity: IdentityKey
     notes: Notes
     fence: Fence
+    purse: PurseLog
     blobs: Blobs
     link: Link
     learner: Learner

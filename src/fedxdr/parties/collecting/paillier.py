@@ -19,7 +19,10 @@ Source: secagg/encrypted/; Damgard and Jurik 2001, section 5.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection
+
+import numpy as np
 
 from fedxdr.core import canonical
 from fedxdr.core.errors import (
@@ -39,7 +42,7 @@ from fedxdr.federation.messages import (
     PartialMessage,
     SurvivorSet,
 )
-from fedxdr.federation.plan import Plan, Task
+from fedxdr.federation.plan import Plan
 from fedxdr.federation.rounds import Kind, Phase, Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
@@ -54,6 +57,7 @@ from fedxdr.secagg.encrypted import knowledge
 from fedxdr.secagg.encrypted import opening as decrypting
 from fedxdr.secagg.encrypted.ceremony import Ceremony
 from fedxdr.secagg.encrypted.stages import (
+    Opening,
     PartialDecryption,
     Product,
     Terms,
@@ -281,49 +285,19 @@ def _replay(
     asked = dossier.survivor_set
     if survivors.stated(dossier, evidence) != asked.contributions:
         raise InvalidInput("other contributions than the signed survivor set names")
-    answers = [
-        messages.open_by_sender(envelope, PartialMessage, members=dossier.members)[1]
-        for envelope in evidence.answers
-    ]
-    return _open(
-        dossier.plan,
-        dossier.session.announcement.task,
-        parent,
-        _terms_of(dossier),
-        _product(dossier, vector_of, survivors=asked),
-        answers,
-        vector_of,
-    )
-
-
-# Both sides.
-
-
-def _open(  # noqa: PLR0917 - the two callers of this file
-    plan: Plan,
-    task: Task,
-    parent: bytes,
-    terms: Terms,
-    product: Product,
-    answers: Collection[PartialMessage],
-    vector_of: Callable[[Digest], bytes],
-) -> opening.Opened:
-    opened = decrypting.combine(
-        terms,
-        product,
-        (
-            PartialDecryption(
-                holder=answer.org, values=vector_of(answer.values), proof=answer.proof
-            )
-            for answer in answers
-        ),
-    )
+    proposed = dossier.proposal.sum_digest
+    if evidence.proof is None:
+        raise InvalidInput("nothing shows that the sum is what the product carries")
+    total = np.frombuffer(vector_of(proposed), dtype="<i8")
+    opened = Opening(total=total.astype(np.int32), roots=vector_of(evidence.proof))
+    product = _product(dossier, vector_of, survivors=asked)
+    decrypting.check_opening(_terms_of(dossier), product, opened)
     return opening.open_equal(
-        plan=plan,
-        task=task,
+        plan=dossier.plan,
+        task=dossier.session.announcement.task,
         parent=parent,
         total=opened.total,
-        survivors=len(product.survivors),
+        survivors=len(asked.survivors),
     )
 
 
@@ -437,10 +411,10 @@ def _answers(records: RoundRecords, round_: Round) -> list[PartialMessage]:
 
 
 def _shows(records: RoundRecords, round_: Round) -> Collection[Digest]:
-    """Ciphertexts once the set is closed, for decryptors; answers once it is open."""
+    """Ciphertexts once the set is signed, for decryptors; sum and proof once open."""
     if round_.opened is not None:
-        answers = (answer.values for answer in _answers(records, round_))
-        return {*records.contributions(round_).values(), *answers}
+        shown = {*records.contributions(round_).values(), round_.opened.sum_digest}
+        return shown if round_.opened.proof is None else {*shown, round_.opened.proof}
     if round_.phase is Phase.SURVIVORS:
         return records.contributions(round_).values()
     return ()
@@ -451,19 +425,31 @@ def _evidence(records: RoundRecords, round_: Round) -> Evidence:
         contributions=tuple(records.envelopes(round_, Kind.CONTRIBUTION).values()),
         shares=(),
         answers=tuple(records.envelopes(round_, Kind.UNMASKING).values()),
+        proof=None if round_.opened is None else round_.opened.proof,
     )
 
 
 def _reopen(records: RoundRecords, round_: Round) -> opening.Opened:
-    return _open(
-        round_.plan,
-        round_.announcement.task,
-        records.blobs.get(round_.announcement.parent_model),
+    opened = decrypting.combine(
         _agreed(records, round_),
         _made_product(records, round_),
-        _answers(records, round_),
-        records.blobs.get,
+        (
+            PartialDecryption(
+                holder=answer.org,
+                values=records.blobs.get(answer.values),
+                proof=answer.proof,
+            )
+            for answer in _answers(records, round_)
+        ),
     )
+    made = opening.open_equal(
+        plan=round_.plan,
+        task=round_.announcement.task,
+        parent=records.blobs.get(round_.announcement.parent_model),
+        total=opened.total,
+        survivors=len(round_.survivors),
+    )
+    return dataclasses.replace(made, proof=opened.roots)
 
 
 MODE = Mode(

@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 
 from tests.attacks.malicious_orchestrator import table
 from tests.attacks.malicious_orchestrator.attack import Attack, play
@@ -58,8 +59,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.attacks.malicious_orchestrator")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--table", action="store_true", help="for the document")
+    parser.add_argument("--refresh", type=Path, help="a document with the table")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
+    if options.refresh:
+        text = table.refreshed(options.refresh.read_text(), ATTACKS)
+        options.refresh.write_text(text)
+        return
     is_good = True
     with on_loopback() as server:
         for attack in ATTACKS:

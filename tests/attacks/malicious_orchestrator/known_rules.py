@@ -119,7 +119,7 @@ MODEL_IS_NAMED = Swap(
 SUM_FLOOR = Rule(
     name="no sum of too few is answered for",
     says="a sum of {}; we answer for {} or more",
-    within="check_survivor_set",
+    within="parties.checks",
 )
 ENOUGH_TO_OPEN = Rule(
     name="no share is revealed for a sum of too few",

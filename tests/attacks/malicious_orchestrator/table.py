@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of docs/explanation/malicious-orchestrator.md, made from the catalogue.
 
-``python -m tests.attacks.malicious_orchestrator --table`` prints it; tests hold the
-document against it.
+``python -m tests.attacks.malicious_orchestrator --table`` plays everything and prints
+it; ``--refresh FILE`` puts names, rules and places right in a document and leaves what
+attacks bring as it stands. Tests hold the document against both.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from tests.attacks.malicious_orchestrator.attack import Attack
 
-HEADER = ("attack", "stopped by", "where", "without it the attacker gets")
 NOBODY = "nothing yet (issue 4)"
 
 
@@ -36,3 +37,14 @@ def fixed(attack: Attack) -> tuple[str, str, str]:
 def line(attack: Attack, gain: str) -> str:
     """Return an attack's line of the table."""
     return f"| {' | '.join((*fixed(attack), plain(gain)))} |"
+
+
+def refreshed(document: str, attacks: Iterable[Attack]) -> str:
+    """Return a document whose rows say where rules stand now."""
+    known = {attack.name: attack for attack in attacks}
+    lines = []
+    for row in document.splitlines():
+        attack = known.get(row.split("`")[1]) if row.startswith("| `") else None
+        gain = row.strip("| ").rsplit(" | ", 1)[-1]
+        lines.append(line(attack, gain) if attack else row)
+    return "\n".join(lines) + "\n"

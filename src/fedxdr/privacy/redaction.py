@@ -275,9 +275,7 @@ class Sanitiser:
         head = split_syslog(text)
         if head is None:
             return find(text, self._rules.suffixes)
-        begin, end, kind = head
-        rest = find(text[end:], self._rules.suffixes)
-        return [(begin, end, kind), *((b + end, e + end, k) for b, e, k in rest)]
+        return [head, *find(text, self._rules.suffixes, start=head[1])]
 
     def _cells(self, text: str, columns: tuple[str, ...], stream: str) -> Sanitised:
         cells = text.split("\t")

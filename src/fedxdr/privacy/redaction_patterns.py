@@ -161,6 +161,16 @@ _ROLE_CALLS: Final = (
         for word in ("bearer", "basic", "negotiate", "digest", "token")
     ),
 )
+_PATHS: Final = (
+    (
+        "home",
+        (
+            r"[\\/][\\/]?(?:[hH]ome|HOME|[uU]sers|USERS|[dD]ocuments and [sS]ettings)"
+            r"[\\/]{1,2}"
+        ),
+    ),
+    ("unc", r"\\\\(?:\\\\)?(?=[0-9A-Za-z][\w.-]{0,253}+\\)"),
+)
 _FOLLOWED: Final = (
     ("url", r"://[^\s\"'<>\\^`{|}]{1,4096}+"),
     (
@@ -198,7 +208,7 @@ def _tagged(branches: _Branches) -> str:
 def _kinds_of_groups() -> tuple[str, ...]:
     """Return the kind of each group of the master pattern, by its number."""
     named = {number: name for name, number in MASTER.groupindex.items()}
-    tables = (_DIGIT, _HEX, _LONG, _CALLS, _ROLE_CALLS, _FOLLOWED, _SIGN)
+    tables = (_DIGIT, _HEX, _LONG, _CALLS, _ROLE_CALLS, _FOLLOWED, _SIGN, _PATHS)
     tags = iter([kind for table in tables for kind, _ in _by_kind(table)])
     return tuple(
         "" if number == 0 else named.get(number) or next(tags)
@@ -226,8 +236,7 @@ MASTER: Final = re.compile(
     r"|(?P<host>\w[\w-]{0,62}+\.[\w.-]{1,253}+)"
     r"|(?(plain)(?P<over>)|(?!))"
     r")"
-    r"|(?P<home>(?i:[\\/]{1,2}(?:home|users|documents and settings)[\\/]{1,2}))"
-    r"|(?P<unc>\\{2,4})(?=[0-9A-Za-z][\w.-]{0,253}+\\)"
+    rf"|{_tagged(_PATHS)}"
 )
 PLAIN_GROUP: Final = MASTER.groupindex["plain"]
 KIND_OF: Final = _kinds_of_groups()

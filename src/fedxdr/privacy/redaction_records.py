@@ -21,8 +21,9 @@ from typing import Any, Final
 from fedxdr.privacy.redaction_fields import ACTIONS, KEEP, TREE, Plan
 from fedxdr.privacy.redaction_names import is_plain_word, kind_of_key
 from fedxdr.privacy.redaction_places import KEY, Path
-from fedxdr.privacy.redaction_scan import Hit, find, is_card, kind_of_name
+from fedxdr.privacy.redaction_scan import Hit, find
 from fedxdr.privacy.redaction_tokens import Tokens, is_address
+from fedxdr.privacy.redaction_values import is_card, kind_of_name
 
 Mark = tuple[Path, str, int, int]
 """A finding: path of the value, kind, and characters [begin, end) inside the value."""
@@ -256,12 +257,9 @@ class Records:
 
     def _text(self, text: str) -> tuple[str, tuple[Hit, ...]]:
         head = split_syslog(text)
-        start = head[1] if head else 0
-        hits = [head] if head else []
-        hits += [
-            (begin + start, end + start, kind)
-            for begin, end, kind in find(text[start:], self._suffixes)
-        ]
+        hits = find(text, self._suffixes, start=head[1] if head else 0)
+        if head is not None:
+            hits.insert(0, head)
         pieces: list[str] = []
         last = 0
         for begin, end, kind in hits:

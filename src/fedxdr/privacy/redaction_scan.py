@@ -19,17 +19,19 @@ Source: see redaction_patterns.py.
 from __future__ import annotations
 
 import functools
-import ipaddress
 import re
 from typing import Final
 
-from fedxdr.privacy.redaction_names import (
-    is_domain,
-    is_no_secret,
-    is_plain_word,
-    kind_of_key,
+from fedxdr.privacy.redaction_names import is_domain, is_plain_word, kind_of_key
+from fedxdr.privacy.redaction_patterns import KIND_OF, MASTER, PLAIN_GROUP
+from fedxdr.privacy.redaction_values import (
+    IPV4_INSIDE,
+    SHAPED,
+    is_card,
+    is_ipv6,
+    is_secret,
+    kind_of_name,
 )
-from fedxdr.privacy.redaction_patterns import IPV4, KIND_OF, MASTER, PLAIN_GROUP
 
 Hit = tuple[int, int, str]
 """An entity in a text: it takes characters [begin, end), and its kind."""
@@ -44,7 +46,6 @@ _SECRET_VALUE: Final = re.compile(
 _NAME: Final = re.compile(r"[\"']?(\w(?:[\w.$@+\\-]|'(?=\w)){0,127}+)")
 _HOME_NAME: Final = re.compile(r"([\w.$-]{1,64}+)")
 _PHONE_VALUE: Final = re.compile(r"\+?[0-9(][0-9() ./-]{4,24}[0-9]")
-_INSIDE: Final = re.compile(rf"(?<![0-9.~]){IPV4}(?![\w.]|-[A-Za-z])")
 _ESCAPE: Final = re.compile(r"\\[nrt]")
 _ENCODED_MAIL: Final = re.compile(
     r"(?<![\w.%+-])[\w.+-]{1,64}+%40[0-9A-Za-z-]{1,63}+(?:\.[0-9A-Za-z-]{1,63}+){1,10}+"
@@ -54,7 +55,6 @@ _BEFORE: Final = re.compile(
     r"|domain|caller|target|subject) $",
     re.IGNORECASE,
 )
-_SHAPED: Final = re.compile(r"[0-9._$-]")
 _TO_WHOM: Final = re.compile(
     r"[\"']? (?:from|logged|on|at|by|may|via|using|authenticated|failed|connected|with"
     r"|executed|ran|has|was|is|did|tried)\b"
@@ -75,30 +75,24 @@ _TWO_WORDS: Final = frozenset(
 _SCRIPTS: Final = (".pl", ".rs", ".cc", ".ps", ".in", ".do", ".st", ".ml", ".me")
 """Endings of files, behind a slash; elsewhere they are countries."""
 _AUTHORITIES: Final = frozenset(["authority", "builtin", "service", "hklm", "hkcu"])
-_WEAK_SECRETS: Final = frozenset(
-    ["token", "session", "cookie", "community", "pin", "pass", "secret", "credential"]
-)
-_WEAK_HOSTS: Final = frozenset(
-    [
-        *("client", "server", "peer", "site", "query", "relay", "gateway", "helo"),
-        *("domain", "sensor", "collector", "asset", "machine"),
-    ]
-)
 
 
-def find(text: str, suffixes: frozenset[str] = frozenset()) -> list[Hit]:
+def find(
+    text: str, suffixes: frozenset[str] = frozenset(), *, start: int = 0
+) -> list[Hit]:
     """Return the entities of a text.
 
     Args:
         text: any text; a line of a log, or a field of one.
         suffixes: last labels of the organisation's own names, in lower case.
+        start: where to begin, >= 0.
     """
-    hits = _scan(text, suffixes)
-    if "\\" in text and _has_escape(text, hits):
+    hits = _scan(text, suffixes, start)
+    if "\\" in text and _ESCAPE.search(text) and _has_escape(text, hits):
         # a literal \n may be a line's end or the middle of CORP\nadia: look both ways
-        hits = _merged(hits, _scan(_ESCAPE.sub("  ", text), suffixes))
+        hits = _merged(hits, _scan(_ESCAPE.sub("  ", text), suffixes, start))
     if "%40" in text:
-        mails = [(*m.span(), "email") for m in _ENCODED_MAIL.finditer(text)]
+        mails = [(*m.span(), "email") for m in _ENCODED_MAIL.finditer(text, start)]
         hits = _merged(hits, mails)
     return hits
 
@@ -124,10 +118,10 @@ def _merged(first: list[Hit], second: list[Hit]) -> list[Hit]:
     return result
 
 
-def _scan(text: str, suffixes: frozenset[str]) -> list[Hit]:
+def _scan(text: str, suffixes: frozenset[str], start: int) -> list[Hit]:
     """Go over the text once; begin again where a judgement went on elsewhere."""
     hits: list[Hit] = []
-    position: int | None = 0
+    position: int | None = start
     while position is not None:
         position = _scan_from(text, position, suffixes, hits)
     return hits
@@ -197,7 +191,7 @@ def _judged(text: str, begin: int, end: int, group: str, hits: list[Hit]) -> int
             name = _NAME.match(text, end)
             if name is not None:
                 stop = name.start(1) + len(name[1].partition("\\")[0])
-                is_ip = _INSIDE.fullmatch(text, name.start(1), stop) is not None
+                is_ip = IPV4_INSIDE.fullmatch(text, name.start(1), stop) is not None
                 hits.append((name.start(1), stop, "address" if is_ip else "host"))
                 return stop
     return end
@@ -208,22 +202,35 @@ def _checked(
 ) -> int:
     """Judge what may be a host or an IPv6 address; return where to go on."""
     word = text[begin:end]
-    if ":" in word:
-        trimmed = word[:-1] if word.endswith(":") and word[-2:] != "::" else word
-        for address in (trimmed, trimmed.rpartition(":")[0]):  # with a port behind it
-            if _is_ipv6(address):
-                hits.append((begin, begin + len(address), "address"))
-                return begin + len(address)
-        return begin + 1 + (len(word) - len(word.lstrip(":")))
+    if ":" not in word:
+        length = _host_length(word, text[begin - 1 : begin] == "/", suffixes)
+        if length:
+            hits.append((begin, begin + length, "host"))
+        else:
+            hits += [
+                (*m.span(), "address") for m in IPV4_INSIDE.finditer(text, begin, end)
+            ]
+        return end
+    trimmed = word[:-1] if word.endswith(":") and word[-2:] != "::" else word
+    for address in (trimmed, trimmed.rpartition(":")[0]):  # with a port behind it
+        if is_ipv6(address):
+            hits.append((begin, begin + len(address), "address"))
+            return begin + len(address)
+    return begin + 1 + (len(word) - len(word.lstrip(":")))
+
+
+def _add_inside(text: str, begin: int, end: int, hits: list[Hit]) -> None:
+    """Add the IPv4 addresses in a word that names no host (``ip-10.0.0.1``)."""
+    hits += [(*m.span(), "address") for m in IPV4_INSIDE.finditer(text, begin, end)]
+
+
+@functools.lru_cache(maxsize=16_384)
+def _host_length(word: str, in_path: bool, suffixes: frozenset[str]) -> int:
+    """Return how much of a word is a host's name; 0 where it is none."""
     trimmed = word.rstrip(".-")
-    if word[0] == "*":
-        trimmed = trimmed[2:]
-    in_path = text[begin - 1 : begin] == "/" and trimmed.endswith(_SCRIPTS)
-    if not in_path and is_domain(trimmed, suffixes):
-        hits.append((begin, begin + len(word.rstrip(".-")), "host"))
-    else:
-        hits += [(*m.span(), "address") for m in _INSIDE.finditer(text, begin, end)]
-    return end
+    if in_path and trimmed.endswith(_SCRIPTS):
+        return 0
+    return len(trimmed) if is_domain(trimmed.removeprefix("*."), suffixes) else 0
 
 
 def _keyed(
@@ -245,7 +252,9 @@ def _keyed(
     kind = kind_of_key(key)
     if not kind:
         if "." in word:
-            hits += [(*m.span(), "address") for m in _INSIDE.finditer(text, begin, end)]
+            hits += [
+                (*m.span(), "address") for m in IPV4_INSIDE.finditer(text, begin, end)
+            ]
         return end
     start = end
     if text.startswith(" ", end) and (
@@ -268,7 +277,7 @@ def _valued(
     value = text[begin:end]
     match kind:
         case "secret":
-            if not _is_secret(key.lower(), value):
+            if not is_secret(key.lower(), value):
                 return 0
         case "phone":
             number = _PHONE_VALUE.match(text, begin)
@@ -285,41 +294,6 @@ def _valued(
                 return 0
     hits.append((begin, end, kind))
     return end
-
-
-def kind_of_name(kind: str, name: str, key: str = "") -> str:
-    """Return what a name in a field of users, hosts or realms is; empty for none.
-
-    Args:
-        kind: ``user``, ``host`` or ``account``, by the field.
-        name: the value.
-        key: the field's name in lower case, where it alone says little.
-    """
-    if is_plain_word(name):
-        return ""
-    if _INSIDE.fullmatch(name):
-        return "address"
-    if "@" in name and kind == "user":
-        return "email"
-    if "\\" in name:
-        return "account"
-    if kind == "host":
-        has_letter = any(map(str.isalpha, name))
-        if not has_letter or (key in _WEAK_HOSTS and not _SHAPED.search(name)):
-            return ""
-    if kind == "user" and name.isdigit() and key.endswith("id"):
-        return ""
-    return kind
-
-
-def _is_secret(key: str, value: str) -> bool:
-    if is_no_secret(value.rstrip(".,:")) or not value.strip("*x.-"):
-        return False
-    if value.startswith("-----BEGIN") or (key == "pwd" and value[0] in "/~"):
-        return False  # a key that has its own pattern; the working directory
-    if key in _WEAK_SECRETS:
-        return len(value) >= 8 and any(map(str.isalpha, value))
-    return True
 
 
 def _accounted(text: str, span: tuple[int, int], realm: str, hits: list[Hit]) -> int:
@@ -352,17 +326,17 @@ def _told(text: str, span: tuple[int, int], group: str, hits: list[Hit]) -> int:
     if after == "=" or not kind:
         return begin
     if group == "named":
-        if not (_SHAPED.search(word) or quoted):
+        if not (SHAPED.search(word) or quoted):
             return begin
         if "." in word and not (quoted or is_domain(word)):
             return begin
     elif group == "called":
         is_told = (
-            _SHAPED.search(word)
+            SHAPED.search(word)
             or _TO_WHOM.match(text, name.end())
             or _FOR.search(text, max(0, start - 9), start)
         )
-        if not (is_told or quoted) or (after == ":" and not _SHAPED.search(word)):
+        if not (is_told or quoted) or (after == ":" and not SHAPED.search(word)):
             return begin
     hits.append((begin, begin + len(word), kind))
     return begin + len(word)
@@ -379,43 +353,3 @@ def _borne(text: str, begin: int, hits: list[Hit]) -> int:
         return begin
     hits.append((begin, begin + len(word), "secret"))
     return begin + len(word)
-
-
-@functools.lru_cache(maxsize=8_192)
-def _is_ipv6(text: str) -> bool:
-    if "::" not in text and text.count(":") not in {6, 7}:
-        return False
-    try:
-        ipaddress.IPv6Address(text.partition("%")[0])
-    except ipaddress.AddressValueError:
-        return False
-    return any(map(str.isalnum, text))
-
-
-def is_card(text: str) -> bool:
-    """Return whether digits are a payment card's: issuer, length and check digit.
-
-    Args:
-        text: digits, with spaces or hyphens between them.
-    """
-    digits = [int(c) for c in text if c.isdigit()]
-    first = int("".join(map(str, digits[:4])) or 0)
-    size = len(digits)
-    is_issued = (
-        (4000 <= first < 5000 and size in {13, 16, 19})
-        or (5100 <= first < 5600 and size == 16)
-        or (2221 <= first <= 2720 and size == 16)
-        or (first // 100 in {34, 37} and size == 15)
-        or ((first == 6011 or 6440 <= first < 6600) and size in {16, 19})
-        or (3528 <= first <= 3589 and size == 16)
-        or (first // 100 in {30, 36, 38} and size == 14)
-        or (first // 100 == 62 and 16 <= size <= 19)
-        or (first // 100 in {50, 56, 57, 58, 63, 67} and 13 <= size <= 19)
-    )
-    if not is_issued:
-        return False
-    doubled = [
-        digit * 2 - 9 * (digit > 4) if place % 2 else digit
-        for place, digit in enumerate(reversed(digits))
-    ]
-    return sum(doubled) % 10 == 0

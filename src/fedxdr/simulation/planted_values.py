@@ -29,7 +29,6 @@ import numpy as np
 
 Formats = Literal["tune", "held_out"]
 """Which set of surface formats and sentences."""
-
 KINDS: Final = (
     *("address", "email", "user", "host", "url", "sid", "account", "mac", "card"),
     *("phone", "secret"),
@@ -397,5 +396,5 @@ def luhn_digit(body: str) -> str:
     total = 0
     for place, digit in enumerate(reversed(body)):
         doubled = int(digit) * 2 if place % 2 == 0 else int(digit)
-        total += doubled - 9 if doubled > 9 else doubled
+        total += doubled - 9 * (doubled > 9)
     return str(-total % 10)

@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from fedxdr.privacy import redaction_patterns, redaction_places, redaction_scan
+from fedxdr.privacy import (
+    redaction_patterns,
+    redaction_places,
+    redaction_records,
+    redaction_scan,
+    redaction_values,
+)
 from fedxdr.privacy.redaction_patterns import KIND_OF, MASTER
 
 MOST_STEPS = 3_000_000
@@ -18,7 +24,12 @@ MOST_STEPS = 3_000_000
 
 EVERY = [
     (f"{module.__name__.rpartition('.')[2]}.{name}", value)
-    for module in (redaction_patterns, redaction_scan)
+    for module in (
+        redaction_patterns,
+        redaction_records,
+        redaction_scan,
+        redaction_values,
+    )
     for name, value in vars(module).items()
     if isinstance(value, re.Pattern)
 ]

@@ -31,6 +31,7 @@ from fedxdr.federation.messages import (
 )
 from fedxdr.federation.plan import SEGMENTS, Plan, Task
 from fedxdr.models import snapshot
+from fedxdr.privacy.clipping import clip
 from fedxdr.privacy.sparsify import common_mask
 from fedxdr.secagg import packing, quantise, server, weights
 from fedxdr.secagg.stages import Answer, Partition, Roster
@@ -169,10 +170,7 @@ def payload(
     bound = plan.bound(task)
     values = update.values
     if task == "training":
-        norm = float(np.linalg.norm(values.astype(np.float64)))
-        if norm > bound:
-            # a hair below, so that rounding to float32 cannot leave the ball
-            values = (values * (bound / norm * (1 - 1e-6))).astype(np.float32)
+        values = clip(values, bound)
     else:
         values = np.clip(values, -bound, bound)
     return np.concatenate([values, extra]).astype(np.float32)

@@ -73,6 +73,8 @@ def check_announcement(
     if plan is None or plan.digest != announcement.plan_digest:
         raise BelowFloor("the announced plan is not the one on the ledger")
     floor.check(plan)
+    if announcement.task == "statistics" and plan.privacy.is_on:
+        raise BelowFloor("statistics are not noised; the plan has a privacy mechanism")
     if announcement.round_id != round_id:
         raise BadSignature("the announcement of another round")
     if announcement.parent_model != in_force.model:

@@ -25,6 +25,7 @@ from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import (
     InvalidInput,
+    InvalidPlan,
     NotFound,
     TooFewParticipants,
     WrongPhase,
@@ -150,7 +151,14 @@ class Orchestrator(RoundServing):
         now = self._clock.now()
         in_force = self.recorder.in_force
         if task is None:
-            task = "training" if "statistics" in in_force.tasks else "statistics"
+            # under a privacy mechanism statistics are constants of the plan
+            is_known = plan.privacy.is_on or "statistics" in in_force.tasks
+            task = "training" if is_known else "statistics"
+        if task == "statistics" and plan.privacy.is_on:
+            raise InvalidPlan(
+                "statistics are not noised: under a privacy mechanism they are "
+                "constants of the plan, and no round is held for them"
+            )
         number = in_force.attempted + 1
         announcement = Announcement(
             round_id=RoundId(f"round-{number}-{self._entropy.draw(6).hex()}"),

@@ -77,7 +77,7 @@ from fedxdr.parties.ports import (
     StoredFact,
 )
 from fedxdr.parties.recording import Recorder
-from fedxdr.parties.restoring import settle
+from fedxdr.parties.restoring import remember_spending, settle
 from fedxdr.secagg.encrypted.integers import Run, in_turn
 
 logger = logging.getLogger(__name__)
@@ -158,6 +158,7 @@ class Participant:
         self._session: Session | None = None
         self._workings = Workings()
         self._sat_out: RoundId | None = None
+        self._has_counted = False
         self._standing: Standing | None = None
 
     @property
@@ -187,6 +188,9 @@ class Participant:
                     f"round {standing.round_id} is said to be over; the ledger does "
                     "not say so"
                 )
+            if not self._has_counted:
+                remember_spending(self._desk.purse, self.mirror, self.me)
+                self._has_counted = True
             if self._desk.fence.is_copy:
                 settle(self._desk.fence, self.mirror, standing)
             self._enter(standing.round_id, standing.phase)

@@ -17,8 +17,11 @@ from fedxdr.core.ids import OrgId
 from fedxdr.federation.rounds import ENDED, Phase
 from fedxdr.ledger.entries import RoundCommitted, RoundFailed
 from fedxdr.parties.collecting.survivors import opening_of
-from fedxdr.parties.ports import Fence, Standing
+from fedxdr.parties.ports import Fence, PurseLog, Standing
+from fedxdr.parties.privacy_views import charge_of
 from fedxdr.parties.recording import Recorder
+from fedxdr.privacy.budget import Purse, Reserved, forgotten
+from fedxdr.privacy.mechanism import Charge
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,41 @@ _AFTER_SIGNING = {
     for phase in Phase
     if list(Phase).index(phase) >= list(Phase).index(Phase.CONTRIBUTIONS)
 }
+
+
+def remember_spending(purse: PurseLog, mirror: Recorder, me: OrgId) -> None:
+    """Put into the purse what the ledger says we released and the purse forgot.
+
+    A purse that came back from a backup has given rounds back; the ledger has not.
+
+    Args:
+        purse: our facts.
+        mirror: of the ledger.
+        me: our name.
+    """
+    privacy = None if mirror.in_force.plan is None else mirror.in_force.plan.privacy
+    if privacy is None or privacy.unit == "none":
+        return
+    kept = purse.facts()
+    if any(isinstance(f, Reserved) and f.charge.unit != privacy.unit for f in kept):
+        return  # of another unit: this plan is refused when it asks for a release
+    released: dict[str, Charge] = {}
+    for signed in mirror.blocks(begin=0, end=mirror.size()):
+        entry = signed.block.entry
+        claim = signed.block.provenance.privacy_params.get(me)
+        charge = None if claim is None else charge_of(claim)
+        if (
+            isinstance(entry, RoundCommitted)
+            and charge is not None
+            and charge.unit == privacy.unit
+        ):
+            released[f"{entry.round_id}/{entry.task}"] = charge
+    known = Purse.of(
+        kept, epsilon=privacy.epsilon, delta=privacy.delta, unit=privacy.unit
+    )
+    for fact in forgotten(known, released):
+        logger.warning("the purse forgot a release", extra={"release": fact.release_id})
+        purse.append(fact)
 
 
 def settle(fence: Fence, mirror: Recorder, standing: Standing) -> None:

@@ -23,6 +23,7 @@ from fedxdr.ledger.lineage import lineage
 from fedxdr.ledger.statements import AcceptanceStatement
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.ports import Registry
+from fedxdr.parties.privacy_views import charges_on_ledger, spent_on_ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,12 @@ class RoundStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederationStatus:
-    """The federation at a glance; null where nothing is known yet."""
+    """The federation at a glance; null where nothing is known yet.
+
+    Attributes:
+        privacy_budget_used: epsilon of the organisation that spent most, as the ledger
+            has it; null without a privacy mechanism.
+    """
 
     current_round: int
     total_orgs: int
@@ -152,8 +158,18 @@ def federation_status(orchestrator: Orchestrator) -> FederationStatus:
         global_model_version=recorder.model_version,
         last_aggregation=last.block.timestamp if last else None,
         training_accuracy=accuracy,
-        privacy_budget_used=None,
+        privacy_budget_used=_budget_used(orchestrator),
     )
+
+
+def _budget_used(orchestrator: Orchestrator) -> float | None:
+    """Return epsilon of the organisation that spent most; null without a promise."""
+    recorder = orchestrator.recorder
+    plan = recorder.in_force.plan
+    if plan is None or not plan.privacy.is_on:
+        return None
+    charges = charges_on_ledger(recorder.blocks(begin=0, end=recorder.size()))
+    return spent_on_ledger(charges, plan.privacy).epsilon_used
 
 
 def block_view(signed: SignedBlock) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import functools
 import re
 from typing import Final
 
-from fedxdr.privacy.redaction_names import is_domain, is_plain_word, kind_of_key
+from fedxdr.privacy.redaction_names import is_domain, kind_of_key
 from fedxdr.privacy.redaction_patterns import KIND_OF, MASTER, PLAIN_GROUP
 from fedxdr.privacy.redaction_values import (
     IPV4_INSIDE,
@@ -63,6 +63,7 @@ _FOR: Final = re.compile(
     r"\b(?:for|invalid|illegal|by|as|remote|target|opened|closed|su to) $",
     re.IGNORECASE,
 )
+_INVALID: Final = re.compile(r"\b(?:invalid|illegal) $", re.IGNORECASE)
 _WELL_KNOWN: Final = frozenset(
     ["public", "default", "all users", "default user", "shared", "linuxbrew"]
 )
@@ -154,8 +155,7 @@ def _scan_from(
                 go_on = begin + len(text[begin:end].rstrip(".,;:!?)]}'"))
                 hits.append((begin, go_on, "url"))
             case "sudo":
-                if not is_plain_word(found["word"]):
-                    hits.append((*found.span("word"), "user"))
+                hits.append((*found.span("word"), "user"))
                 continue
             case "account":
                 go_on = _accounted(text, (begin, end), found["word"], hits)
@@ -319,7 +319,8 @@ def _told(text: str, span: tuple[int, int], group: str, hits: list[Hit]) -> int:
     if text[begin + len(word) : begin + len(word) + 3] == "://":
         return begin
     kind = kind_of_name("host" if group == "named" else "user", word)
-    if group == "said" and text.startswith(" from ", name.end()):
+    is_named = group == "said" or _INVALID.search(text, max(0, start - 8), start)
+    if is_named and text.startswith((" from ", " [preauth]"), name.end()):
         kind = kind or "user"  # sshd names whoever knocks, be it "management"
     quoted = begin > name.start()
     after = text[name.end() : name.end() + 1]

@@ -12,7 +12,7 @@ from datetime import datetime
 from fastapi import FastAPI
 
 from fedxdr import __version__
-from fedxdr.api import health, ledger, members, models, problems, rounds
+from fedxdr.api import health, ledger, members, models, privacy, problems, rounds
 from fedxdr.api.service import Service
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ def create_app(service: Service) -> FastAPI:
         rounds.router,
         models.router,
         ledger.router,
+        privacy.router,
         health.router,
     ):
         app.include_router(router, prefix=PREFIX)

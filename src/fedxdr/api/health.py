@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes about the service itself: alive, ready, what it is, what protects."""
+"""Routes about the service itself: alive, ready, what it is."""
 
 from __future__ import annotations
 
@@ -62,25 +62,3 @@ async def info(request: Request) -> dict[str, Any]:
         "orchestrator_key": base64.b64encode(service.identity.public.ed25519).decode(),
         "orchestrator_keyid": service.identity.public.keyid,
     }
-
-
-@router.get("/privacy/config")
-async def privacy_config(request: Request) -> dict[str, Any]:
-    """Say what protects contributions under the plan in force, and what does not."""
-
-    def look(service: Service) -> dict[str, Any]:
-        plan = service.orchestrator.recorder.in_force.plan
-        is_masked = plan is not None and plan.collection_mode == "secagg"
-        return {
-            "differential_privacy": {
-                "mechanism": plan.privacy_mechanism if plan else "none",
-                "epsilon": None,
-                "delta": None,
-                "clipping_norm": plan.clip_norm if plan else None,
-            },
-            "homomorphic_encryption": "disabled",
-            "secure_aggregation": "enabled" if is_masked else "disabled",
-            "gradient_sanitization": "enabled",
-        }
-
-    return await service_of(request).run(look)

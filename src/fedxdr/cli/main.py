@@ -44,6 +44,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "round": ("serve", "rounds"),
     "join": ("agent", "join"),
     "agent": ("agent", "agent"),
+    "keys": ("keys", "keys"),
+    "privacy": ("privacy", "privacy"),
     "evaluate": ("evaluate", "evaluate"),
     "ledger": ("audit", "ledger"),
     "verify": ("audit", "verify"),

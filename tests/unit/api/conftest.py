@@ -92,8 +92,8 @@ class InProcess(httpx.BaseTransport):
 class Api:
     """A federation, the application over it, and requests to it."""
 
-    def __init__(self, *, clear=False, rounds=0, **service):
-        plan = {"layout": LAYOUT, "architecture": {"name": "tiny"}}
+    def __init__(self, *, clear=False, rounds=0, wishes=(), **service):
+        plan = {"layout": LAYOUT, "architecture": {"name": "tiny"}, **dict(wishes)}
         if clear:
             plan |= {"collection_mode": "clear", "acknowledge_clear": True}
         self.world = SimulatedFederation(

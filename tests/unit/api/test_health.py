@@ -64,4 +64,5 @@ def test_the_second_path_of_a_route_is_marked_as_such(settled):
         "/ledger/blocks",
         "/ledger/block/{height}",
         "/ledger/provenance/{model_hash}",
+        "/privacy/privacy-budget",
     }

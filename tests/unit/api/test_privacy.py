@@ -137,3 +137,22 @@ def test_what_protects_is_told_to_anybody(ask):
     assert found["differential_privacy"]["unit"] == "event"
     assert found["differential_privacy"]["epsilon"] == 8.0
     assert found["secure_aggregation"] == "enabled"
+
+
+def test_the_federation_at_a_glance_says_what_the_worst_has_spent(make_api):
+    wishes = {
+        "privacy": replace(PROMISE, context=16, index_keys=1),
+        "max_weight_exponent": 0,
+        "architecture": {"features": "alerts-event"},
+    }
+    api = make_api(wishes=wishes, rounds=1)
+    path = "/federation/status"
+    found = api.send("GET", path, headers=api.bearer()).json()
+    once = accountant.epsilon({wishes["privacy"].charge: 1}, delta=1e-5)
+    assert found["privacy_budget_used"] == once
+    told = api.send("GET", "/privacy/budget", headers=api.bearer()).json()
+    assert told["epsilon_used"] == once
+    assert told["org_id"] == "alpha"
+    plain = make_api(rounds=1)
+    found = plain.send("GET", path, headers=plain.bearer()).json()
+    assert found["privacy_budget_used"] is None

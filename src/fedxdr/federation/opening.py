@@ -12,6 +12,7 @@ Sources: Bonawitz et al. 2017, figure 4, round 4; McMahan et al. 2017, Algorithm
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ from fedxdr.federation.plan import SEGMENTS, Plan, Task
 from fedxdr.models import snapshot
 from fedxdr.privacy.clipping import clip
 from fedxdr.privacy.sparsify import common_mask
-from fedxdr.secagg import packing, quantise, server, weights
+from fedxdr.secagg import graph, packing, quantise, server, weights
 from fedxdr.secagg.stages import Answer, Partition, Roster
 
 METRICS = ("held_out_accuracy",)
@@ -189,7 +190,22 @@ def roster_of(
         transcript=bytes.fromhex(transcript),
         threshold=plan.threshold,
         min_survivors=plan.min_survivors,
+        degree=_degree(len(keys), plan.assumed_colluders),
     )
+
+
+@functools.lru_cache
+def _degree(listed: int, colluders: int) -> int | None:
+    """Return how many neighbours each organisation masks with; None: everyone.
+
+    At least a tenth is taken to work with the orchestrator, and a tenth to drop out: a
+    graph for no colluders at all would be too thin.
+    """
+    if listed <= graph.COMPLETE_UP_TO:
+        return None
+    tenth = listed // 10
+    degree = graph.degree_for(listed, max(colluders, tenth), tenth)
+    return None if degree == listed - 1 else degree
 
 
 def open_masked(

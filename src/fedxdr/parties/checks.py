@@ -171,9 +171,14 @@ def check_survivor_set(dossier: Dossier, body: bytes) -> None:
         Envelope.from_json(body), SurvivorSet, by=dossier.orchestrator
     )
     partition = Partition(survivors=asked.survivors, dropouts=asked.dropouts)
-    shared = dossier.opened_mail.participants
-    if partition.participants != shared:
+    roster, near = dossier.membership.roster, dossier.opened_mail.participants
+    around = roster.holders(dossier.me)
+    # of our neighbourhood we know who sent shares; of the others the key list
+    if tuple(org for org in partition.participants if org in around) != near or not (
+        set(partition.participants) <= set(roster.keys)
+    ):
         raise InvalidInput("the set is no partition of those who sent shares")
+    roster.check_survivors(partition.survivors)
     check_asked(dossier, asked)
 
 

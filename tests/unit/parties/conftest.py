@@ -188,7 +188,8 @@ class World:
     quantised: dict[OrgId, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.orgs = [org_id(f"org-{chr(ord('a') + i)}") for i in range(self.n)]
+        name = (lambda i: chr(ord("a") + i)) if self.n <= 26 else "{:02}".format
+        self.orgs = [org_id(f"org-{name(i)}") for i in range(self.n)]
         self.learners = {org: Learner(i) for i, org in enumerate(self.orgs)}
         self.fed = SimulatedFederation(
             self.learners,

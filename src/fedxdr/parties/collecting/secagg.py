@@ -31,6 +31,7 @@ from fedxdr.parties.dossier import Dossier
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.round_records import RoundRecords
 from fedxdr.secagg import client, packing
+from fedxdr.secagg.stages import Roster
 
 
 def _size_bytes(records: RoundRecords, round_: Round) -> int:
@@ -124,6 +125,17 @@ def _replay(
 # The orchestrator.
 
 
+def _roster(records: RoundRecords, round_: Round) -> Roster:
+    return records.once(
+        round_,
+        "roster",
+        Kind.KEYS,
+        lambda: opening.roster_of(
+            round_.plan, records.keys(round_), records.transcript(round_)
+        ),
+    )
+
+
 def _take_shares(
     records: RoundRecords, round_: Round, org: OrgId, body: bytes
 ) -> Checked:
@@ -135,8 +147,8 @@ def _take_shares(
         if message.transcript != transcript:
             raise InvalidInput("shares for another key list")
         recipients.append(message.mail.recipient)
-    if recipients != [o for o in round_.sent(Kind.KEYS) if o != org]:
-        raise InvalidInput("one share message for each other organisation, in order")
+    if recipients != sorted(_roster(records, round_).neighbours[org]):
+        raise InvalidInput("one share message for each neighbour, in order")
     return Checked(message=body)
 
 
@@ -159,9 +171,10 @@ def _take_unmasking(
     asked = records.survivor_set(round_)
     if message.survivor_set != sha256(canonical.encode(asked)):
         raise InvalidInput("answers another survivor set")
-    if set(message.self_shares) != set(asked.survivors) or set(
+    near = set(_roster(records, round_).holders(org))
+    if set(message.self_shares) != near & set(asked.survivors) or set(
         message.key_shares
-    ) != set(asked.dropouts):
+    ) != near & set(asked.dropouts):
         raise InvalidInput(
             "one self share for each survivor, one key share for each drop-out"
         )

@@ -23,6 +23,9 @@ over go; an administrator who turns back the clock to forge a ctime. It does not
 harmless things: a ``chmod``, a hard link, a new start in the middle of a round. Such an
 agent sits out, which costs a round and no secret.
 
+A copy that has forgotten no answer fits: so whoever makes a message from a secret holds
+its digest here before the message leaves, contributions above all.
+
 Rules that always hold:
     1. Nothing secret is read from a copy, and a round that was answered in is not
        created again.

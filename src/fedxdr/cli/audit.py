@@ -13,6 +13,7 @@ import typer
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidSettings
+from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import verifier
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
@@ -83,8 +84,11 @@ def verify(
     except (ValueError, binascii.Error) as error:
         raise InvalidSettings("--pin takes a key in base64") from error
     report = verifier.verify(data, pinned_orchestrator_key=key)
+    spent = _spent(data)
     if as_json:
-        print_json({"verified": True, **canonical.builtins(report)})
+        print_json(
+            {"verified": True, **canonical.builtins(report), "epsilon_spent": spent}
+        )
         return
     table(
         f"{bundle}: verified",
@@ -98,9 +102,31 @@ def verify(
             ["rounds failed", str(len(report.rounds_failed))],
             ["model in force", f"{report.model_version} {report.model_hash}"],
             ["trust score", f"{report.trust.score:.2f}"],
+            *([f"epsilon spent by {org}", f"{e:.4g}"] for org, e in spent.items()),
         ],
     )
     for reason in report.trust.reasons:
         OUT.print(f"  trust: {reason}", style="dim", highlight=False)
     for warning in report.warnings:
         OUT.print(f"  note: {warning}", style="yellow", highlight=False)
+
+
+def _spent(data: bytes) -> dict[str, float]:
+    """Return organisation -> epsilon, recomputed from what it claims to have done.
+
+    Args:
+        data: a bundle that was verified.
+
+    Raises:
+        VerificationFailed: an organisation under-reports.
+    """
+    blocks = bundles.read(data).blocks
+    if not any(
+        claim.mechanism != "none"
+        for signed in blocks
+        for claim in signed.block.provenance.privacy_params.values()
+    ):
+        return {}
+    from fedxdr.parties.auditing import check_spending  # noqa: PLC0415 - the accountant
+
+    return dict(check_spending(blocks))

@@ -141,7 +141,7 @@ def test_what_protects_is_told_to_anybody(ask):
 
 def test_the_federation_at_a_glance_says_what_the_worst_has_spent(make_api):
     wishes = {
-        "privacy": replace(PROMISE, context=16, index_keys=1),
+        "privacy": replace(PROMISE, noise_multiplier=40.0, context=16, index_keys=1),
         "max_weight_exponent": 0,
         "architecture": {"features": "alerts-event"},
     }

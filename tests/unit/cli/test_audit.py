@@ -7,8 +7,25 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from fedxdr.core.ids import org_id
+from fedxdr.core.layout import Layout, Segment
+from fedxdr.core.update import Update
+from fedxdr.federation.plan import SEGMENTS
+from fedxdr.federation.protection import Privacy
+from fedxdr.parties.collecting import contributing
+from fedxdr.parties.ports import Learned
+from fedxdr.privacy import accountant
+from fedxdr.simulation.federation import SimulatedFederation
+
+LAYOUT = Layout(
+    segments=(
+        Segment(name="statistics.mean", shape=(3,)),
+        Segment(name="weights.w", shape=(2, 4)),
+    )
+)
 BLOCKED = ("torch", "fastapi", "starlette", "sqlalchemy", "httpx", "uvicorn", "stamina")
 _WITHOUT = f"""
 import sys
@@ -97,3 +114,75 @@ def test_a_pinned_key_must_be_the_one(run, bundle, federation):
     done = run("verify", bundle, "--pin", wrong)
     assert done.status == 1
     assert "key" in done.err
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory):
+    """A ledger of one private round, and how it can be told less of."""
+    privacy = Privacy(
+        mechanism="dp-sgd",
+        unit="event",
+        epsilon=8.0,
+        delta=1e-5,
+        noise_multiplier=40.0,
+        sampling_rate=1.0,
+        steps=2,
+        clipping_norm=1.5,
+        own=1,
+        context=16,
+        index_keys=1,
+    )
+
+    class Quiet:
+        def samples(self):
+            return 64
+
+        def learn(self, *, task, parent, plan, number):
+            del parent, number
+            begin, end = plan.layout.span(SEGMENTS[task])
+            values = np.full(end - begin, 0.1, np.float32)
+            return Learned(update=Update(values=values, samples=64), metrics={})
+
+    def make(name):
+        world = SimulatedFederation(
+            {org_id(name): Quiet() for name in ("alpha", "bravo", "charlie")},
+            plan={
+                "layout": LAYOUT,
+                "architecture": {"features": "alerts-event"},
+                "privacy": privacy,
+                "max_weight_exponent": 0,
+            },
+            initial=np.zeros(LAYOUT.size, np.float32),
+        )
+        world.run_round()
+        path = tmp_path_factory.mktemp("private") / f"{name}.fedxdr"
+        path.write_bytes(world.recorder.export(world.identity))
+        return path, accountant.epsilon({privacy.charge: 1}, delta=privacy.delta)
+
+    return make
+
+
+def test_verify_recomputes_what_was_spent(run, private):
+    path, cost = private("honest")
+    found = json.loads(run("verify", path, "--json").out)
+    assert found["epsilon_spent"] == dict.fromkeys(("alpha", "bravo", "charlie"), cost)
+    assert "epsilon spent by alpha" in run("verify", path).out
+
+
+def test_verify_refuses_an_under_report(run, private, monkeypatch):
+    honest = contributing.claim_of
+    monkeypatch.setattr(
+        contributing,
+        "claim_of",
+        lambda privacy, *, clip_norm, epsilon: honest(
+            privacy, clip_norm=clip_norm, epsilon=0.98 * epsilon
+        ),
+    )
+    path, _ = private("liar")
+    done = run("verify", path)
+    assert done.status == 1
+    assert "what it did amounts to" in done.err
+
+
+def test_without_a_mechanism_nothing_is_said_to_be_spent(run, bundle):
+    assert json.loads(run("verify", bundle, "--json").out)["epsilon_spent"] == {}

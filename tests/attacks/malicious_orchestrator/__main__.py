@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.attacks.malicious_orchestrator import table
 from tests.attacks.malicious_orchestrator.attack import Attack, play
 from tests.attacks.malicious_orchestrator.catalogue import ATTACKS
-from tests.attacks.malicious_orchestrator.stage import Loopback, on_loopback
+from tests.attacks.malicious_orchestrator.puppeteer import Loopback, on_loopback
 
 
 def report(attack: Attack, server: Loopback) -> dict[str, object]:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.attacks.malicious_orchestrator.loot import Loot
+from tests.attacks.malicious_orchestrator.puppeteer import Loopback
 from tests.attacks.malicious_orchestrator.rules import AnyRule, removed
-from tests.attacks.malicious_orchestrator.stage import Loopback, Stage
+from tests.attacks.malicious_orchestrator.stage import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

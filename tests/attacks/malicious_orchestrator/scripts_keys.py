@@ -13,8 +13,9 @@ from tests.attacks.malicious_orchestrator.known_rules import (
     SIGNED_BY_MEMBERS,
 )
 from tests.attacks.malicious_orchestrator.loot import NOTHING, Loot
+from tests.attacks.malicious_orchestrator.puppeteer import TAKEN
 from tests.attacks.malicious_orchestrator.rules import removed
-from tests.attacks.malicious_orchestrator.stage import TAKEN, Stage
+from tests.attacks.malicious_orchestrator.stage import Stage
 
 from fedxdr.core import canonical
 from fedxdr.core.ids import OrgId

@@ -15,7 +15,8 @@ from tests.attacks.malicious_orchestrator.known_rules import (
     REPLAYED,
 )
 from tests.attacks.malicious_orchestrator.loot import NOTHING, Loot
-from tests.attacks.malicious_orchestrator.stage import LAYOUT, Reply, Stage
+from tests.attacks.malicious_orchestrator.puppeteer import Reply
+from tests.attacks.malicious_orchestrator.stage import LAYOUT, Stage
 
 from fedxdr.core import canonical
 from fedxdr.core.ids import OrgId, sha256

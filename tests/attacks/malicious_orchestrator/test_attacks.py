@@ -13,8 +13,8 @@ import pytest
 from tests.attacks.malicious_orchestrator import table
 from tests.attacks.malicious_orchestrator.attack import Attack, play
 from tests.attacks.malicious_orchestrator.catalogue import ATTACKS
+from tests.attacks.malicious_orchestrator.puppeteer import Loopback, on_loopback
 from tests.attacks.malicious_orchestrator.rules import AnyRule
-from tests.attacks.malicious_orchestrator.stage import Loopback, on_loopback
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs/explanation/malicious-orchestrator.md").read_text()
@@ -35,7 +35,14 @@ REFUSED = [_case(attack, is_kept=True) for attack in ATTACKS if not attack.is_op
 STOPPED = [_case(attack) for attack in ATTACKS if not attack.is_open]
 OPEN = [_case(attack) for attack in ATTACKS if attack.is_open]
 ONE_LEFT = [
-    pytest.param(attack, rule, id=f"{attack.name}-{rule.name}")
+    pytest.param(
+        attack,
+        rule,
+        id=f"{attack.name}-{rule.name}",
+        marks=[pytest.mark.xfail(strict=True, reason=attack.pending)]
+        if attack.pending
+        else [],
+    )
     for attack in ATTACKS
     if len(attack.rules) > 1
     for rule in attack.rules

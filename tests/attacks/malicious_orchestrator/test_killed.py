@@ -15,11 +15,12 @@ from tests.attacks.malicious_orchestrator.known_rules import (
     ONE_SET_PER_PARENT,
     STORED_BEFORE_SENT,
 )
+from tests.attacks.malicious_orchestrator.puppeteer import Loopback, on_loopback
 from tests.attacks.malicious_orchestrator.rules import AnyRule
 from tests.attacks.malicious_orchestrator.scripts_sets import (
     reveal_again_after_restart,
 )
-from tests.attacks.malicious_orchestrator.stage import Loopback, Stage, on_loopback
+from tests.attacks.malicious_orchestrator.stage import Stage
 
 pytestmark = [pytest.mark.attack, pytest.mark.process, pytest.mark.soak]
 RULES = (STORED_BEFORE_SENT, ONE_SET_PER_PARENT, ANSWERED_ONCE)

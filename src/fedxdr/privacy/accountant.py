@@ -16,7 +16,7 @@ Rules that always hold:
     4. Order and grouping of charges do not matter.
 
 Source: Koskela, Jalko and Honkela 2020 and Doroshenko et al. 2022 (privacy loss
-distributions, through dp-accounting); Zhu, Dong and Wang 2022, theorem 10; Balle and
+distributions, through dp-accounting); Zhu, Dong and Wang 2022; Balle and
 Wang 2018, theorem 8; Mironov 2017; Dwork and Roth 2014, theorems A.1 and 3.16.
 """
 

@@ -14,7 +14,7 @@ Rules that always hold:
     3. The grid is chosen before anything is convolved, from how much it widens the
        composed loss; it never has more than 2^17 intervals in one step's loss.
 
-Source: Doroshenko et al. 2022, algorithm 1; Zhu, Dong and Wang 2022, theorem 10;
+Source: Doroshenko et al. 2022, algorithm 1; Zhu, Dong and Wang 2022;
 Koskela, Jalko and Honkela 2020 (convolution by Fourier transform).
 """
 

@@ -22,9 +22,9 @@ Rules that always hold:
        that both its probabilities stay what they are, mass in tails becomes an
        infinite loss, and what is left out of the lower distribution is left out.
 
-Source: Schuchardt et al. 2024, section 3.3 (group privacy by Poisson sampling, the same
-pair by optimal transport); Doroshenko et al. 2022, algorithm 1 (connect the dots); Zhu,
-Dong and Wang 2022, theorem 10 (dominating pairs compose).
+Source: Schuchardt et al. 2024 (groups under Poisson sampling, by optimal transport);
+Doroshenko et al. 2022, algorithm 1 (connect the dots); Zhu, Dong and Wang 2022
+(dominating pairs, and that they compose).
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def atoms(pair: Pair, direction: Direction, *, tail: float) -> Atoms:
     The line is cut into cells of x, each at most 0.01 wide. A cell has probability a
     under the truth and b under the other, and losses in [l0, l1]. Two atoms at l0 and
     l1 with the same a and b in all dominate whatever lies between (Doroshenko et al.
-    2022, lemma 3.3: the most that a hockey-stick curve can be between two points).
+    2022: the most that a convex curve can be between two of its points).
 
     Args:
         pair: P and Q of one step.

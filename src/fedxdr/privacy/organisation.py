@@ -22,7 +22,7 @@ at every centre c. Twice applied:
 *Sums.* Completing the square, the convolution of N_Z(0, kv) and N_Z(0, v) is at each
 integer within (1 + r) / (1 - r) of N_Z(0, (k + 1) v), r at t^2 = v k / (k + 1). Over
 k = 1 .. n - 1 that is within exp(tau) of N_Z(0, n v), tau = sum of ln((1+r)/(1-r)).
-Kairouz et al. 2021, theorem 1, have the same exponent.
+Kairouz et al. 2021 (their tau) have the same exponent.
 
 *Smoothing.* Round W = c + N(0, nv - 4) to k with weight exp(-(k - W)^2 / 8): the law of
 k is within (1 + r(4)) / (1 - r(4)) of c + N_Z(0, nv), c an integer (Peikert 2010,

@@ -178,8 +178,8 @@ def check_survivor_set(dossier: Dossier, body: bytes) -> None:
         set(partition.participants) <= set(roster.keys)
     ):
         raise InvalidInput("the set is no partition of those who sent shares")
-    roster.check_survivors(partition.survivors)
     check_asked(dossier, asked)
+    roster.check_survivors(partition.survivors)
 
 
 def check_asked(dossier: Dossier, asked: SurvivorSet) -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The orchestrator's desk for members: invites, enrols, recognises requests.
+"""The orchestrator's desk for members: invites, enrols, publishes, recognises requests.
 
 Not here: what an application must hold (enrolment.py).
 
 Rules that always hold: a member and its key stand on the ledger before it is told so;
-an enrolment waits until no round is running; a nonce is accepted once.
+an enrolment, and a record of a key ceremony, wait until no round is running; a nonce is
+accepted once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from datetime import timedelta
 
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import BadSignature, Refused, UnknownSender, WrongPhase
+from fedxdr.core.errors import (
+    BadSignature,
+    InvalidInput,
+    NotFound,
+    Refused,
+    UnknownSender,
+    WrongPhase,
+)
 from fedxdr.core.ids import OrgId, org_id, sha256
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto import requests, tokens
@@ -24,12 +32,13 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity, TokenKey
 from fedxdr.ledger import statements
 from fedxdr.ledger.block import Block
-from fedxdr.ledger.entries import MemberEnrolled
+from fedxdr.ledger.entries import KeyCeremony, MemberEnrolled
 from fedxdr.ledger.statements import EnrolmentStatement
 from fedxdr.parties import enrolment
 from fedxdr.parties.enrolment import Application, InvitationToken, Receipt
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.ports import Registration, Registry
+from fedxdr.secagg.encrypted.ceremony import Ceremony
 
 TOKEN_LIFETIME_S = 30 * 86_400
 OPERATOR = "operator"
@@ -232,6 +241,61 @@ class Registrar:
             ),
             envelopes=[application.enrolment],
         )
+
+    def publish(self, record: Ceremony) -> Block:
+        """Put the record of a key ceremony on the ledger; return its block.
+
+        Handing in the newest one again changes nothing. It waits until no round is
+        running, as an enrolment does: an announcement names the block it follows.
+
+        Args:
+            record: the ceremony's public record. Whether its dealer can be trusted
+                nobody sees here; every holder decides for itself by installing its
+                share.
+
+        Raises:
+            InvalidInput: a holder that is no member.
+            WrongPhase: a round is running.
+        """
+        recorder = self._orchestrator.recorder
+        in_force = recorder.in_force
+        strangers = sorted(set(record.key.holders) - set(in_force.members))
+        if strangers:
+            raise InvalidInput(
+                f"{', '.join(strangers)} hold a share and are no members: invite them "
+                "first"
+            )
+        known = list(in_force.ceremonies)
+        if known and known[-1] == record.fingerprint:
+            return self.ceremony_block(record)
+        running = self._orchestrator.current
+        if running is not None and not running.is_ended:
+            raise WrongPhase("a round is running: try again when it is over")
+        block = recorder.record(
+            KeyCeremony(
+                record=canonical.builtins(record),
+                fingerprint=record.fingerprint,
+                holders=record.key.holders,
+            )
+        )
+        self._orchestrator.version += 1
+        return block
+
+    def ceremony_block(self, record: Ceremony) -> Block:
+        """Return the newest block that holds a ceremony's record.
+
+        Raises:
+            NotFound: there is none.
+        """
+        recorder = self._orchestrator.recorder
+        for height in reversed(range(recorder.size())):
+            (signed,) = recorder.blocks(begin=height, end=height + 1)
+            match signed.block.entry:
+                case KeyCeremony(fingerprint=found) if found == record.fingerprint:
+                    return signed.block
+                case _:
+                    pass
+        raise NotFound("that ceremony is not on the ledger")
 
     def issue_token(self, org: OrgId) -> str:
         """Return a bearer token that lets an organisation read for 30 days."""

@@ -50,12 +50,26 @@ def join(desk: Desk, dossier: Dossier, *, keys: RoundKeys | None) -> bytes:
         round_id=dossier.session.announcement.round_id,
         org=desk.me,
         announcement=dossier.announced,
-        sample_exponent=weights.bucket(
-            desk.learner.samples(), max_exponent=dossier.plan.max_weight_exponent
-        ),
+        sample_exponent=_bucket(desk, dossier.plan),
         keys=keys,
     )
     return messages.sign(message, desk.identity).to_json()
+
+
+def _bucket(desk: Desk, plan: Plan) -> int:
+    """Return the bucket of our sample count, the same for as long as a plan holds.
+
+    A bucket that followed every count would tell when it crosses a power of two.
+    """
+    name = f"bucket/{plan.digest}"
+    known = desk.notes.get(name)
+    if known:
+        return int(known)
+    found = weights.bucket(
+        desk.learner.samples(), max_exponent=plan.max_weight_exponent
+    )
+    desk.notes.put(name, str(found).encode())
+    return found
 
 
 def learn(desk: Desk, dossier: Dossier) -> Vector:

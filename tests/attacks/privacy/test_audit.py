@@ -139,7 +139,7 @@ def test_context_that_is_accounted_is_not_convicted(monkeypatch) -> None:
 class Records:
     """Canaries that are records: nothing is put into the training but data."""
 
-    M = 400
+    M = 240
     CLIP = 0.005
 
     def __init__(self) -> None:

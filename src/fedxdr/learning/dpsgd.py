@@ -206,7 +206,7 @@ def clipped_total(
         rows = examples.rows[part]
         found = ghost.clipped_sum(
             network,
-            network.standardise(torch.from_numpy(features[rows])),
+            network.standardise(_gathered(features, rows)),
             torch.from_numpy(truth[rows]),
             torch.from_numpy(examples.weight[part]),
             clip=clip,
@@ -214,6 +214,12 @@ def clipped_total(
         total += found.total.numpy()
         is_below[first : first + block] = (found.norms <= clip).numpy()
     return total, is_below
+
+
+def _gathered(features: Floats, rows: Integers) -> Tensor:
+    """Return (n, events, D); ``take`` copies whole rows, which indexing does not."""
+    taken = features.take(rows.ravel(), axis=0)
+    return torch.from_numpy(taken).reshape(*rows.shape, -1)
 
 
 def gradient_noise(privacy: Privacy) -> float:

@@ -12,7 +12,16 @@ from datetime import datetime
 from fastapi import FastAPI
 
 from fedxdr import __version__
-from fedxdr.api import health, ledger, members, models, privacy, problems, rounds
+from fedxdr.api import (
+    ceremonies,
+    health,
+    ledger,
+    members,
+    models,
+    privacy,
+    problems,
+    rounds,
+)
 from fedxdr.api.service import Service
 
 logger = logging.getLogger(__name__)
@@ -43,6 +52,7 @@ def create_app(service: Service) -> FastAPI:
     problems.install(app)
     for router in (
         members.router,
+        ceremonies.router,
         rounds.router,
         models.router,
         ledger.router,

@@ -1,29 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An organisation's logs become its learner.
+"""An organisation's logs become its learner, for whatever network the plan names.
 
-Addresses are pseudonymised with a key that is made here, lies in the organisation's
-folder and never leaves it.
+Features are made when a plan is seen first, and once for each network; a promise that
+needs the events prepared (bounded hosts) is prepared for.
+
+Rule that always holds: addresses are pseudonymised with a key that is made here, lies
+in the organisation's folder and never leaves it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.core.layout import Layout
+from fedxdr.core.errors import InvalidPlan, InvalidTelemetry
 from fedxdr.core.randomness import SystemEntropy
-from fedxdr.federation.plan import Plan, Task
+from fedxdr.federation import opening
+from fedxdr.federation.plan import Plan, Task, Training
+from fedxdr.federation.protection import NO_PRIVACY, Privacy
 from fedxdr.intake import files
 from fedxdr.learning import features as feature_sets
 from fedxdr.learning.alone import fit_alone
 from fedxdr.learning.trainer import Trainer, prepare
 from fedxdr.models import metrics
+from fedxdr.models.architecture import Architecture, architecture_of
 from fedxdr.parties.ports import Learned
 from fedxdr.privacy.pseudonym import Pseudonymiser
 from fedxdr.storage.secrets import read_seed, write_seed
@@ -63,21 +68,21 @@ class LogLearner:
         InvalidTelemetry: no event lies in the past.
     """
 
-    layout: Layout = ARCHITECTURE.layout
-
     def __init__(self, events: Events, *, name: str, until: datetime | None) -> None:
+        # every feature set of logs reads the same events
         self._events = prepare(events, architecture=ARCHITECTURE)
+        self._name = name
         self._until_ns = None if until is None else int(until.timestamp() * 1e9)
-        if self._until_ns is not None and not (
-            len(events) and (events.time_ns <= self._until_ns).any()
-        ):
+        past = self._events.time_ns
+        self._samples = len(past)
+        if self._until_ns is not None:
+            self._samples = int((past <= self._until_ns).sum())
+        if not self._samples:
             raise InvalidTelemetry(
                 "no event lies before the end of the past: nothing to learn from; "
                 "check --until and the logs"
             )
-        self._trainer = Trainer.from_events(
-            events, architecture=ARCHITECTURE, name=name, until_ns=self._until_ns
-        )
+        self._trainers: dict[tuple[Architecture, Privacy], Trainer] = {}
 
     @property
     def events(self) -> int:
@@ -86,11 +91,43 @@ class LogLearner:
 
     def samples(self) -> int:
         """Return how many examples stand behind an update."""
-        return self._trainer.samples()
+        return self._samples
 
     def learn(self, *, task: Task, parent: bytes, plan: Plan, number: int) -> Learned:
-        """Return what this organisation's data adds to the parent model."""
-        return self._trainer.learn(task=task, parent=parent, plan=plan, number=number)
+        """Return what this organisation's data adds to the parent model.
+
+        Raises:
+            InvalidPlan: a network or promise that logs do not serve.
+        """
+        trainer = self._trainer(plan)
+        learned = trainer.learn(task=task, parent=parent, plan=plan, number=number)
+        # under a promise no figure leaves that nobody has noised
+        wanted = opening.metrics_of(plan, task)
+        metrics = {name: learned.metrics[name] for name in wanted}
+        return Learned(update=learned.update, metrics=metrics)
+
+    def _trainer(self, plan: Plan) -> Trainer:
+        architecture = architecture_of(plan.architecture)
+        if architecture.features not in feature_sets.OF_TRAFFIC:
+            raise InvalidPlan(
+                f"feature set {architecture.features!r} does not read connections; "
+                f"logs serve {' and '.join(feature_sets.OF_TRAFFIC)}"
+            )
+        prepared = plan.privacy if plan.privacy.unit == "entity" else NO_PRIVACY
+        if plan.privacy.window_s:
+            prepared = plan.privacy
+        key = (architecture, prepared)
+        if key not in self._trainers:
+            self._trainers = {
+                key: Trainer.from_events(
+                    self._events,
+                    architecture=architecture,
+                    name=self._name,
+                    until_ns=self._until_ns,
+                    privacy=prepared,
+                )
+            }
+        return self._trainers[key]
 
     def assess(
         self,
@@ -113,13 +150,18 @@ class LogLearner:
         """
         if self._until_ns is None:
             raise InvalidTelemetry("nothing came after: name the end of the past")
+        if plan.privacy.is_on:
+            # alone there is nobody to hide from: no noise, and a fit without it
+            plan = replace(plan, privacy=NO_PRIVACY, training=Training())
+        trainer = self._trainer(plan)
         rows = np.flatnonzero(self._events.time_ns > self._until_ns)
-        features = feature_sets.find(FEATURE_SET).compute(self._events, rows)
+        found = feature_sets.find(trainer.architecture.features)
+        features = found.compute(self._events, rows)
         labels = labels_of(self._events.select(rows))
-        alone = fit_alone(self._trainer, plan=plan, rounds=rounds)
+        alone = fit_alone(trainer, plan=plan, rounds=rounds)
 
         def recall(model: bytes) -> float | None:
-            scores = self._trainer.score(model, features)
+            scores = trainer.score(model, features)
             limit = metrics.threshold(scores[~labels], budget=_BUDGET)
             if limit is None or not labels.any():
                 return None

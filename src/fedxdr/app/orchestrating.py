@@ -38,8 +38,11 @@ from fedxdr.storage.secrets import read_seed, write_seed
 
 KEYS = ("orchestrator", "operator", "token")
 PROTOCOL_VERSION = 1
-FEATURE_SET = "traffic"
+FEATURE_SETS = feature_sets.OF_TRAFFIC
+"""What a federation of logs can learn from; the first one by default."""
+
 _MAX_BODY_BYTES = 256 * 1024 * 1024
+_PRIVATE_SIZES = {"neighbour": 4, "mixer": 8, "embedding": 16}
 _GIVEN = ("federation", "run_id", "participants", "layout", "architecture", "version")
 
 
@@ -96,13 +99,25 @@ def initialise(folder: Path, *, federation: str, model: snapshot.Snapshot) -> No
     ServerFile(federation=name, origin=origin).write(folder)
 
 
-def first_model(*, seed: int = 0) -> snapshot.Snapshot:
+def first_model(features: str = FEATURE_SETS[0], *, seed: int = 0) -> snapshot.Snapshot:
     """Return the first model of a federation that learns from traffic.
 
     Args:
+        features: ``traffic``; or ``traffic-event``, whose past is so short that single
+            events can be hidden, with a smaller network: every number that is trained
+            takes noise.
         seed: public, so that anyone can make the genesis model again.
+
+    Raises:
+        InvalidSettings: another feature set.
     """
-    architecture = feature_sets.find(FEATURE_SET).architecture()
+    if features not in FEATURE_SETS:
+        raise InvalidSettings(
+            f"--features {features}: use one of {', '.join(FEATURE_SETS)}"
+        )
+    found = feature_sets.find(features)
+    sizes = _PRIVATE_SIZES if features.endswith("-event") else {}
+    architecture = found.architecture(**sizes)
     return snapshot.Snapshot(
         vector=architecture.first_vector(seed),
         card=snapshot.Card(

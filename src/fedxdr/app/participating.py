@@ -3,8 +3,9 @@
 
 The folder holds ``agent.db`` (sessions, its mirror of the ledger), ``fence/`` (secrets
 of open rounds, what it answered once; a restored copy of either is noticed),
-``blobs/`` (masked vectors, models), ``keys/identity.key`` and ``agent.json`` (name,
-address and key of the orchestrator, genesis of the ledger).
+``blobs/`` (masked vectors, models), ``keys/`` (its identity, its shares of decryption
+keys) and ``agent.json`` (name, address and key of the orchestrator, genesis of the
+ledger).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fedxdr.app import ceremonies
+from fedxdr.app.pools import LazyPool
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock, SystemClock
 from fedxdr.core.errors import (
@@ -179,6 +182,12 @@ class OpenParticipant:
         does_replay: whether it recomputes every proposed model.
         wrap: puts something around the link; drills use it.
         clock: the time.
+
+    Attributes:
+        file: what ``agent.json`` holds.
+        client: the connections to the orchestrator.
+        purse: what it has spent of its privacy.
+        participant: the agent.
     """
 
     def __init__(
@@ -201,13 +210,16 @@ class OpenParticipant:
         blobs = FileBlobs(folder / "blobs")
         mirror = Recorder(store=SqlBlockStore(self._database), blobs=blobs, clock=clock)
         notes = SqlNotes(self._database)
+        self.purse = SqlPurseLog(self._database)
+        self._pool = LazyPool()
+        me = OrgId(self.file.org)
         self.participant = Participant(
-            me=OrgId(self.file.org),
+            me=me,
             identity=key,
             facts=SqlFactLog(self._database),
             notes=notes,
             fence=FileFence(folder / "fence", notes),
-            purse=SqlPurseLog(self._database),
+            purse=self.purse,
             blobs=blobs,
             mirror=mirror,
             link=wrap(link) if wrap else link,
@@ -216,6 +228,8 @@ class OpenParticipant:
             clock=clock,
             entropy=entropy,
             does_replay=does_replay,
+            share_of=ceremonies.installed(folder, me),
+            run=self._pool,
             genesis=digest(self.file.genesis),
         )
 
@@ -241,6 +255,7 @@ class OpenParticipant:
         path.write_text(f"{before + self.client.sent_bytes}\n")
 
     def close(self) -> None:
-        """Release the folder and the connections."""
+        """Release the folder and the connections, and end the workers."""
+        self._pool.close()
         self.client.close()
         self._database.close()

@@ -6,10 +6,12 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -19,7 +21,10 @@ from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidInput, InvalidSettings, Refused, Unavailable
 from fedxdr.federation.floor import Floor
+from fedxdr.federation.plan import MODES
+from fedxdr.models import snapshot
 from fedxdr.parties.enrolment import InvitationToken
+from fedxdr.privacy.mechanism import Unit
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +41,7 @@ Zeek = Annotated[
 Until = Annotated[
     str | None, typer.Option(help="Train on events before this RFC 3339 time only.")
 ]
+_MORE_MODES = ("committee", "paillier")
 _WAIT_S = 10.0
 _PAUSE_S = 1.0
 
@@ -87,12 +93,43 @@ def run(
     eve: Eve = None,
     zeek: Zeek = None,
     until: Until = None,
+    *,
     min_survivors: Annotated[
         int, typer.Option(help="Local floor: fewest updates in a sum.")
     ] = 3,
-    *,
+    accept_mode: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Local floor: take part in mode committee or paillier as well, "
+            "repeatable."
+        ),
+    ] = None,
+    max_epsilon: Annotated[
+        float | None,
+        typer.Option(help="Local floor: most that a plan may let this one spend."),
+    ] = None,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Local floor: event, entity or organisation, whom a promise must "
+            "hide; repeatable, default any."
+        ),
+    ] = None,
+    api_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Answer programs on this machine on that port of 127.0.0.1 (0: a free "
+            "one): /privacy/budget, /privacy/encrypt …; default: no."
+        ),
+    ] = None,
     accept_clear: Annotated[
         bool, typer.Option(help="Local floor: take part in mode clear as well.")
+    ] = False,
+    require_privacy: Annotated[
+        bool,
+        typer.Option(
+            "--require-privacy", help="Local floor: only with differential privacy."
+        ),
     ] = False,
     replay: Annotated[
         bool, typer.Option(help="Recompute every proposed model before accepting.")
@@ -105,29 +142,82 @@ def run(
 ) -> None:
     """Take part in rounds until stopped."""
     start_logging(level=log_level)
-    learner = load_learner(folder, eve, zeek, until)
-    opened = OpenParticipant(
-        folder,
-        learner=learner,
-        floor=Floor(
-            modes=("secagg", "clear") if accept_clear else ("secagg",),
-            min_survivors=min_survivors,
-        ),
-        does_replay=replay,
+    floor = floor_of(
+        min_survivors=min_survivors,
+        accept_clear=accept_clear,
+        accept_modes=accept_mode or (),
+        max_epsilon=max_epsilon,
+        units=unit or (),
+        require_privacy=require_privacy,
     )
+    learner = load_learner(folder, eve, zeek, until)
+    opened = OpenParticipant(folder, learner=learner, floor=floor, does_replay=replay)
     try:
         if dry_run:
             opened.follow_ledger()
             _print_dry_run(opened, learner, as_json=as_json)
             return
-        _reach(opened)
-        OUT.print(f"{opened.file.org}: ready", highlight=False)
-        try:
-            _serve(opened)
-        finally:
-            opened.note_sent_bytes()
+        with _answering(opened, api_port):
+            _reach(opened)
+            OUT.print(f"{opened.file.org}: ready", highlight=False)
+            try:
+                _serve(opened)
+            finally:
+                opened.note_sent_bytes()
     finally:
         opened.close()
+
+
+def floor_of(
+    *,
+    min_survivors: int,
+    accept_clear: bool,
+    accept_modes: Sequence[str],
+    max_epsilon: float | None,
+    units: Sequence[str],
+    require_privacy: bool,
+) -> Floor:
+    """Return the local floor that the options of ``agent run`` ask for.
+
+    Raises:
+        InvalidSettings: a mode or unit that is none, or an epsilon that is none.
+    """
+    if set(accept_modes) - set(_MORE_MODES):
+        raise InvalidSettings(
+            f"--accept-mode {', '.join(accept_modes)}: use committee or paillier; "
+            "secagg is always taken part in, clear has --accept-clear"
+        )
+    if set(units) - set(get_args(Unit)):
+        raise InvalidSettings(
+            f"--unit {', '.join(units)}: use event, entity or organisation"
+        )
+    if max_epsilon is not None and not max_epsilon > 0:
+        raise InvalidSettings("--max-epsilon is a number above 0")
+    wanted = {"secagg", *accept_modes} | ({"clear"} if accept_clear else set())
+    return Floor(
+        modes=tuple(mode for mode in MODES if mode in wanted),
+        min_survivors=min_survivors,
+        allow_no_privacy_mechanism=not require_privacy,
+        max_epsilon=max_epsilon,
+        units=tuple(units) or None,
+    )
+
+
+@contextmanager
+def _answering(opened: OpenParticipant, port: int | None) -> Iterator[None]:
+    """Answer programs on this machine while the agent takes part in rounds."""
+    if port is None:
+        yield
+        return
+    from fedxdr.api.agent_app import PREFIX, create_agent_app, listen  # noqa: PLC0415 - a server
+    from fedxdr.api.agent_server import AgentServer  # noqa: PLC0415 - the same
+    from fedxdr.app.agent_service import service_of  # noqa: PLC0415 - the same
+
+    listener = listen(port=port)
+    with AgentServer(create_agent_app(service_of(opened)), listener) as server:
+        address = f"http://127.0.0.1:{server.port}{PREFIX}"
+        OUT.print(f"{opened.file.org}: answers on {address}", highlight=False)
+        yield
 
 
 def _reach(opened: OpenParticipant) -> None:
@@ -181,7 +271,7 @@ def _print_dry_run(
     as_json: bool,
 ) -> None:
     plan = opened.participant.mirror.in_force.plan
-    layout = learner.layout
+    layout = snapshot.load(opened.participant.model()).card.layout
     sizes = {s.name: s.size for s in layout.segments}
     report = {
         "org_id": opened.file.org,

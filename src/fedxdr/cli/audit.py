@@ -129,4 +129,4 @@ def _spent(data: bytes) -> dict[str, float]:
         return {}
     from fedxdr.parties.auditing import check_spending  # noqa: PLC0415 - the accountant
 
-    return dict(check_spending(blocks))
+    return {str(org): spent for org, spent in check_spending(blocks).items()}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the key ceremony: ``keys new``, ``keys ceremony``, ``keys show``.
+"""Commands of ``keys``: ``new``, ``ceremony``, ``show``, ``publish``, ``install``.
 
-``new`` is every organisation's, ``ceremony`` the dealer's on its offline machine,
-``show`` everybody's. Nothing here talks to a network. The dealer's primes are never
+``new`` and ``install`` are every organisation's, ``ceremony`` the dealer's on its
+offline machine, ``publish`` the operator's, ``show`` everybody's. Only ``publish``
+talks to a network, and ``install`` without ``--record``. The dealer's primes are never
 written: they live in one process, without core dumps, and end with it.
 """
 
@@ -25,6 +26,8 @@ from fedxdr.core.errors import InvalidSettings, MalformedMessage
 from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.randomness import Entropy, SystemEntropy
 from fedxdr.crypto.exchange import HybridPrivateKey
+from fedxdr.federation.plan import Plan, Task
+from fedxdr.parties.ports import Learned
 from fedxdr.secagg.encrypted.ceremony import Ceremony, CeremonyKey, hold, open_box
 from fedxdr.secagg.encrypted.integers import Run, in_turn
 from fedxdr.secagg.encrypted.paillier import PrivateKey
@@ -178,6 +181,106 @@ def show(
     _show_record(file, record)
     if opened:
         OUT.print(f"The share of {opened} opens and is the one committed to.")
+
+
+@keys.command()
+def publish(
+    file: Annotated[Path, typer.Argument(help="The record of `keys ceremony`.")],
+    folder: Annotated[Path, typer.Option("--dir", help="The orchestrator's folder.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Put a ceremony's record on the ledger of the running server (the operator)."""
+    from fedxdr.cli.serve import as_operator  # noqa: PLC0415 - the others stay offline
+
+    record = _read(file, Ceremony)
+    answer = as_operator(
+        folder, "POST", "/federation/key-ceremony", canonical.builtins(record)
+    )
+    if as_json:
+        print_json(answer)
+        return
+    OUT.print(
+        f"Block {answer['height']} holds the record; fingerprint "
+        f"{answer['fingerprint']}",
+        highlight=False,
+    )
+    OUT.print(
+        "Each holder: fedxdr keys install --dir DIR --key SECRET --share BOX",
+        highlight=False,
+    )
+
+
+@keys.command()
+def install(
+    folder: Annotated[Path, typer.Option("--dir", help="The organisation's folder.")],
+    key: Annotated[Path, typer.Option(help="Your secret half, from `keys new`.")],
+    share: Annotated[Path, typer.Option(help="Your share, sealed by the dealer.")],
+    record: Annotated[
+        Path | None,
+        typer.Option(help="The dealer's record; default: the one on the ledger."),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Give your agent its share, once it opens under the record.
+
+    Compare the fingerprint with everybody else's first: whoever dealt the key could
+    decrypt with it. Without --record the ledger is asked, and the agent must not run.
+    """
+    from fedxdr.app import ceremonies  # noqa: PLC0415 - the others stay offline
+    from fedxdr.app.participating import AgentFile  # noqa: PLC0415 - the same
+
+    seed, box = read_seed(key), _read_bytes(share)
+    org = org_id(AgentFile.read(folder).org)
+    found = _on_ledger(folder, seed) if record is None else _read(record, Ceremony)
+    ceremonies.install(folder, org, record=found, seed=seed, box=box)
+    if as_json:
+        print_json({"holder": org, **_summary(found)})
+        return
+    OUT.print(
+        f"{org} holds its share of key {found.fingerprint}; any {found.key.threshold} "
+        f"of {len(found.key.holders)} decrypt together.",
+        highlight=False,
+    )
+    OUT.print(f"{key} and {share} may be deleted now.", highlight=False)
+
+
+def _on_ledger(folder: Path, seed: bytes) -> Ceremony:
+    """Return the newest ceremony on the ledger in which we took part with this seed."""
+    from fedxdr.app.ceremonies import sealed_to  # noqa: PLC0415 - offline commands
+    from fedxdr.app.participating import OpenParticipant  # noqa: PLC0415 - the same
+
+    opened = OpenParticipant(folder, learner=_NoData())
+    try:
+        opened.follow_ledger()
+        known = opened.participant.mirror.in_force.ceremonies.values()
+        found = sealed_to(known, OrgId(opened.file.org), seed=seed)
+    finally:
+        opened.close()
+    if found is None:
+        raise InvalidSettings(
+            "no ceremony on the ledger was held with that key: let the operator run "
+            "`fedxdr keys publish`, or name the dealer's record with --record"
+        )
+    return found
+
+
+class _NoData:
+    """A learner that is never asked: following a ledger takes no data."""
+
+    def samples(self) -> int:
+        """Return 0."""
+        return 0
+
+    def learn(self, *, task: Task, parent: bytes, plan: Plan, number: int) -> Learned:
+        """Refuse.
+
+        Raises:
+            InvalidSettings: always.
+        """
+        del task, parent, plan, number
+        raise InvalidSettings("this command takes part in no round")
 
 
 def _private_key(bits: int, entropy: Entropy, *, processes: int) -> PrivateKey:

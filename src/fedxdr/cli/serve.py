@@ -7,10 +7,12 @@ operator with the key in its folder.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +22,7 @@ from fedxdr.app.server_file import ServerFile, operator_key
 from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core.canonical import jcs
 from fedxdr.core.clock import SystemClock
-from fedxdr.core.errors import InvalidSettings, Unavailable
+from fedxdr.core.errors import InvalidSettings, NotFound, Unavailable
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.transport.client import Client
 
@@ -37,13 +39,20 @@ def init(
     federation: Annotated[str, typer.Option(help="Name of the federation.")] = (
         "federation"
     ),
+    features: Annotated[
+        str,
+        typer.Option(
+            help="What is learnt from: traffic; traffic-event where single events "
+            "are to be hidden (differential privacy)."
+        ),
+    ] = "traffic",
     *,
     as_json: AsJson = False,
 ) -> None:
     """Make an orchestrator's folder: keys, ledger, first model."""
     from fedxdr.app.orchestrating import first_model, initialise  # noqa: PLC0415
 
-    initialise(folder, federation=federation, model=first_model())
+    initialise(folder, federation=federation, model=first_model(features))
     keyid = operator_key(folder, name="orchestrator").public.keyid
     if as_json:
         print_json({"dir": str(folder), "orchestrator_keyid": keyid})
@@ -123,26 +132,146 @@ def start_round(
     task: Annotated[
         str | None, typer.Option(help="statistics or training; default: in turn.")
     ] = None,
+    *,
+    mode: Annotated[
+        str | None,
+        typer.Option(help="secagg (default), committee, paillier or clear."),
+    ] = None,
+    helper: Annotated[
+        list[str] | None,
+        typer.Option(help="Who holds seeds in mode committee, repeatable."),
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(help="Promise differential privacy: what each may spend."),
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="Of the promise; default 1e-5.")
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Whom it hides: event (default), entity, organisation."),
+    ] = None,
+    rounds_planned: Annotated[
+        int | None,
+        typer.Option(help="Training rounds the budget is to last for; default 20."),
+    ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="FIELD=JSON of the plan, e.g. clip_norm=5."),
+        typer.Option(
+            "--set", "--wish", help="FIELD=JSON of the plan, e.g. clip_norm=5."
+        ),
     ] = None,
-    *,
     as_json: AsJson = False,
 ) -> None:
-    """Open a round."""
-    form: dict[str, Any] = {"config": dict(_setting(s) for s in setting or ())}
+    """Open a round.
+
+    The options make the plan: the same ones again go on under the plan in force, others
+    put another plan on the ledger first.
+    """
+    config = mode_wishes(folder, mode, helpers=helper or ())
+    config |= privacy_wishes(
+        folder, epsilon=epsilon, delta=delta, unit=unit, rounds=rounds_planned
+    )
+    config |= dict(_setting(s) for s in setting or ())
+    form: dict[str, Any] = {"config": config}
     if task is not None:
         form["task"] = task
     answer = as_operator(folder, "POST", "/federation/round/start", form)
     if as_json:
         print_json(answer)
         return
+    protected = answer["privacy_params"]
     OUT.print(
         f"Round {answer['round_number']} ({answer['task']}) is open: "
-        f"{answer['round_id']}, {len(answer['participants'])} organisations.",
+        f"{answer['round_id']}, {len(answer['participants'])} organisations, mode "
+        f"{protected['collection_mode']}, differential privacy "
+        f"{protected['mechanism']}.",
         highlight=False,
     )
+
+
+def mode_wishes(
+    folder: Path, mode: str | None, *, helpers: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the fields of a plan that a collection mode needs.
+
+    Args:
+        folder: the orchestrator's, with a running server.
+        mode: None for the server's default.
+        helpers: of mode ``committee``.
+
+    Raises:
+        InvalidSettings: another mode, or what it needs is missing.
+    """
+    from fedxdr.app import privacy_plan  # noqa: PLC0415 - status starts faster without
+
+    if mode is None:
+        if helpers:
+            raise InvalidSettings("--helper goes with --mode committee")
+        return {}
+    members: list[str] = []
+    ceremony = ""
+    if mode == "committee":
+        answer = as_operator(folder, "GET", "/federation/organizations?limit=200")
+        members = [member["org_id"] for member in answer["organizations"]]
+    if mode == "paillier":
+        try:
+            answer = as_operator(folder, "GET", "/federation/key-ceremony")
+            ceremony = answer["fingerprint"]
+        except NotFound:
+            ceremony = ""
+    return privacy_plan.mode_fields(
+        mode, members=members, helpers=helpers, ceremony=ceremony
+    )
+
+
+def privacy_wishes(
+    folder: Path,
+    *,
+    epsilon: float | None,
+    delta: float | None = None,
+    unit: str | None = None,
+    rounds: int | None = None,
+) -> dict[str, Any]:
+    """Return the fields of a plan that promises differential privacy, if any.
+
+    Args:
+        folder: the orchestrator's, with a running server.
+        epsilon: of the promise; None: there is none.
+        delta: of the promise.
+        unit: whom it hides.
+        rounds: how many training rounds it is to last for.
+
+    Raises:
+        InvalidSettings: figures of a promise without the promise.
+        InvalidPlan: a promise that cannot be kept with this federation's features.
+    """
+    if epsilon is None:
+        if (delta, unit, rounds) != (None, None, None):
+            raise InvalidSettings(
+                "--delta, --unit and --rounds-planned belong to a promise of "
+                "differential privacy: add --epsilon"
+            )
+        return {}
+    from fedxdr.app import privacy_plan  # noqa: PLC0415 - the accountant
+
+    return privacy_plan.privacy_fields(
+        _features(folder),
+        epsilon=epsilon,
+        delta=privacy_plan.DELTA if delta is None else delta,
+        unit=unit or "event",
+        rounds=privacy_plan.ROUNDS if rounds is None else rounds,
+    )
+
+
+def _features(folder: Path) -> str:
+    """Return the name of the feature set that the model in force is made for."""
+    from fedxdr.models import snapshot  # noqa: PLC0415 - only a promise asks
+
+    found = as_operator(folder, "GET", "/federation/global-model?inline=true")
+    file = base64.b64decode(found["weights"]["inline"])
+    return str(snapshot.load(file).card.architecture.get("features"))
 
 
 @rounds.command("status")

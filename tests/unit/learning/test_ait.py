@@ -101,3 +101,17 @@ def test_the_split_is_the_published_one():
         "harrison": (6, 15208, 2642, 16880, 9446),
     }
     assert next(iter(found)) == "santos"
+
+
+def test_coins_keep_every_benign_row_and_an_eighth_of_attacks(folder, monkeypatch):
+    monkeypatch.setattr(ait, "MOST_PER_STEP", 40)
+    monkeypatch.setattr(ait, "MOST_BENIGN", 100)
+    found = features.find("alerts-event")
+    capped = ait.read(folder, found)
+    for item, other in zip(ait.read(folder, found, by_coins=True), capped, strict=True):
+        trained, tested = item.family[item.may_train], item.family[item.may_test]
+        assert np.bincount(tested).tolist() == [100, 40, 40]
+        assert np.array_equal(item.features[item.may_test], other.features)
+        # 3,000 rows, two organisations, a third benign
+        assert 400 < (trained == 0).sum() < 600
+        assert 80 < (trained != 0).sum() < 170

@@ -84,6 +84,19 @@ def test_labels_become_families(make_events):
     assert set(dataset.families_of(untold)) == {1}
 
 
+def test_rows_to_learn_from_and_to_measure_on_may_differ(make_organisation):
+    items = [make_organisation("a"), make_organisation("b", begin=2000, seed=1)]
+    odd = np.arange(len(items[0].family)) % 2 == 1
+    masked = [replace(item, may_train=odd, may_test=~odd) for item in items]
+    whole, found = (dataset.situations(each)[-1] for each in (items, masked))
+    past = items[1].is_past
+    assert np.array_equal(found.own.features, items[1].features[past & odd])
+    assert np.array_equal(found.test.features, items[1].features[~past & ~odd])
+    assert len(found.others[0].family) == odd.sum() < len(whole.others[0].family)
+    with pytest.raises(InvalidTelemetry, match="mask"):
+        replace(items[0], may_train=odd[1:])
+
+
 def test_wrong_tables_are_refused(make_organisation):
     item = make_organisation("a")
     with pytest.raises(InvalidTelemetry, match="time order"):

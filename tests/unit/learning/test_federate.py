@@ -8,7 +8,8 @@ import numpy as np
 from fedxdr.core.ids import OrgId
 from fedxdr.core.update import Update
 from fedxdr.federation.plan import SEGMENTS, Plan
-from fedxdr.learning.federate import Silent, in_the_clear, plan_fields
+from fedxdr.federation.protection import NO_PRIVACY, Privacy
+from fedxdr.learning.federate import Silent, in_the_clear, plan_fields, tasks_of
 from fedxdr.models import snapshot
 from fedxdr.parties.ports import Learned
 
@@ -99,3 +100,19 @@ def test_a_silent_member_answers_both_tasks(architecture):
         learned = silent.learn(task=task, parent=b"", plan=plan, number=1)
         assert learned.update.values.shape == (end - begin,)
         assert not learned.update.values.any()
+
+
+def test_with_a_promise_statistics_are_not_collected():
+    promise = Privacy(
+        mechanism="dp-sgd",
+        unit="event",
+        epsilon=8.0,
+        delta=1e-5,
+        noise_multiplier=1.0,
+        sampling_rate=0.1,
+        steps=1,
+        clipping_norm=1.0,
+        own=1,
+    )
+    assert tasks_of(promise, 2) == ["training", "training"]
+    assert tasks_of(NO_PRIVACY, 2) == ["statistics", "training", "training"]

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedxdr.core.errors import TooFewParticipants
+from fedxdr.core.errors import InvalidPlan, TooFewParticipants
 from fedxdr.federation.plan import Training
 from fedxdr.learning import baselines, dataset, features, methods
 from fedxdr.learning.federate import in_the_clear
 from fedxdr.models import metrics
+from fedxdr.privacy import accountant
 
 
 @pytest.fixture
@@ -99,3 +100,56 @@ def test_fewer_than_three_are_refused_and_told_what_to_do(situation, setting):
 def test_the_default_network_is_that_of_the_feature_set(name):
     found = features.find(name)
     assert methods.architecture_for(found).inputs == found.architecture().inputs
+
+
+def promising(setting, *, epsilon=8.0):
+    """Return the setting with a promise and a network over its four numbers."""
+    context = features.find("alerts-event")
+    return replace(
+        setting,
+        architecture=replace(setting.architecture, features="alerts-event"),
+        privacy=methods.event_privacy(context, epsilon=epsilon, delta=1e-5, rounds=3),
+        private_rounds=3,
+    )
+
+
+def test_a_promise_is_kept_by_the_plan_and_only_together(situation, setting):
+    seen = {}
+
+    def spy(learners, **arguments):
+        seen.update(arguments)
+        return in_the_clear(learners, **arguments)
+
+    private = replace(promising(setting), federate=spy)
+    scored = methods.federated(situation, private, 0)
+    assert np.isfinite(scored.test).all()
+    assert seen["plan"]["privacy"] == private.privacy
+    assert seen["plan"]["max_weight_exponent"] == 0
+    assert seen["rounds"] == 3
+    again = methods.federated(situation, private, 0)
+    assert np.array_equal(scored.test, again.test)
+    # alone nobody is shown anything
+    assert recall(situation, methods.pooled(situation, private, 0)) > 0.9
+
+
+def test_noise_is_as_little_as_the_budget_allows():
+    found = features.find("alerts-event")
+    small, large = (
+        methods.event_privacy(found, epsilon=epsilon, delta=1e-5, rounds=2)
+        for epsilon in (1.0, 8.0)
+    )
+    assert small.noise_multiplier > large.noise_multiplier
+    for promise in (small, large):
+        spent = accountant.epsilon({promise.charge: 2}, delta=1e-5)
+        assert 0.98 * promise.epsilon < spent <= promise.epsilon
+        assert promise.occurrences == 16
+    with pytest.raises(InvalidPlan, match="bounded"):
+        methods.event_privacy(
+            features.find("counters"), epsilon=1.0, delta=1e-5, rounds=1
+        )
+
+
+def test_private_networks_are_small():
+    found = features.find("alerts-event")
+    small = methods.private_architecture_for(found).layout.size
+    assert small < methods.architecture_for(found).layout.size / 5

@@ -111,7 +111,7 @@ def test_without_sampling_composition_is_the_closed_form_from_above(
         assert exact <= found <= exact * 1.001
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(
     noise=st.floats(2.0, 50),
     steps=st.integers(1, 300),
@@ -142,7 +142,6 @@ def test_almost_certain_sampling_is_never_below_the_closed_form(
         (0.3, 1e-4, 20_000, 0),
         (0.3, 0.01, 100, 16),
         (1.0, 1e-3, 2000, 64),
-        (4.0, 0.5, 30, 128),
         (200.0, 0.01, 50_000, 128),
         (200.0, 1e-4, 10, 1),
     ],
@@ -243,7 +242,7 @@ def test_nothing_costs_nothing():
     assert delta_of([], 1.0) == 0
 
 
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=4)
 @given(
     noise=st.floats(0.8, 20),
     rate=st.floats(1e-4, 0.3),
@@ -408,3 +407,20 @@ def test_the_search_copes_with_steps_and_plateaus():
 
         assert accountant._largest(cost, limit=limit, begin=1) == want
         assert len(calls) < 70
+
+
+@pytest.mark.parametrize(
+    ("noise", "steps", "delta", "above"),
+    [
+        (200.0, 100_000, 1e-10, 0.01),
+        (500.0, 1_000_000, 1e-9, 0.01),
+        # beyond what is promised to be tight: still never below
+        (500.0, 1_000_000, 1e-12, math.inf),
+    ],
+)
+def test_very_many_steps_at_tiny_deltas_are_never_below_the_closed_form(
+    noise, steps, delta, above
+):
+    got = epsilon([charge(noise, 1 - 2.0**-53, steps)], delta=delta)
+    exact = gaussian_epsilon_exact(noise_multiplier=noise, steps=steps, delta=delta)
+    assert exact <= got <= exact * (1 + above)

@@ -84,7 +84,7 @@ def test_opposite_vectors_on_a_line_are_the_pair(pair):
     assert added == pytest.approx(want_added, abs=2e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_no_vectors_on_a_line_tell_more_than_the_pair(data):
     own, m = data.draw(st.sampled_from([(0, 1), (1, 0), (1, 1), (1, 3), (2, 2)]))
@@ -306,7 +306,7 @@ def contexts(stream, keys, size):
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)),

@@ -102,18 +102,23 @@ def take_contribution(
     ):
         raise InvalidInput("the statement is about another vector")
     check_claim(statement.privacy, plan.privacy, clip_norm=plan.clip_norm)
-    if statement.sample_exponent != _bucket_of(records, round_, org):
+    bucket = _bucket_of(records, round_, org)
+    if bucket is not None and statement.sample_exponent != bucket:
         raise InvalidInput("another sample bucket than in the round keys")
     if contribution.mail and not takes_mail:
         raise InvalidInput("a contribution has no mail beside it in this mode")
     return Checked(message=wire.pack_stored(contribution), vector=contribution.vector)
 
 
-def _bucket_of(records: RoundRecords, round_: Round, org: OrgId) -> int:
-    """Return the sample bucket that an organisation joined with, 0 without weights."""
+def _bucket_of(records: RoundRecords, round_: Round, org: OrgId) -> int | None:
+    """Return the bucket that an organisation joined with, 0 in modes without weights.
+
+    None for one that has not joined: it is refused as not awaited.
+    """
     if round_.plan.collection_mode in MODES_WITHOUT_WEIGHTS:
         return 0
-    return records.keys(round_)[org].sample_exponent
+    keys = records.keys(round_).get(org)
+    return None if keys is None else keys.sample_exponent
 
 
 def take_acceptance(

@@ -242,6 +242,13 @@ ENTROPY_NOT_COPIED = Swap(
     says="a restored backup",
     code="not-found",
 )
+ONE_VECTOR = Swap(
+    name="one protected vector is made in a round, and sent again or not at all",
+    where="fedxdr.parties.collecting.contributing.once",
+    without=lambda _: lambda desk, _dossier, make: desk.blobs.put(make()),
+    says="",
+    code="",
+)
 ANSWERED_ONCE = Rule(
     name="an answer binds the agent for good, restored or not",
     says="{} was answered otherwise before",

@@ -9,8 +9,8 @@ import numpy as np
 from tests.attacks.malicious_orchestrator import loot
 from tests.attacks.malicious_orchestrator.attack import Attack
 from tests.attacks.malicious_orchestrator.known_rules import (
-    ANSWERED_ONCE,
     ENTROPY_NOT_COPIED,
+    ONE_VECTOR,
 )
 from tests.attacks.malicious_orchestrator.loot import NOTHING, Loot
 from tests.attacks.malicious_orchestrator.stage import TASK_SIZES, Stage
@@ -89,9 +89,7 @@ ATTACKS = (
     Attack(
         name="pad-reuse-restored-database",
         aim="restore an agent's database alone, from a copy made while it ran",
-        rules=(ENTROPY_NOT_COPIED, ANSWERED_ONCE),
+        rules=(ENTROPY_NOT_COPIED, ONE_VECTOR),
         script=restore_database,
-        pending="an agent binds itself to its contribution (Fence.hold) before it is "
-        "sent",
     ),
 )

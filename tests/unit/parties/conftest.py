@@ -61,7 +61,9 @@ class Learner:
             update=Update(
                 values=coins.normal(size=size).astype(np.float32), samples=self.count
             ),
-            metrics=dict.fromkeys(opening.metrics_of(plan, task), 0.5),
+            metrics=dict.fromkeys(
+                opening.metrics_of(plan, task) if plan else opening.METRICS, 0.5
+            ),
         )
 
 

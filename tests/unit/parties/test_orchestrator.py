@@ -288,10 +288,10 @@ def test_shares_that_are_not_right(world):
     for body, why in (
         (one_changed(transcript=OTHER), "another key list"),
         (one_changed(round_id=RoundId("round-7")), "round-7"),
-        (wire.pack_envelopes(honest[:-1]), "each other organisation"),
-        (wire.pack_envelopes(honest[::-1]), "each other organisation"),
-        (wire.pack_envelopes([*honest, honest[0]]), "each other organisation"),
-        (wire.pack_envelopes([]), "each other organisation"),
+        (wire.pack_envelopes(honest[:-1]), "each neighbour"),
+        (wire.pack_envelopes(honest[::-1]), "each neighbour"),
+        (wire.pack_envelopes([*honest, honest[0]]), "each neighbour"),
+        (wire.pack_envelopes([]), "each neighbour"),
     ):
         with pytest.raises(InvalidInput, match=why):
             sender.deliver(body)
@@ -640,7 +640,7 @@ def test_a_stranger_is_no_sender(world):
                 federation.key(D),
             )
         )
-    with pytest.raises(UnknownSender, match="org-d is not awaited"):
+    with pytest.raises(UnknownSender, match="org-d sent no keys"):
         federation.orchestrator.receive(
             sender.round_id, Kind.SHARES, D, wire.pack_envelopes(mails)
         )

@@ -32,11 +32,13 @@ def _make_keys(desk: Desk, dossier: Dossier) -> bytes:
 
 
 def _make_contribution(desk: Desk, dossier: Dossier) -> bytes:
-    values = contributing.learn(desk, dossier)
+    def plain() -> bytes:
+        return contributing.learn(desk, dossier).astype("<f4").tobytes()
+
     return contributing.state(
         desk,
         dossier,
-        contribution=desk.blobs.put(values.astype("<f4").tobytes()),
+        contribution=contributing.once(desk, dossier, plain),
         sample_exponent=dossier.key_list[desk.me].sample_exponent,
     ).to_json()
 

@@ -145,6 +145,8 @@ def _make_contribution(desk: Desk, dossier: Dossier) -> bytes:
     header = HeaderMessage(
         round_id=dossier.session.announcement.round_id, header=upload.header
     )
+    # its header is made with it: whoever lost that sends nothing
+    desk.fence.hold(f"{header.round_id}/contribution", upload.header.vector_digest)
     statement = contributing.state(
         desk,
         dossier,

@@ -11,7 +11,7 @@ leaves; the statement names plan, parent and the very bytes that are sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -61,15 +61,37 @@ def _bucket(desk: Desk, plan: Plan) -> int:
 
     A bucket that followed every count would tell when it crosses a power of two.
     """
-    name = f"bucket/{plan.digest}"
-    known = desk.notes.get(name)
-    if known:
-        return int(known)
     found = weights.bucket(
         desk.learner.samples(), max_exponent=plan.max_weight_exponent
     )
-    desk.notes.put(name, str(found).encode())
-    return found
+    name = f"bucket/{plan.digest}"
+    known = desk.notes.get(name)
+    if not known:
+        desk.notes.put(name, str(found).encode())
+    return int(known) if known else found
+
+
+def once(desk: Desk, dossier: Dossier, make: Callable[[], bytes]) -> Digest:
+    """Return the digest of the one protected vector of this round, stored for good.
+
+    Whoever forgot that it made one (killed since, or set back to a backup of its
+    database) never makes another under the same masks: it sends that one, or nothing.
+
+    Args:
+        desk: ours.
+        dossier: the round.
+        make: protects what was learnt.
+
+    Raises:
+        AlreadyAnswered: another one was made and is lost.
+    """
+    question = f"{dossier.session.announcement.round_id}/contribution"
+    held = desk.fence.held(question)
+    if held is not None and desk.blobs.has(held):
+        return held
+    digest = desk.blobs.put(make())
+    desk.fence.hold(question, digest)
+    return digest
 
 
 def learn(desk: Desk, dossier: Dossier) -> Vector:

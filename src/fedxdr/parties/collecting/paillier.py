@@ -134,17 +134,24 @@ def _make_commitment(desk: Desk, dossier: Dossier) -> bytes:
     if dossier.ceremony is not None:
         # whoever cannot decrypt later finds out before it trains
         desk.share_of(dossier.ceremony)
-    words = contributing.quantised(
-        desk, dossier, weights_of=contributing.equal_weights(dossier)
-    )
-    seed = hkdf(dossier.secret_entropy, label=_ENCRYPTION_LABEL)
-    upload = encrypting.encrypt_update(terms, desk.me, words, seed=seed, run=desk.run)
+
+    def encrypted() -> bytes:
+        words = contributing.quantised(
+            desk, dossier, weights_of=contributing.equal_weights(dossier)
+        )
+        seed = hkdf(dossier.secret_entropy, label=_ENCRYPTION_LABEL)
+        return _pack(
+            encrypting.encrypt_update(terms, desk.me, words, seed=seed, run=desk.run)
+        )
+
+    contribution = contributing.once(desk, dossier, encrypted)
+    upload = _unpack(terms, desk.me, desk.blobs.get(contribution))
     message = CommitmentMessage(
         round_id=dossier.session.announcement.round_id,
         org=desk.me,
         announcement=dossier.announced,
         commitment=commit(terms, upload),
-        contribution=desk.blobs.put(_pack(upload)),
+        contribution=contribution,
     )
     return messages.sign(message, desk.identity).to_json()
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fedxdr.core import canonical
-from fedxdr.core.errors import InvalidInput
+from fedxdr.core.errors import InvalidInput, UnknownSender
 from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, opening, wire
@@ -66,14 +66,16 @@ def _make_shares(desk: Desk, dossier: Dossier) -> bytes:
 
 
 def _make_contribution(desk: Desk, dossier: Dossier) -> bytes:
-    weight = opening.effective_weights(dossier.plan, dossier.key_list)
-    quantised = contributing.quantised(desk, dossier, weights_of=weight)
-    width = opening.upload_width(dossier.plan)
-    masked = client.mask(dossier.membership, dossier.opened_mail, quantised)
+    def masked() -> bytes:
+        weight = opening.effective_weights(dossier.plan, dossier.key_list)
+        words = contributing.quantised(desk, dossier, weights_of=weight)
+        vector = client.mask(dossier.membership, dossier.opened_mail, words)
+        return packing.pack(vector, width=opening.upload_width(dossier.plan))
+
     return contributing.state(
         desk,
         dossier,
-        contribution=desk.blobs.put(packing.pack(masked, width=width)),
+        contribution=contributing.once(desk, dossier, masked),
         sample_exponent=dossier.key_list[desk.me].sample_exponent,
     ).to_json()
 
@@ -147,7 +149,10 @@ def _take_shares(
         if message.transcript != transcript:
             raise InvalidInput("shares for another key list")
         recipients.append(message.mail.recipient)
-    if recipients != sorted(_roster(records, round_).neighbours[org]):
+    near = _roster(records, round_).neighbours.get(org)
+    if near is None:
+        raise UnknownSender(f"{org} sent no keys in this round")
+    if recipients != sorted(near):
         raise InvalidInput("one share message for each neighbour, in order")
     return Checked(message=body)
 

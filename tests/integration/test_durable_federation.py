@@ -19,8 +19,8 @@ from fedxdr.core.randomness import SeededEntropy, generator
 from fedxdr.core.update import Update
 from fedxdr.crypto.keys import IdentityKey, TokenKey
 from fedxdr.federation.floor import Floor
+from fedxdr.federation.phases import TABLE, Kind, Phase
 from fedxdr.federation.plan import Plan, default_threshold
-from fedxdr.federation.rounds import TABLE, Kind, Phase
 from fedxdr.ledger import verifier
 from fedxdr.ledger.entries import Genesis, MemberKeys
 from fedxdr.models import snapshot

@@ -25,8 +25,9 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import digest, org_id, round_id
 from fedxdr.federation import wire
+from fedxdr.federation.phases import Kind
 from fedxdr.federation.plan import Plan
-from fedxdr.federation.rounds import Kind, Round, deadline
+from fedxdr.federation.rounds import Round, deadline
 from fedxdr.federation.sessions import Step
 from fedxdr.parties import views
 from fedxdr.parties.orchestrator import Receipt

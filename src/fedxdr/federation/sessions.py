@@ -25,8 +25,8 @@ from typing import Literal, assert_never
 
 from fedxdr.core.ids import OrgId
 from fedxdr.federation.messages import Announcement
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.plan import Plan
-from fedxdr.federation.rounds import Phase
 
 
 class Step(StrEnum):

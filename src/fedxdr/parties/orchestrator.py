@@ -38,6 +38,7 @@ from fedxdr.federation.messages import (
     Announcement,
     Proposal,
 )
+from fedxdr.federation.phases import Kind
 from fedxdr.federation.plan import MINIMUM_SURVIVORS, Plan, Task
 from fedxdr.federation.rounds import (
     ClosePhase,
@@ -45,7 +46,6 @@ from fedxdr.federation.rounds import (
     Committed,
     Failed,
     FailRound,
-    Kind,
     OpenSum,
     PhaseClosed,
     Propose,

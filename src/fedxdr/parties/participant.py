@@ -43,7 +43,7 @@ from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import (
     Announcement,
 )
-from fedxdr.federation.rounds import ENDED, Phase
+from fedxdr.federation.phases import ENDED, Phase
 from fedxdr.federation.sessions import (
     Acknowledged,
     End,

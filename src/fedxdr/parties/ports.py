@@ -18,8 +18,8 @@ from typing import Protocol
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.core.update import Update
 from fedxdr.crypto.envelope import Envelope
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.plan import Plan, Task
-from fedxdr.federation.rounds import Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.privacy.budget import Fact

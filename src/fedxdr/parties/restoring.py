@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 
 from fedxdr.core.ids import OrgId
-from fedxdr.federation.rounds import ENDED, Phase
+from fedxdr.federation.phases import ENDED, Phase
 from fedxdr.ledger.entries import RoundCommitted, RoundFailed
 from fedxdr.parties.collecting.survivors import opening_of
 from fedxdr.parties.ports import Fence, PurseLog, Standing

@@ -28,12 +28,11 @@ from fedxdr.federation.messages import (
     ShareMessage,
     SurvivorSet,
 )
+from fedxdr.federation.phases import TABLE, Kind
 from fedxdr.federation.plan import Plan
 from fedxdr.federation.rounds import (
-    TABLE,
     Committed,
     Failed,
-    Kind,
     PhaseClosed,
     Proposed,
     Received,

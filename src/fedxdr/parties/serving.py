@@ -10,7 +10,8 @@ from __future__ import annotations
 from fedxdr.core.errors import NotFound
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.federation import opening, wire
-from fedxdr.federation.rounds import Phase, Round
+from fedxdr.federation.phases import Phase
+from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import TABLE, Step
 from fedxdr.parties.collecting.catalogue import mode_of
 from fedxdr.parties.round_records import RoundRecords

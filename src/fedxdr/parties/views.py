@@ -16,7 +16,8 @@ from fedxdr.core import canonical
 from fedxdr.core.errors import NotFound
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.federation import rounds
-from fedxdr.federation.rounds import Kind, Phase, Round
+from fedxdr.federation.phases import Kind, Phase
+from fedxdr.federation.rounds import Round
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.ledger.entries import RoundCommitted, RoundFailed
 from fedxdr.ledger.lineage import lineage

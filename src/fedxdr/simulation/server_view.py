@@ -20,7 +20,8 @@ from fedxdr.core.errors import MalformedMessage, NotFound
 from fedxdr.core.ids import OrgId, RoundId
 from fedxdr.core.layout import Vector
 from fedxdr.federation import opening
-from fedxdr.federation.rounds import Kind, Round
+from fedxdr.federation.phases import Kind
+from fedxdr.federation.rounds import Round
 from fedxdr.models import snapshot
 from fedxdr.parties.collecting.catalogue import mode_of
 from fedxdr.secagg import packing

@@ -35,7 +35,7 @@ from fedxdr.core.ids import Digest, RoundId, round_id
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto import requests
 from fedxdr.crypto.envelope import Envelope, Signer
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger.block import SignedBlock

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import wire
-from fedxdr.federation.rounds import Kind
+from fedxdr.federation.phases import Kind
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties.orchestrator import Orchestrator

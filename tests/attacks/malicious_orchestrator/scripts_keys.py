@@ -24,7 +24,7 @@ from fedxdr.crypto.exchange import HybridPrivateKey, agree
 from fedxdr.crypto.sealing import open_between, seal_between
 from fedxdr.federation import messages, wire
 from fedxdr.federation.messages import KeysMessage, ShareMessage
-from fedxdr.federation.rounds import Kind, Phase
+from fedxdr.federation.phases import Kind, Phase
 from fedxdr.secagg import client
 from fedxdr.secagg.derivation import box_context, derive_secrets
 from fedxdr.secagg.shamir import SHARE_BYTES

@@ -23,7 +23,7 @@ from fedxdr.crypto import requests
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.federation.messages import KeysMessage
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.transport.client import PREFIX, problem
 
 _START = "/federation/round/start"

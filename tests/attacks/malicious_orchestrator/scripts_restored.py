@@ -16,7 +16,7 @@ from tests.attacks.malicious_orchestrator.loot import NOTHING, Loot
 from tests.attacks.malicious_orchestrator.stage import TASK_SIZES, Stage
 
 from fedxdr.core.ids import OrgId
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 
 _SHIFT = 0.25
 

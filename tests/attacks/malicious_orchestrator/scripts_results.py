@@ -23,7 +23,7 @@ from fedxdr.core.ids import OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import Proposal
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.ledger.statements import AcceptanceStatement
 from fedxdr.models import snapshot
 

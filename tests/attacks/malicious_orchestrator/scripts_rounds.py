@@ -32,7 +32,7 @@ from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation import messages
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import KeysMessage
-from fedxdr.federation.rounds import Kind, Phase
+from fedxdr.federation.phases import Kind, Phase
 from fedxdr.ledger.statements import ContributionStatement
 from fedxdr.models import snapshot
 

@@ -32,7 +32,7 @@ from fedxdr.core.ids import OrgId
 from fedxdr.crypto.envelope import Envelope, EnvelopeSignature
 from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.messages import SurvivorSet
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 
 _ASKED = ("survivor-signature", "unmasking")
 

@@ -45,8 +45,9 @@ from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation import messages, rounds, wire
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import Announcement
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.plan import SEGMENTS
-from fedxdr.federation.rounds import Phase, Round
+from fedxdr.federation.rounds import Round
 from fedxdr.ledger.statements import ACCEPTANCE_TYPE, AcceptanceStatement
 from fedxdr.models import snapshot
 from fedxdr.parties import enrolment

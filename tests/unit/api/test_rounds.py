@@ -13,7 +13,7 @@ from fedxdr.core import canonical
 from fedxdr.core.ids import sha256
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation import messages, wire
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.statements import ContributionStatement
 

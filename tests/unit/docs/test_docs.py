@@ -9,7 +9,7 @@ import pytest
 from fedxdr.app.settings import PlanSettings
 from fedxdr.cli.main import COMMANDS, EXIT_STATUS
 from fedxdr.core.errors import FedxdrError
-from fedxdr.federation.rounds import TABLE, Phase
+from fedxdr.federation.phases import TABLE, Phase
 from fedxdr.parties import registrar
 
 ROOT = Path(__file__).parents[3]

@@ -14,17 +14,14 @@ from hypothesis import strategies as st
 from fedxdr.core.errors import AlreadyAnswered, UnknownSender, WrongPhase
 from fedxdr.core.ids import OrgId, sha256
 from fedxdr.federation import rounds
+from fedxdr.federation.phases import ENDED, TABLE, Kind, Phase
 from fedxdr.federation.rounds import (
-    ENDED,
-    TABLE,
     ClosePhase,
     Commit,
     Committed,
     Failed,
     FailRound,
-    Kind,
     OpenSum,
-    Phase,
     PhaseClosed,
     Propose,
     Proposed,

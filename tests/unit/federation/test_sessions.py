@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fedxdr.core.ids import OrgId
 from fedxdr.federation import sessions
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.sessions import (
     TABLE,
     Acknowledged,

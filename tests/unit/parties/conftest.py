@@ -22,7 +22,8 @@ from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import generator
 from fedxdr.core.update import Update
 from fedxdr.federation import opening
-from fedxdr.federation.rounds import Phase, Round
+from fedxdr.federation.phases import Phase
+from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import Session, Step
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.participant import Participant

@@ -36,7 +36,7 @@ from fedxdr.federation.messages import (
     ShareMessage,
     SurvivorSet,
 )
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.sessions import TABLE, Step
 from fedxdr.parties.checks import CHECKS, check_announcement
 from fedxdr.parties.dossier import Dossier

@@ -9,7 +9,7 @@ import pytest
 
 from fedxdr.core.errors import NotFound
 from fedxdr.core.ids import OrgId, sha256
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.parties.dossier import Workings
 from fedxdr.secagg import client, derivation
 

@@ -34,7 +34,8 @@ from fedxdr.federation.messages import (
     SurvivorSet,
     UnmaskingMessage,
 )
-from fedxdr.federation.rounds import Kind, Phase, Received
+from fedxdr.federation.phases import Kind, Phase
+from fedxdr.federation.rounds import Received
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
 from fedxdr.ledger.statements import AcceptanceStatement, ContributionStatement

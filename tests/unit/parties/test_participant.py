@@ -19,7 +19,7 @@ from fedxdr.core.errors import (
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import UnmaskingMessage
-from fedxdr.federation.rounds import Kind, Phase
+from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import next_block
 from fedxdr.ledger.entries import RoundFailed

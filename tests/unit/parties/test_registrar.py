@@ -20,7 +20,7 @@ from fedxdr.core.ids import OrgId
 from fedxdr.crypto import requests
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.crypto.requests import Request
-from fedxdr.federation.rounds import Kind
+from fedxdr.federation.phases import Kind
 from fedxdr.ledger.entries import MemberEnrolled
 from fedxdr.parties import enrolment
 from fedxdr.parties.registrar import TOKEN_LIFETIME_S, NameTaken

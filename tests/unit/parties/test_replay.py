@@ -14,7 +14,7 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import Proposal
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.statements import AcceptanceStatement, ContributionStatement

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from fedxdr.core.errors import AlreadyAnswered
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.parties.restoring import settle
 from fedxdr.storage.fence import MemoryFence
 

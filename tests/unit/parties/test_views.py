@@ -8,7 +8,7 @@ import pytest
 from fedxdr.core.canonical import builtins, jcs
 from fedxdr.core.errors import NotFound
 from fedxdr.core.ids import OrgId, sha256
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.parties import views
 
 A, B, C = (OrgId(f"org-{letter}") for letter in "abc")

@@ -25,7 +25,7 @@ from fedxdr.core.ids import RoundId
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto import requests
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.federation.rounds import Phase
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.parties.ports import Standing
 from fedxdr.transport import client as client_module

@@ -14,7 +14,7 @@ from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.update import Update
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import wire
-from fedxdr.federation.rounds import Kind, Phase
+from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.sessions import TABLE, Step
 from fedxdr.parties.ports import Learned
 from fedxdr.simulation.federation import SimulatedFederation

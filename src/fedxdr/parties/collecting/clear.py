@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.federation import opening
-from fedxdr.federation.rounds import Kind, Round
+from fedxdr.federation.phases import Kind
+from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
 from fedxdr.parties import checks, reception

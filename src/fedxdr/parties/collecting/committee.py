@@ -31,8 +31,9 @@ from fedxdr.federation.messages import (
     SurvivorSet,
     VettingMessage,
 )
+from fedxdr.federation.phases import Kind
 from fedxdr.federation.plan import Plan, Task
-from fedxdr.federation.rounds import Kind, Round
+from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
 from fedxdr.parties import checks, reception

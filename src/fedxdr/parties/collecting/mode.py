@@ -16,7 +16,8 @@ from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation.opening import Opened
-from fedxdr.federation.rounds import Kind, Round
+from fedxdr.federation.phases import Kind
+from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
 from fedxdr.parties.dossier import Dossier

@@ -42,8 +42,9 @@ from fedxdr.federation.messages import (
     PartialMessage,
     SurvivorSet,
 )
+from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.plan import Plan
-from fedxdr.federation.rounds import Kind, Phase, Round
+from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
 from fedxdr.parties import checks, reception

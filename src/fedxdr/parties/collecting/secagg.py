@@ -21,7 +21,8 @@ from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.messages import ShareMessage, UnmaskingMessage
-from fedxdr.federation.rounds import Kind, Round
+from fedxdr.federation.phases import Kind
+from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import Step
 from fedxdr.federation.wire import Evidence
 from fedxdr.parties import checks, reception

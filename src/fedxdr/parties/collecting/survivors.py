@@ -14,8 +14,9 @@ from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, wire
 from fedxdr.federation.messages import Announcement, SurvivorSet
+from fedxdr.federation.phases import Kind
 from fedxdr.federation.plan import Plan
-from fedxdr.federation.rounds import Kind, Round
+from fedxdr.federation.rounds import Round
 from fedxdr.federation.wire import Evidence
 from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.statements import ContributionStatement

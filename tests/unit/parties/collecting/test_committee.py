@@ -23,7 +23,7 @@ from fedxdr.federation.messages import (
     SurvivorSet,
     VettingMessage,
 )
-from fedxdr.federation.rounds import Kind, Phase
+from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.parties.collecting import committee as mode
 

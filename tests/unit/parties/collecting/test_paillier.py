@@ -21,7 +21,7 @@ from fedxdr.crypto.exchange import HybridPrivateKey
 from fedxdr.federation import messages, wire
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import CommitmentMessage, PartialMessage, SurvivorSet
-from fedxdr.federation.rounds import Kind, Phase
+from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.entries import KeyCeremony
 from fedxdr.parties.collecting.mode import no_share

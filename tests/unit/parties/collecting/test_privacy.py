@@ -13,8 +13,8 @@ from fedxdr.core.errors import FedxdrError, InvalidPlan, VerificationFailed
 from fedxdr.core.ids import OrgId
 from fedxdr.federation import opening
 from fedxdr.federation.floor import Floor
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.protection import Privacy, claim_of
-from fedxdr.federation.rounds import Phase
 from fedxdr.parties.auditing import check_spending
 from fedxdr.parties.collecting import contributing
 from fedxdr.privacy import accountant

@@ -13,7 +13,7 @@ from fedxdr.core.ids import OrgId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import messages, opening
 from fedxdr.federation.messages import SurvivorSet
-from fedxdr.federation.rounds import Kind, Phase
+from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.sessions import Step
 
 MANY = 40

@@ -196,7 +196,11 @@ def dequantise(
             f"got {total.dtype} of shape {total.shape}, want int32 (d,)"
         )
     limit = 1 << (bits - 1)
-    if not is_noisy and total.size and not (total.max() < limit and total.min() > -limit):
+    if (
+        not is_noisy
+        and total.size
+        and not (total.max() < limit and total.min() > -limit)
+    ):
         raise InvalidUpdate(
             f"the sum leaves its {bits} bits: a contribution did not keep to the bound"
         )

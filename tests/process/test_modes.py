@@ -97,6 +97,13 @@ class Federation:
         ]
         return line.rsplit(" ", 1)[1]
 
+    def hears(self, org, words):
+        """Wait until an agent has logged some words; it may be slower than a round."""
+        end = time.monotonic() + PATIENT_S
+        while words not in self.log(org).read_text():
+            assert time.monotonic() < end, self.log(org).read_text()[-3000:]
+            time.sleep(0.1)
+
     def round(self, *options):
         """Open a round by command; return how it ended."""
         opened = answer_of("round", "start", "--dir", self.server, *options)
@@ -245,9 +252,8 @@ def test_private_rounds_until_the_purse_is_empty(federation):
     assert ended["status"] == "failed"
     assert federation.blocks()[-1].block.entry.reason == "too-few-participants"
     for org in ORGS:
-        said = federation.log(org).read_text()
-        assert "the privacy purse is exhausted" in said
-        assert "would buy" in said
+        federation.hears(org, "the privacy purse is exhausted")
+        assert "epsilon 12 would buy" in federation.log(org).read_text()
 
 
 def test_a_plan_above_an_agents_floor_is_sat_out(federation):
@@ -257,8 +263,9 @@ def test_a_plan_above_an_agents_floor_is_sat_out(federation):
     )  # fmt: skip
     assert ended["status"] == "failed"
     for org in ORGS:
-        said = federation.log(org).read_text()
-        assert "lets an organisation spend epsilon 16; this one spends 8" in said
+        federation.hears(
+            org, "lets an organisation spend epsilon 16; this one spends 8"
+        )
 
 
 def test_an_agents_own_routes_say_what_protects(federation):

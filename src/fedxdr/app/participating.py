@@ -187,6 +187,8 @@ class OpenParticipant:
         file: what ``agent.json`` holds.
         client: the connections to the orchestrator.
         purse: what it has spent of its privacy.
+        blobs: models and vectors that it holds.
+        share_of: its share of a ceremony's key.
         participant: the agent.
     """
 
@@ -207,12 +209,13 @@ class OpenParticipant:
         key = IdentityKey(seed=read_seed(folder / "keys" / "identity.key"))
         self.client = Client(self.file.server, signer=key, clock=clock, entropy=entropy)
         link: Link = HttpLink(self.client)
-        blobs = FileBlobs(folder / "blobs")
+        self.blobs = blobs = FileBlobs(folder / "blobs")
         mirror = Recorder(store=SqlBlockStore(self._database), blobs=blobs, clock=clock)
         notes = SqlNotes(self._database)
         self.purse = SqlPurseLog(self._database)
         self._pool = LazyPool()
         me = OrgId(self.file.org)
+        self.share_of = ceremonies.installed(folder, me)
         self.participant = Participant(
             me=me,
             identity=key,
@@ -228,7 +231,7 @@ class OpenParticipant:
             clock=clock,
             entropy=entropy,
             does_replay=does_replay,
-            share_of=ceremonies.installed(folder, me),
+            share_of=self.share_of,
             run=self._pool,
             genesis=digest(self.file.genesis),
         )

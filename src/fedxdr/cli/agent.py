@@ -21,8 +21,9 @@ from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidInput, InvalidSettings, Refused, Unavailable
 from fedxdr.federation.floor import Floor
-from fedxdr.federation.plan import MODES
-from fedxdr.models import snapshot
+from fedxdr.federation.plan import (
+    MODES,
+)
 from fedxdr.parties.enrolment import InvitationToken
 from fedxdr.privacy.mechanism import Unit
 
@@ -135,13 +136,26 @@ def run(
         bool, typer.Option(help="Recompute every proposed model before accepting.")
     ] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would leave, and end.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Print every byte and field that would leave, and end."
+        ),
     ] = False,
+    wish: Annotated[
+        list[str] | None,
+        typer.Option(help="With --dry-run: FIELD=JSON of another plan, repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="With --dry-run: write the exact bytes into this file."),
+    ] = None,
     as_json: AsJson = False,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING.")] = "INFO",
 ) -> None:
     """Take part in rounds until stopped."""
     start_logging(level=log_level)
+    if (wish or out) and not dry_run:
+        raise InvalidSettings("--wish and --out go with --dry-run")
     floor = floor_of(
         min_survivors=min_survivors,
         accept_clear=accept_clear,
@@ -154,8 +168,9 @@ def run(
     opened = OpenParticipant(folder, learner=learner, floor=floor, does_replay=replay)
     try:
         if dry_run:
-            opened.follow_ledger()
-            _print_dry_run(opened, learner, as_json=as_json)
+            from fedxdr.cli.dry_run import print_dry_run  # noqa: PLC0415 - rehearses
+
+            print_dry_run(opened, learner, wish or (), out=out, as_json=as_json)
             return
         with _answering(opened, api_port):
             _reach(opened)
@@ -262,38 +277,6 @@ def _serve(opened: OpenParticipant) -> None:
                 time.sleep(_PAUSE_S)
     except KeyboardInterrupt:
         logger.info("stopped")
-
-
-def _print_dry_run(
-    opened: OpenParticipant,
-    learner: Any,  # noqa: ANN401 - a Trainer; its type needs torch
-    *,
-    as_json: bool,
-) -> None:
-    plan = opened.participant.mirror.in_force.plan
-    layout = snapshot.load(opened.participant.model()).card.layout
-    sizes = {s.name: s.size for s in layout.segments}
-    report = {
-        "org_id": opened.file.org,
-        "events_read": learner.events,
-        "examples": learner.samples(),
-        "collection_mode": plan.collection_mode if plan else "no plan yet",
-        "privacy_mechanism": plan.privacy_mechanism if plan else "none",
-        "epsilon": None,
-        "numbers_per_training_round": sum(
-            n for name, n in sizes.items() if name.startswith("weights.")
-        )
-        + 1,
-        "bytes_per_training_round": 4
-        * (sum(n for k, n in sizes.items() if k.startswith("weights.")) + 1),
-        "also_in_clear": ["round keys", "sample bucket (power of two)", "signatures"],
-        "segments": sizes,
-    }
-    if as_json:
-        print_json(report)
-        return
-    rows = [[key, str(value)] for key, value in report.items() if key != "segments"]
-    table("What would leave this organisation", ["what", "value"], rows)
 
 
 @agent.command()

@@ -173,7 +173,7 @@ def start_round(
     config |= privacy_wishes(
         folder, epsilon=epsilon, delta=delta, unit=unit, rounds=rounds_planned
     )
-    config |= dict(_setting(s) for s in setting or ())
+    config |= dict(setting_of(s) for s in setting or ())
     form: dict[str, Any] = {"config": config}
     if task is not None:
         form["task"] = task
@@ -353,10 +353,15 @@ def as_operator(
     return answer
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting_of(text: str) -> tuple[str, Any]:
+    """Return name and value of ``FIELD=JSON``; what is no JSON is text.
+
+    Raises:
+        InvalidSettings: there is no ``=``.
+    """
     name, equals, value = text.partition("=")
     if not equals:
-        raise InvalidSettings(f"--set takes FIELD=JSON, got {text!r}")
+        raise InvalidSettings(f"a setting is FIELD=JSON, got {text!r}")
     try:
         return name, json.loads(value)
     except ValueError:

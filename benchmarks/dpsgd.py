@@ -4,8 +4,9 @@
 ``python -m benchmarks.dpsgd``
 ``python -m benchmarks.dpsgd --features alerts-event --batch 256``
 
-Every run is a fresh process that does, on one thread and over the same rows, a plain
-epoch and a private one, in turn, after one of each to warm up. Both take as many steps
+Every run is a fresh process that does, on one thread and over the same rows, plain
+epochs and private ones, in turn, after one of each to warm up; figures are of one
+epoch. Both take as many steps
 of as many examples (the private one on average, because coins decide). Counted on both
 sides: drawing and gathering rows, standardising, forward, backward, Adam. The private
 side also tosses coins for all rows, clips, and adds noise from AES-CTR.
@@ -67,6 +68,7 @@ def main() -> int:
         *("--features", options.features),
         *("--examples", str(options.examples)),
         *("--batch", str(options.batch)),
+        *("--epochs", str(options.epochs)),
         *("--seed", str(options.seed)),
     ]
 
@@ -113,15 +115,20 @@ def _ours(options: argparse.Namespace) -> Figures:
     ]
     for epoch in epochs:
         epoch()
-    seconds = []
-    for epoch in epochs:
-        with Meter() as meter:
-            epoch()
-        seconds.append(meter)
-    figures = seconds[1].figures()
-    figures["plain_cpu_s"] = seconds[0].cpu_s
-    figures["over_plain"] = seconds[1].cpu_s / seconds[0].cpu_s
-    return figures
+    plain_s = 0.0
+    total: Figures = {}
+    for _ in range(options.epochs):
+        with Meter() as plain:
+            epochs[0]()
+        with Meter() as private:
+            epochs[1]()
+        plain_s += plain.cpu_s
+        for name, value in private.figures().items():
+            total[name] = float(total.get(name, 0.0)) + float(value) / options.epochs
+    plain_s /= options.epochs
+    total["plain_cpu_s"] = plain_s
+    total["over_plain"] = float(total["cpu_s"]) / plain_s
+    return total
 
 
 def _plain_epoch(
@@ -254,15 +261,16 @@ def _opacus(options: argparse.Namespace, mode: str) -> Figures:
     truth = torch.from_numpy(family)
     figures: Figures = {"mode": mode}
     difference = _difference(network, norms, inputs[:_CHECKED], truth[:_CHECKED])
-    for is_measured in (False, True):
+    for epochs in (1, options.epochs):
         with Meter() as meter:
-            for _ in range(len(features) // options.batch):
+            for _ in range(epochs * (len(features) // options.batch)):
                 rows = torch.nonzero(
                     torch.rand(len(features)) < options.batch / len(features)
                 ).flatten()
                 step(inputs[rows], truth[rows])
-        if is_measured:
-            figures.update(meter.figures())
+        # the last one counts
+        each = {name: float(v) / epochs for name, v in meter.figures().items()}
+        figures.update(each)
     figures["largest_difference"] = difference
     return figures
 
@@ -358,6 +366,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--features", default="traffic-event")
     parser.add_argument("--examples", type=int, default=20_480)
     parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--epochs", type=int, default=7, help="per run, each side")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=int, default=MIN_RUNS)
     parser.add_argument("--inner", choices=("ours", *MODES), help=argparse.SUPPRESS)

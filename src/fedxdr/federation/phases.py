@@ -44,6 +44,10 @@ class Kind(StrEnum):
     ACCEPTANCE = "acceptance"
 
 
+Expected = Kind | Literal["cohort", "helpers", "survivors"]
+Needs = Literal["survivors", "threshold", "all"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One line of the protocol's table.
@@ -60,142 +64,121 @@ class Row:
 
     phase: Phase
     takes: Kind
-    expected: Kind | Literal["cohort", "helpers", "survivors"]
-    needs: Literal["survivors", "threshold", "all"]
+    expected: Expected
+    needs: Needs
     deadline: str
     then: Phase
 
 
-TABLE: dict[str, tuple[Row, ...]] = {
+# fmt: off
+# ruff: noqa: E501 - a table is read in columns
+_Line = tuple[Phase, Kind, Expected, Needs, str, Phase]
+_P, _K = Phase, Kind
+_LINES: dict[str, tuple[_Line, ...]] = {
     "secagg": (
-        Row(
-            phase=Phase.ANNOUNCED,
-            takes=Kind.KEYS,
-            expected="cohort",
-            needs="survivors",
-            deadline="keys_s",
-            then=Phase.KEYS,
+        (_P.ANNOUNCED, _K.KEYS, "cohort", "survivors", "keys_s", _P.KEYS),
+        (_P.KEYS, _K.SHARES, _K.KEYS, "survivors", "shares_s", _P.SHARES),
+        (
+            _P.SHARES,
+            _K.CONTRIBUTION,
+            _K.SHARES,
+            "survivors",
+            "contributions_s",
+            _P.CONTRIBUTIONS,
         ),
-        Row(
-            phase=Phase.KEYS,
-            takes=Kind.SHARES,
-            expected=Kind.KEYS,
-            needs="survivors",
-            deadline="shares_s",
-            then=Phase.SHARES,
+        (
+            _P.CONTRIBUTIONS,
+            _K.SURVIVOR_SIGNATURE,
+            _K.CONTRIBUTION,
+            "threshold",
+            "survivors_s",
+            _P.SURVIVORS,
         ),
-        Row(
-            phase=Phase.SHARES,
-            takes=Kind.CONTRIBUTION,
-            expected=Kind.SHARES,
-            needs="survivors",
-            deadline="contributions_s",
-            then=Phase.CONTRIBUTIONS,
-        ),
-        Row(
-            phase=Phase.CONTRIBUTIONS,
-            takes=Kind.SURVIVOR_SIGNATURE,
-            expected=Kind.CONTRIBUTION,
-            needs="threshold",
-            deadline="survivors_s",
-            then=Phase.SURVIVORS,
-        ),
-        Row(
-            phase=Phase.SURVIVORS,
-            takes=Kind.UNMASKING,
-            expected=Kind.CONTRIBUTION,
-            needs="threshold",
-            deadline="unmasking_s",
-            then=Phase.UNMASKING,
+        (
+            _P.SURVIVORS,
+            _K.UNMASKING,
+            _K.CONTRIBUTION,
+            "threshold",
+            "unmasking_s",
+            _P.UNMASKING,
         ),
     ),
     "clear": (
-        Row(
-            phase=Phase.ANNOUNCED,
-            takes=Kind.KEYS,
-            expected="cohort",
-            needs="survivors",
-            deadline="keys_s",
-            then=Phase.SHARES,
-        ),
-        Row(
-            phase=Phase.SHARES,
-            takes=Kind.CONTRIBUTION,
-            expected=Kind.KEYS,
-            needs="survivors",
-            deadline="contributions_s",
-            then=Phase.UNMASKING,
+        (_P.ANNOUNCED, _K.KEYS, "cohort", "survivors", "keys_s", _P.SHARES),
+        (
+            _P.SHARES,
+            _K.CONTRIBUTION,
+            _K.KEYS,
+            "survivors",
+            "contributions_s",
+            _P.UNMASKING,
         ),
     ),
     "committee": (
-        Row(
-            phase=Phase.ANNOUNCED,
-            takes=Kind.KEYS,
-            expected="helpers",
-            needs="all",
-            deadline="keys_s",
-            then=Phase.KEYS,
+        (_P.ANNOUNCED, _K.KEYS, "helpers", "all", "keys_s", _P.KEYS),
+        (
+            _P.KEYS,
+            _K.CONTRIBUTION,
+            "cohort",
+            "survivors",
+            "contributions_s",
+            _P.CONTRIBUTIONS,
         ),
-        Row(
-            phase=Phase.KEYS,
-            takes=Kind.CONTRIBUTION,
-            expected="cohort",
-            needs="survivors",
-            deadline="contributions_s",
-            then=Phase.CONTRIBUTIONS,
-        ),
-        Row(
-            phase=Phase.CONTRIBUTIONS,
-            takes=Kind.VETTING,
-            expected="helpers",
-            needs="all",
-            deadline="survivors_s",
-            then=Phase.SURVIVORS,
-        ),
-        Row(
-            phase=Phase.SURVIVORS,
-            takes=Kind.UNMASKING,
-            expected="helpers",
-            needs="all",
-            deadline="unmasking_s",
-            then=Phase.UNMASKING,
-        ),
+        (_P.CONTRIBUTIONS, _K.VETTING, "helpers", "all", "survivors_s", _P.SURVIVORS),
+        (_P.SURVIVORS, _K.UNMASKING, "helpers", "all", "unmasking_s", _P.UNMASKING),
     ),
     "paillier": (
-        Row(
-            phase=Phase.ANNOUNCED,
-            takes=Kind.COMMITMENT,
-            expected="cohort",
-            needs="survivors",
-            deadline="contributions_s",
-            then=Phase.COMMITMENTS,
+        (
+            _P.ANNOUNCED,
+            _K.COMMITMENT,
+            "cohort",
+            "survivors",
+            "contributions_s",
+            _P.COMMITMENTS,
         ),
-        Row(
-            phase=Phase.COMMITMENTS,
-            takes=Kind.CONTRIBUTION,
-            expected=Kind.COMMITMENT,
-            needs="survivors",
-            deadline="shares_s",
-            then=Phase.CONTRIBUTIONS,
+        (
+            _P.COMMITMENTS,
+            _K.CONTRIBUTION,
+            _K.COMMITMENT,
+            "survivors",
+            "shares_s",
+            _P.CONTRIBUTIONS,
         ),
-        Row(
-            phase=Phase.CONTRIBUTIONS,
-            takes=Kind.SURVIVOR_SIGNATURE,
-            expected="survivors",
-            needs="threshold",
-            deadline="survivors_s",
-            then=Phase.SURVIVORS,
+        (
+            _P.CONTRIBUTIONS,
+            _K.SURVIVOR_SIGNATURE,
+            "survivors",
+            "threshold",
+            "survivors_s",
+            _P.SURVIVORS,
         ),
-        Row(
-            phase=Phase.SURVIVORS,
-            takes=Kind.UNMASKING,
-            expected="survivors",
-            needs="threshold",
-            deadline="unmasking_s",
-            then=Phase.UNMASKING,
+        (
+            _P.SURVIVORS,
+            _K.UNMASKING,
+            "survivors",
+            "threshold",
+            "unmasking_s",
+            _P.UNMASKING,
         ),
     ),
 }
+# fmt: on
+TABLE: dict[str, tuple[Row, ...]] = {
+    mode: tuple(
+        Row(
+            phase=phase,
+            takes=takes,
+            expected=expected,
+            needs=needs,
+            deadline=deadline,
+            then=then,
+        )
+        for phase, takes, expected, needs, deadline, then in lines
+    )
+    for mode, lines in _LINES.items()
+}
+"""Every mode's lines, in the order of the phases."""
+
 ENDED = (Phase.COMMITTED, Phase.FAILED)
 BEFORE_CONTRIBUTION = {
     "secagg": Kind.SHARES,

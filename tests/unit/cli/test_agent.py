@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from fedxdr.api import agent_app
 from fedxdr.cli import agent
 from fedxdr.core.errors import (
     BadSignature,
     IntegrityFault,
+    InvalidSettings,
     NotFound,
     Unavailable,
     VerificationFailed,
 )
+from fedxdr.federation.floor import Floor
+from fedxdr.federation.plan import MODES
 
 
 @dataclass
@@ -100,3 +104,61 @@ def test_an_agent_does_not_start_on_another_ledger():
     opened = Opened([BadSignature("another ledger than the one joined"), None])
     with pytest.raises(BadSignature):
         agent._reach(opened)
+
+
+# The local floor as options.
+
+
+def floor(**changed):
+    options = {
+        "min_survivors": 3,
+        "accept_clear": False,
+        "accept_modes": (),
+        "max_epsilon": None,
+        "units": (),
+        "require_privacy": False,
+    }
+    return agent.floor_of(**(options | changed))
+
+
+def test_without_options_the_floor_is_the_default():
+    assert floor() == Floor()
+
+
+def test_every_option_raises_or_widens_the_floor():
+    assert floor(accept_modes=["paillier"]).modes == ("secagg", "paillier")
+    widest = floor(accept_modes=["paillier", "committee"], accept_clear=True)
+    assert widest.modes == MODES
+    strict = floor(max_epsilon=2.0, units=["event"], require_privacy=True)
+    assert strict == Floor(
+        max_epsilon=2.0, units=("event",), allow_no_privacy_mechanism=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"accept_modes": ["clear"]}, "--accept-clear"),
+        ({"accept_modes": ["open"]}, "committee or paillier"),
+        ({"units": ["planet"]}, "--unit planet"),
+        ({"max_epsilon": 0.0}, "--max-epsilon"),
+        ({"max_epsilon": float("nan")}, "--max-epsilon"),
+    ],
+)
+def test_an_option_that_is_none_is_refused(wrong, words):
+    with pytest.raises(InvalidSettings, match=words):
+        floor(**wrong)
+
+
+def test_the_agents_routes_are_off_until_they_are_asked_for(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("nothing listens unless it is asked for")
+
+    monkeypatch.setattr(agent_app, "listen", refuse)
+    with agent._answering(None, None):
+        pass
+
+
+def test_a_wish_and_a_file_go_with_a_dry_run(fails):
+    for option in (["--wish", "clip_norm=1"], ["--out", "x"]):
+        fails(["agent", "run", "--dir", "nowhere", *option], 2, "invalid-settings")

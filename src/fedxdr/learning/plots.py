@@ -69,10 +69,11 @@ def curve(path: Path, points: Sequence[Point], *, title: str, label: str) -> Non
             axes.axhline(point.value, color=_GREY, linestyle="--", linewidth=1.2)
             axes.annotate(
                 f"without differential privacy: {point.value:.3f}",
-                xy=(places[-1] + 0.35, point.value),
-                xytext=(0, 4),
+                # between the first two budgets, clear of every interval's bar
+                xy=(0.08, point.value),
+                xytext=(0, 5),
                 textcoords="offset points",
-                ha="right",
+                ha="left",
                 color=_GREY,
             )
             if point.interval is not None:

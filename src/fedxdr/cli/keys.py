@@ -204,11 +204,9 @@ def publish(
         f"Block {answer['height']} holds the record; fingerprint "
         f"{answer['fingerprint']}",
         highlight=False,
+        soft_wrap=True,
     )
-    OUT.print(
-        "Each holder: fedxdr keys install --dir DIR --key SECRET --share BOX",
-        highlight=False,
-    )
+    print("Each holder: fedxdr keys install --dir DIR --key SECRET --share BOX")
 
 
 @keys.command()
@@ -242,6 +240,7 @@ def install(
         f"{org} holds its share of key {found.fingerprint}; any {found.key.threshold} "
         f"of {len(found.key.holders)} decrypt together.",
         highlight=False,
+        soft_wrap=True,
     )
     OUT.print(f"{key} and {share} may be deleted now.", highlight=False)
 

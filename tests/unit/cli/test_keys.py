@@ -7,14 +7,16 @@ import stat
 
 import pytest
 
+from fedxdr.app.ceremonies import installed
 from fedxdr.cli import keys as keys_module
+from fedxdr.cli import serve
 from fedxdr.cli.main import COMMANDS
 from fedxdr.core import canonical
 from fedxdr.core.ids import org_id
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.exchange import HybridPrivateKey
 from fedxdr.secagg.encrypted.ceremony import Ceremony, open_box
-from fedxdr.storage.secrets import read_seed
+from fedxdr.storage.secrets import read_seed, write_seed
 
 NAMES = ("alpha", "bravo", "charlie")
 
@@ -200,3 +202,93 @@ def test_files_of_another_kind_are_refused(run, fails, brought, tmp_path):
     broken = tmp_path / "list.json"
     broken.write_bytes(b"[]")
     fails([*show, broken], 2, "malformed-message", "list.json")
+
+
+# What the operator publishes and an organisation installs.
+
+
+@pytest.fixture
+def dealt(run, brought, tmp_path, quick):
+    out = tmp_path / "dealt"
+    assert held(run, brought, out).status == 0
+    assert quick
+    return out
+
+
+@pytest.fixture
+def member(tmp_path):
+    """The folder of an organisation that has joined."""
+    folder = tmp_path / "agent"
+    folder.mkdir()
+    file = {
+        "org": "alpha", "server": "http://127.0.0.1:1", "orchestrator_keyid": "0" * 64,
+        "genesis": "0" * 64, "token": "t",
+    }  # fmt: skip
+    (folder / "agent.json").write_text(json.dumps(file))
+    return folder
+
+
+def installing(member, brought, dealt, *more, name="alpha"):
+    return [
+        "keys", "install", "--dir", member, "--key", brought / f"{name}.ceremony-key",
+        "--share", dealt / f"{name}.share", *more,
+    ]  # fmt: skip
+
+
+def test_the_operator_publishes_the_record_as_it_is(run, dealt, tmp_path, monkeypatch):
+    asked = []
+
+    def as_operator(folder, method, path, form):
+        asked.append((folder, method, path, canonical.jcs(form)))
+        return {"height": 7, "fingerprint": "f" * 64}
+
+    monkeypatch.setattr(serve, "as_operator", as_operator)
+    done = run("keys", "publish", dealt / "ceremony.json", "--dir", tmp_path / "s")
+    assert done.status == 0, done.err
+    assert asked == [
+        (
+            tmp_path / "s",
+            "POST",
+            "/federation/key-ceremony",
+            (dealt / "ceremony.json").read_bytes(),
+        )
+    ]
+    assert "f" * 64 in done.out
+    assert "Block 7" in done.out
+
+
+def test_what_is_no_record_is_not_published(fails, brought, tmp_path):
+    public = brought / "alpha.ceremony-key.json"
+    command = ["keys", "publish", public, "--dir", tmp_path]
+    fails(command, 2, "malformed-message", "alpha.ceremony-key.json")
+
+
+def test_an_installed_share_opens_for_the_agent(run, brought, dealt, member):
+    record = canonical.decode((dealt / "ceremony.json").read_bytes(), Ceremony)
+    command = installing(
+        member, brought, dealt, "--record", dealt / "ceremony.json", "--json"
+    )
+    for _ in range(2):
+        done = run(*command)
+        assert done.status == 0, done.err
+    assert json.loads(done.out)["fingerprint"] == record.fingerprint
+    share = installed(member, org_id("alpha"))(record)
+    assert share.holder == "alpha"
+
+
+def test_anothers_share_is_not_installed(fails, brought, dealt, member):
+    command = installing(
+        member, brought, dealt, "--record", dealt / "ceremony.json", name="bravo"
+    )
+    fails(command, 2, "invalid-share", "alpha")
+    assert not (member / "keys").exists()
+
+
+def test_without_a_record_the_ledger_is_asked(fails, brought, dealt, member):
+    write_seed(member / "keys" / "identity.key", bytes(32))
+    fails(installing(member, brought, dealt), 4, "unavailable")
+
+
+def test_only_an_organisation_that_joined_installs(fails, brought, dealt, tmp_path):
+    command = installing(tmp_path, brought, dealt, "--record", dealt / "ceremony.json")
+    fails(command, 2, "invalid-settings", "fedxdr join")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedxdr.core.errors import BelowFloor
+from fedxdr.core.ids import OrgId
 from fedxdr.federation.plan import MINIMUM_SURVIVORS, Plan
 from fedxdr.federation.protection import Privacy
 
@@ -23,14 +24,19 @@ class Floor:
         min_survivors: fewest updates in a sum that may hold its own.
         allow_no_privacy_mechanism: whether it takes part without differential privacy.
         max_epsilon: most that a plan may let it spend, None: any.
+        max_delta: largest delta of a promise.
         units: units of privacy that it accepts, None: any.
+        helpers: organisations that it trusts with seeds in mode ``committee``, None:
+            any that the plan names.
     """
 
     modes: tuple[str, ...] = ("secagg",)
     min_survivors: int = MINIMUM_SURVIVORS
     allow_no_privacy_mechanism: bool = True
     max_epsilon: float | None = None
+    max_delta: float = 1e-5
     units: tuple[str, ...] | None = None
+    helpers: tuple[OrgId, ...] | None = None
 
     def check(self, plan: Plan) -> None:
         """Return if the plan keeps to this floor.
@@ -48,6 +54,12 @@ class Floor:
                 f"the plan opens sums of {plan.min_survivors}; this organisation asks "
                 f"for at least {self.min_survivors}"
             )
+        strangers = sorted(set(plan.helpers) - set(self.helpers or plan.helpers))
+        if strangers:
+            raise BelowFloor(
+                f"the plan names helpers that this organisation does not trust: "
+                f"{', '.join(strangers)}"
+            )
         self._check_privacy(plan.privacy)
 
     def _check_privacy(self, privacy: Privacy) -> None:
@@ -59,6 +71,11 @@ class Floor:
             raise BelowFloor(
                 f"the plan lets an organisation spend epsilon {privacy.epsilon:g}; "
                 f"this one spends {self.max_epsilon:g} at most"
+            )
+        if privacy.delta > self.max_delta:
+            raise BelowFloor(
+                f"the plan's promise may fail with chance {privacy.delta:g}; this "
+                f"organisation accepts {self.max_delta:g}"
             )
         if self.units is not None and privacy.unit not in self.units:
             raise BelowFloor(

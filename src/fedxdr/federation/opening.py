@@ -33,7 +33,7 @@ from fedxdr.federation.messages import (
 from fedxdr.federation.plan import SEGMENTS, Plan, Task
 from fedxdr.models import snapshot
 from fedxdr.privacy.clipping import clip
-from fedxdr.privacy.sparsify import common_mask
+from fedxdr.privacy.sparsify import common_mask, decode, encode, scatter
 from fedxdr.secagg import graph, packing, quantise, server, weights
 from fedxdr.secagg.stages import Answer, Partition, Roster
 
@@ -306,6 +306,36 @@ def open_equal(
     return _next(plan, task, parent, mean, total.astype(np.int64), survivors)
 
 
+def is_sparse(plan: Plan, task: Task) -> bool:
+    """Return whether contributions in the clear name their own coordinates."""
+    return task == "training" and plan.sparsification == "top-k"
+
+
+def clear_bytes(plan: Plan, task: Task) -> int:
+    """Return how long a contribution in the clear is; at most that where sparse."""
+    size = vector_size(plan, task)
+    if not is_sparse(plan, task):
+        return 4 * size
+    most = kept_count(plan, size) + len(metrics_of(plan, task))
+    places = np.arange(min(most, size), dtype=np.int64)
+    # both forms of the places are shorter than a bitmap and a number for each
+    return len(encode(places, np.ones(len(places), np.float32), size)) + size
+
+
+def pack_clear(plan: Plan, task: Task, values: Vector) -> bytes:
+    """Return a payload as it travels in the clear: float32, or its places and values.
+
+    Args:
+        plan: the plan in force.
+        task: what the round is for.
+        values: (d,) float32, from ``payload``.
+    """
+    if not is_sparse(plan, task):
+        return values.astype("<f4").tobytes()
+    places = np.flatnonzero(values).astype(np.int64)
+    return encode(places, values[places], values.size)
+
+
 def screen(plan: Plan, task: Task, vector: bytes) -> Vector:
     """Return an update in the clear if it may be aggregated.
 
@@ -314,7 +344,7 @@ def screen(plan: Plan, task: Task, vector: bytes) -> Vector:
     Args:
         plan: the plan in force.
         task: what the round is for.
-        vector: little-endian float32.
+        vector: as ``pack_clear`` makes it.
 
     Returns:
         (d,) float32: update, then metrics.
@@ -324,9 +354,12 @@ def screen(plan: Plan, task: Task, vector: bytes) -> Vector:
             metric out of [0, 1].
     """
     size, names = vector_size(plan, task), metrics_of(plan, task)
-    if len(vector) != 4 * size:
+    if is_sparse(plan, task):
+        values = scatter(*decode(vector, size=size), size)
+    elif len(vector) == 4 * size:
+        values = np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False)
+    else:
         raise InvalidUpdate(f"got {len(vector)} bytes, want {4 * size}")
-    values = np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False)
     update, metrics = values[: size - len(names)], values[size - len(names) :]
     bound = plan.bound(task) * (1 + _TOLERANCE)
     (verdict,) = screening.screen(

@@ -71,7 +71,7 @@ class Row:
 
 
 # fmt: off
-# ruff: noqa: E501 - a table is read in columns
+
 _Line = tuple[Phase, Kind, Expected, Needs, str, Phase]
 _P, _K = Phase, Kind
 _LINES: dict[str, tuple[_Line, ...]] = {

@@ -396,6 +396,11 @@ def _check_parties(plan: Plan) -> None:
             f"helpers: {MIN_HELPERS} or more, each once, in order of name; one alone "
             "would see every update"
         )
+    if plan.helpers and len(plan.helpers) <= plan.assumed_colluders:
+        raise InvalidPlan(
+            f"{plan.assumed_colluders} colluders may be all {len(plan.helpers)} "
+            "helpers: name more helpers than colluders"
+        )
     if (mode == "paillier") != bool(plan.paillier_key):
         raise InvalidPlan(
             "paillier_key goes with mode paillier: the fingerprint of the key that "

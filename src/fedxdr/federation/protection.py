@@ -31,6 +31,7 @@ from fedxdr.privacy.mechanism import Charge, Unit, occurrences_of
 
 Mechanism = Literal["none", "dp-sgd", "discrete-gaussian"]
 
+MIN_DELTA, MAX_DELTA = 1e-12, 1e-3
 MECHANISMS: tuple[Mechanism, ...] = ("none", "dp-sgd", "discrete-gaussian")
 
 
@@ -43,7 +44,7 @@ class Privacy:
             ``discrete-gaussian``: each organisation's share of noise inside the sum.
         unit: whose presence is hidden: ``event``, ``entity``, ``organisation``.
         epsilon: what one organisation may spend in this run, > 0.
-        delta: in (0, 1).
+        delta: in [1e-12, 1e-3].
         noise_multiplier: sigma, noise in units of the clipping norm, > 0.
         sampling_rate: q, chance of an example to be in a step, (0, 1]; 1 for sums.
         steps: noisy steps of one training round, >= 1.
@@ -167,8 +168,11 @@ def check_claim(claim: PrivacyClaim, privacy: Privacy, *, clip_norm: float) -> N
             raise InvalidInput("claims a privacy mechanism that the plan does not have")
         return
     epsilon = claim.epsilon
-    if not isinstance(epsilon, float | int) or not 0 < epsilon < math.inf:
-        raise InvalidInput("claims no epsilon that it has spent")
+    if not isinstance(epsilon, float | int) or not 0 < epsilon <= privacy.epsilon:
+        raise InvalidInput(
+            f"claims to have spent epsilon {epsilon}: above 0, and at most the plan's "
+            f"{privacy.epsilon:g}"
+        )
     if claim != claim_of(privacy, clip_norm=clip_norm, epsilon=epsilon):
         raise InvalidInput("claims another privacy mechanism than the plan's")
 
@@ -196,8 +200,13 @@ def _check_nothing(privacy: Privacy) -> None:
 def _check_promise(privacy: Privacy) -> None:
     if privacy.unit == "none":
         raise InvalidPlan("a privacy mechanism says whom it hides: give its unit")
-    if not 0 < privacy.epsilon < math.inf or not 0 < privacy.delta < 1:
-        raise InvalidPlan("privacy: epsilon is above 0, delta between 0 and 1")
+    if not 0 < privacy.epsilon < math.inf:
+        raise InvalidPlan("privacy: epsilon is a number above 0")
+    if not MIN_DELTA <= privacy.delta <= MAX_DELTA:
+        raise InvalidPlan(
+            f"privacy: delta lies between {MIN_DELTA:g} and {MAX_DELTA:g}; it is the "
+            "chance that the promise fails altogether"
+        )
     if not 0 < privacy.noise_multiplier < math.inf:
         raise InvalidPlan("privacy: noise_multiplier is a number above 0")
 

@@ -92,12 +92,15 @@ def pack_contribution(contribution: Contribution) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
-def unpack_contribution(data: bytes, *, size_bytes: int) -> Contribution:
+def unpack_contribution(
+    data: bytes, *, size_bytes: int, is_exact: bool = True
+) -> Contribution:
     """Return the contribution in CBOR bytes.
 
     Args:
         data: as received.
         size_bytes: how long the vector must be.
+        is_exact: whether it must be exactly that long; else at most.
 
     Raises:
         MalformedMessage: anything but what ``pack_contribution`` writes, or a vector of
@@ -139,7 +142,7 @@ def unpack_contribution(data: bytes, *, size_bytes: int) -> Contribution:
             raise MalformedMessage("want a CBOR map of statement and vector")
     if pack_contribution(contribution) != data:
         raise MalformedMessage("CBOR, but not in its deterministic form")
-    return _sized(contribution, size_bytes)
+    return _sized(contribution, size_bytes, is_exact=is_exact)
 
 
 def contribution_from_json(data: bytes, *, size_bytes: int) -> Contribution:
@@ -232,8 +235,11 @@ def _envelopes(mail: list[object]) -> tuple[Envelope, ...]:
     return tuple(Envelope.from_json(bytes(item)) for item in mail)  # type: ignore[call-overload] # all are bytes
 
 
-def _sized(contribution: Contribution, size_bytes: int) -> Contribution:
-    if len(contribution.vector) != size_bytes:
+def _sized(
+    contribution: Contribution, size_bytes: int, *, is_exact: bool = True
+) -> Contribution:
+    found = len(contribution.vector)
+    if found > size_bytes or (is_exact and found != size_bytes):
         raise MalformedMessage(
             f"the vector: got {len(contribution.vector)} bytes, want {size_bytes}"
         )

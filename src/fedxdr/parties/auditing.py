@@ -3,7 +3,7 @@
 
 Every block carries mechanism, sampling rate, steps, noise multiplier, clip, occurrences
 and delta of each organisation in the sum, and the epsilon that it says it has spent so
-far. From the former the latter follows.
+far. From the plan in force the former follow, and from those the latter.
 
 It does NOT show that the noise was drawn: only an audit of the organisation can (see
 docs/explanation/privacy-attacks.md).
@@ -16,13 +16,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 
-from fedxdr.core.errors import VerificationFailed
+from fedxdr.core.canonical import from_builtins
+from fedxdr.core.errors import InvalidInput
 from fedxdr.core.ids import OrgId
+from fedxdr.federation.plan import Plan
+from fedxdr.federation.protection import check_claim
 from fedxdr.ledger.block import SignedBlock
-from fedxdr.ledger.entries import RoundCommitted
-from fedxdr.ledger.steps import Step
-from fedxdr.parties.privacy_views import charge_of
+from fedxdr.ledger.entries import PlanAdopted, RoundCommitted
+from fedxdr.ledger.statements import PrivacyClaim
+from fedxdr.ledger.steps import Step, require
 from fedxdr.privacy import accountant
 from fedxdr.privacy.mechanism import Charge
 
@@ -41,32 +45,42 @@ def check_spending(blocks: Iterable[SignedBlock]) -> dict[OrgId, float]:
         claim no mechanism are not in it.
 
     Raises:
-        VerificationFailed: an organisation under-reports; with height and step.
+        VerificationFailed: an organisation under-reports, or claims other figures than
+            the plan in force at that height; with height and step.
+        MalformedMessage: a plan that is none.
     """
-    charges: dict[OrgId, Counter[Charge]] = {}
+    charges: dict[tuple[OrgId, str], Counter[Charge]] = {}
     found: dict[OrgId, float] = {}
+    plan: Plan | None = None
     for signed in blocks:
         block = signed.block
-        if not isinstance(block.entry, RoundCommitted):
+        at = partial(require, step=Step.PRIVACY, height=block.height)
+        if isinstance(block.entry, PlanAdopted):
+            plan = from_builtins(block.entry.plan, Plan)
+        if not isinstance(block.entry, RoundCommitted) or plan is None:
             continue
         for org, claim in sorted(block.provenance.privacy_params.items()):
-            charge = charge_of(claim)
-            if charge is None:
+            try:
+                check_claim(claim, plan.privacy, clip_norm=plan.clip_norm)
+            except InvalidInput as error:
+                at(False, f"{org} {error}")
+            if not plan.privacy.is_on:
                 continue
-            charges.setdefault(org, Counter())[charge] += 1
-            claimed, delta = claim.epsilon, claim.delta
-            if not isinstance(claimed, float | int) or not isinstance(delta, float):
-                raise VerificationFailed(
-                    f"{org} claims {claim.mechanism} without epsilon and delta",
-                    step=Step.PRIVACY,
-                    height=block.height,
-                )
-            found[org] = accountant.epsilon(charges[org], delta=delta)
-            if claimed < (1.0 - UNDER_REPORT) * found[org]:
-                raise VerificationFailed(
-                    f"{org} claims epsilon {claimed:.4g}; what it did amounts to "
-                    f"{found[org]:.4g}",
-                    step=Step.PRIVACY,
-                    height=block.height,
-                )
+            charge = plan.privacy.charge
+            spent = charges.setdefault((org, charge.unit), Counter())
+            spent[charge] += 1
+            found[org] = accountant.epsilon(spent, delta=plan.privacy.delta)
+            at(
+                not is_under_report(claim, found[org]),
+                f"{org} claims epsilon {claim.epsilon}; what it did amounts to "
+                f"{found[org]:.4g}",
+            )
     return found
+
+
+def is_under_report(claim: PrivacyClaim, epsilon: float) -> bool:
+    """Return whether a claim states less than an epsilon that was recomputed."""
+    claimed = claim.epsilon
+    return (
+        not isinstance(claimed, float | int) or claimed < (1.0 - UNDER_REPORT) * epsilon
+    )

@@ -85,7 +85,6 @@ logger = logging.getLogger(__name__)
 _FACTS: dict[str, type[sessions.Fact]] = {
     kind.__name__: kind for kind in (Made, Acknowledged, Missed, Fetched, Ended)
 }
-_ROUNDING_LABEL = "fedxdr/rounding/v1"
 _ENTROPY_BYTES = 32
 _BLOCKS_AT_ONCE = 50
 
@@ -158,7 +157,7 @@ class Participant:
         self._session: Session | None = None
         self._workings = Workings()
         self._sat_out: RoundId | None = None
-        self._has_counted = False
+        self._counted_under: Digest | None = None
         self._standing: Standing | None = None
 
     @property
@@ -188,9 +187,10 @@ class Participant:
                     f"round {standing.round_id} is said to be over; the ledger does "
                     "not say so"
                 )
-            if not self._has_counted:
+            plan = self.mirror.in_force.plan
+            if plan is not None and plan.digest != self._counted_under:
                 remember_spending(self._desk.purse, self.mirror, self.me)
-                self._has_counted = True
+                self._counted_under = plan.digest
             if self._desk.fence.is_copy:
                 settle(self._desk.fence, self.mirror, standing)
             self._enter(standing.round_id, standing.phase)
@@ -422,6 +422,9 @@ class Participant:
         for step, attached in mode_of(session.plan).attached.items():
             if step in session.made:
                 self._desk.blobs.delete(attached(self._dossier(session)))
+        ours = self._desk.fence.held(f"{round_id}/contribution")
+        if ours is not None:
+            self._desk.blobs.delete(ours)
         self._erase_secrets(but=None)
         logger.log(
             logging.INFO if reason == "committed" else logging.WARNING,

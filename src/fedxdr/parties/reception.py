@@ -11,6 +11,7 @@ Not here: whether the message comes too early, too late or twice (federation/rou
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from fedxdr.core.errors import BadSignature, InvalidInput
@@ -19,11 +20,15 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.exchange import check_public
 from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.messages import KeysMessage
+from fedxdr.federation.phases import Kind
 from fedxdr.federation.plan import MODES_WITHOUT_WEIGHTS
 from fedxdr.federation.protection import check_claim
 from fedxdr.federation.rounds import Round
 from fedxdr.ledger.statements import AcceptanceStatement, ContributionStatement
+from fedxdr.parties.auditing import is_under_report
+from fedxdr.parties.privacy_views import charges_on_ledger
 from fedxdr.parties.round_records import RoundRecords
+from fedxdr.privacy import accountant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,7 @@ def take_contribution(
     body: bytes,
     *,
     size_bytes: int,
+    is_exact: bool = True,
     takes_mail: bool = False,
 ) -> Checked:
     """Check a contribution's statement against round, plan and the bytes beside it.
@@ -83,13 +89,16 @@ def take_contribution(
         org: who signed the request.
         body: CBOR, ``wire.pack_contribution``.
         size_bytes: length that the protected vector must have.
+        is_exact: whether exactly that; else at most.
         takes_mail: whether further messages go with it.
 
     Raises:
         InvalidInput: the contribution is not what it should be.
     """
     plan, announcement = round_.plan, round_.announcement
-    contribution = wire.unpack_contribution(body, size_bytes=size_bytes)
+    contribution = wire.unpack_contribution(
+        body, size_bytes=size_bytes, is_exact=is_exact
+    )
     statement = open_from(records, contribution.statement, ContributionStatement, org)
     same_round(round_, statement.round_id, org, statement.org)
     if (statement.plan_digest, statement.parent_model) != (
@@ -102,12 +111,42 @@ def take_contribution(
     ):
         raise InvalidInput("the statement is about another vector")
     check_claim(statement.privacy, plan.privacy, clip_norm=plan.clip_norm)
+    _check_spent(records, round_, statement)
     bucket = _bucket_of(records, round_, org)
     if bucket is not None and statement.sample_exponent != bucket:
         raise InvalidInput("another sample bucket than in the round keys")
     if contribution.mail and not takes_mail:
         raise InvalidInput("a contribution has no mail beside it in this mode")
     return Checked(message=wire.pack_stored(contribution), vector=contribution.vector)
+
+
+def _check_spent(
+    records: RoundRecords, round_: Round, statement: ContributionStatement
+) -> None:
+    """Refuse a claim below what the ledger and this round amount to.
+
+    Once on the ledger it would make the whole ledger fail its verification.
+    """
+    plan = round_.plan
+    if not plan.privacy.is_on:
+        return
+    recorder = records.recorder
+    # the ledger does not grow while a round collects
+    on_ledger = records.once(
+        round_,
+        "charges",
+        Kind.ACCEPTANCE,
+        lambda: charges_on_ledger(recorder.blocks(begin=0, end=recorder.size())),
+    )
+    before = on_ledger.get(statement.org, {})
+    charges = Counter({c: n for c, n in before.items() if c.unit == plan.privacy.unit})
+    charges[plan.privacy.charge] += 1
+    spent = accountant.epsilon(charges, delta=plan.privacy.delta)
+    if is_under_report(statement.privacy, spent):
+        raise InvalidInput(
+            f"claims epsilon {statement.privacy.epsilon}; with what is on the ledger "
+            f"it amounts to {spent:.4g}"
+        )
 
 
 def _bucket_of(records: RoundRecords, round_: Round, org: OrgId) -> int | None:

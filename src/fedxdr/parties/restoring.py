@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import logging
 
-from fedxdr.core.ids import OrgId
+from fedxdr.core.canonical import from_builtins
+from fedxdr.core.ids import OrgId, sha256
 from fedxdr.federation.phases import ENDED, Phase
-from fedxdr.ledger.entries import RoundCommitted, RoundFailed
+from fedxdr.federation.plan import Plan, Task
+from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
 from fedxdr.parties.collecting.survivors import opening_of
 from fedxdr.parties.ports import Fence, PurseLog, Standing
 from fedxdr.parties.privacy_views import charge_of
@@ -25,6 +27,7 @@ from fedxdr.privacy.mechanism import Charge
 
 logger = logging.getLogger(__name__)
 
+_UNKNOWN = sha256(b"fedxdr/unknown-sum/v1")
 _AFTER_SIGNING = {
     str(phase)
     for phase in Phase
@@ -49,22 +52,53 @@ def remember_spending(purse: PurseLog, mirror: Recorder, me: OrgId) -> None:
     if any(isinstance(f, Reserved) and f.charge.unit != privacy.unit for f in kept):
         return  # of another unit: this plan is refused when it asks for a release
     released: dict[str, Charge] = {}
+    plan: Plan | None = None
     for signed in mirror.blocks(begin=0, end=mirror.size()):
         entry = signed.block.entry
-        claim = signed.block.provenance.privacy_params.get(me)
-        charge = None if claim is None else charge_of(claim)
-        if (
-            isinstance(entry, RoundCommitted)
-            and charge is not None
-            and charge.unit == privacy.unit
-        ):
-            released[f"{entry.round_id}/{entry.task}"] = charge
+        charge: Charge | None = None
+        task = "training"
+        match entry:
+            case PlanAdopted():
+                plan = from_builtins(entry.plan, Plan)
+                continue
+            case RoundCommitted():
+                claim = signed.block.provenance.privacy_params.get(me)
+                charge = None if claim is None else charge_of(claim)
+                task = entry.task
+            case RoundFailed() if me in entry.survivors and plan is not None:
+                # what was sent may have been opened; under a promise it was training
+                charge = plan.privacy.charge if plan.privacy.is_on else None
+            case _:
+                continue
+        if charge is not None and charge.unit == privacy.unit:
+            released[f"{entry.round_id}/{task}"] = charge
     known = Purse.of(
         kept, epsilon=privacy.epsilon, delta=privacy.delta, unit=privacy.unit
     )
     for fact in forgotten(known, released):
         logger.warning("the purse forgot a release", extra={"release": fact.release_id})
         purse.append(fact)
+
+
+def _signed_for(mirror: Recorder) -> set[Task]:
+    """Return the tasks for which a set may have been signed here since the backup.
+
+    Training on the present parent, by rounds that failed after signing; statistics at
+    any time, since they do not build on a parent.
+    """
+    tasks: set[Task] = set()
+    is_present = True
+    for signed in reversed(mirror.blocks(begin=0, end=mirror.size())):
+        match signed.block.entry:
+            case RoundCommitted(task=task):
+                is_present = False
+                if task == "statistics":
+                    tasks.add("statistics")
+            case RoundFailed(phase=phase) if is_present and phase in _AFTER_SIGNING:
+                tasks |= {"statistics", "training"}
+            case _:
+                pass
+    return tasks
 
 
 def settle(fence: Fence, mirror: Recorder, standing: Standing) -> None:
@@ -80,24 +114,11 @@ def settle(fence: Fence, mirror: Recorder, standing: Standing) -> None:
         return
     in_force = mirror.in_force
     plan = in_force.plan
-    sets: set[tuple[OrgId, ...]] = set()
-    for signed in reversed(mirror.blocks(begin=0, end=mirror.size())):
-        entry = signed.block.entry
-        if isinstance(entry, RoundCommitted):
-            break
-        if isinstance(entry, RoundFailed) and entry.phase in _AFTER_SIGNING:
-            sets.add(entry.survivors)
-    if sets and plan is not None:
-        # of several sets any may be the one we signed: then none is signed here again
-        survivors = sets.pop() if len(sets) == 1 else ()
-        for task in ("statistics", "training"):
-            for question, answer in opening_of(
-                parent=in_force.model,
-                layout=plan.layout.digest,
-                task=task,
-                survivors=survivors,
-            ):
+    if plan is not None:
+        for task in _signed_for(mirror):
+            for question in opening_of(in_force.model, plan, task):
                 if fence.held(question) is None:
-                    fence.hold(question, answer)
+                    # which sum it was is not known here: none is signed again
+                    fence.hold(question, _UNKNOWN)
     fence.settle()
     logger.warning("restored from a backup; taking part again from the next round")

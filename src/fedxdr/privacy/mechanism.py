@@ -29,7 +29,8 @@ from typing import Final, Literal
 from fedxdr.core.errors import InvalidPlan
 
 Unit = Literal["event", "entity", "organisation"]
-"""What is protected: one telemetry event, all of one host or user, one member."""
+"""What is protected: one telemetry event; all events that one host began (traffic) or
+that alarmed about it (alerts); one member."""
 
 Mechanism = Literal["sampled-gaussian", "discrete-gaussian"]
 """How the noise is drawn; ``discrete-gaussian`` is on integers, without sampling."""

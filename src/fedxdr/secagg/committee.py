@@ -27,9 +27,10 @@ Rules that always hold:
 
 It does NOT notice a helper's false sum or false refusal: a wrong answer makes a wrong
 sum, which only ``quantise.dequantise`` sees where it leaves its bits, and a refusal is
-word against word, so both names go on record. Replay by members is not available. A
-helper that falls silent ends the round; a new one on the same parent needs the same
-set, for a silent helper may have told the orchestrator its answer.
+word against word, so both names go on record. Members can redo the sum from vectors and
+signed answers, which shows no lie of a helper. A helper that falls silent ends the
+round; a new one on the same parent needs the same set, for a silent helper may have
+told the orchestrator its answer.
 
 Source: additive masking towards non-colluding helpers, as in Corrigan-Gibbs and Boneh
 2017 (Prio), section 3, with all shares but one compressed to seeds ("PRG secret

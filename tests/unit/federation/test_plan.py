@@ -331,6 +331,7 @@ def test_sparse_sets_of_one_organisation_are_refused_under_masks(plan, changed, 
     [
         (Floor(max_epsilon=4.0), EVENT, "this one spends 4 at most"),
         (Floor(units=("entity",)), EVENT, "asks for entity"),
+        (Floor(max_delta=1e-6), EVENT, "may fail with chance 1e-05"),
         (Floor(allow_no_privacy_mechanism=False), NO_PRIVACY, "no differential"),
     ],
 )
@@ -339,3 +340,46 @@ def test_a_floor_for_privacy(plan, floor, privacy, why):
     with pytest.raises(BelowFloor, match=why):
         floor.check(made)
     Floor(max_epsilon=8.0, units=("event",)).check(made)
+
+
+COMMITTEE = {"collection_mode": "committee", "max_weight_exponent": 0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({}, "name two or more"),
+        ({"helpers": ("org-a",)}, "one alone would see every update"),
+        ({"helpers": ("org-b", "org-a")}, "in order of name"),
+        (
+            {"helpers": ("org-a", "org-b"), "max_weight_exponent": 2},
+            "all weigh the same",
+        ),
+        (
+            {
+                "helpers": ("org-a", "org-b"),
+                "assumed_colluders": 2,
+                "min_survivors": 4,
+            },
+            "name more helpers than colluders",
+        ),
+        ({"helpers": ("org-a", "org-b"), "threshold": 2}, "more than half must accept"),
+        (
+            {"collection_mode": "secagg", "helpers": ("org-a", "org-b")},
+            "helpers go with mode committee",
+        ),
+        ({"collection_mode": "paillier"}, "keys ceremony"),
+    ],
+)
+def test_helpers_and_keys_go_with_their_modes(plan, changed, why):
+    with pytest.raises(InvalidPlan, match=why):
+        plan(**{**COMMITTEE, **changed})
+
+
+def test_helpers_are_trusted_by_name(plan):
+    made = plan(**COMMITTEE, helpers=("org-a", "org-b"))
+    modes = ("committee",)
+    Floor(modes=modes).check(made)
+    Floor(modes=modes, helpers=("org-a", "org-b", "org-c")).check(made)
+    with pytest.raises(BelowFloor, match="does not trust: org-b"):
+        Floor(modes=modes, helpers=("org-a",)).check(made)

@@ -25,7 +25,7 @@ from fedxdr.parties.round_records import RoundRecords
 
 def _size_bytes(records: RoundRecords, round_: Round) -> int:
     del records
-    return 4 * opening.vector_size(round_.plan, round_.announcement.task)
+    return opening.clear_bytes(round_.plan, round_.announcement.task)
 
 
 def _make_keys(desk: Desk, dossier: Dossier) -> bytes:
@@ -34,7 +34,9 @@ def _make_keys(desk: Desk, dossier: Dossier) -> bytes:
 
 def _make_contribution(desk: Desk, dossier: Dossier) -> bytes:
     def plain() -> bytes:
-        return contributing.learn(desk, dossier).astype("<f4").tobytes()
+        values = contributing.learn(desk, dossier)
+        task = dossier.session.announcement.task
+        return opening.pack_clear(dossier.plan, task, values)
 
     return contributing.state(
         desk,
@@ -67,7 +69,12 @@ def _take_contribution(
 ) -> Checked:
     plan, task = round_.plan, round_.announcement.task
     checked = reception.take_contribution(
-        records, round_, org, body, size_bytes=_size_bytes(records, round_)
+        records,
+        round_,
+        org,
+        body,
+        size_bytes=_size_bytes(records, round_),
+        is_exact=not opening.is_sparse(plan, task),
     )
     opening.screen(plan, task, checked.vector or b"")
     return checked

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from fedxdr.core.ids import Digest, OrgId
+from fedxdr.core import canonical
+from fedxdr.core.errors import AlreadyAnswered
+from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.core.layout import Vector
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.expand import SEED_BYTES, KeyStream, hkdf
@@ -24,7 +26,7 @@ from fedxdr.federation.messages import KeysMessage
 from fedxdr.federation.plan import Plan
 from fedxdr.federation.protection import claim_of
 from fedxdr.ledger.statements import ContributionStatement, PrivacyClaim
-from fedxdr.parties.collecting import sparse
+from fedxdr.parties.collecting import sparse, survivors
 from fedxdr.parties.collecting.mode import Desk
 from fedxdr.parties.dossier import Dossier
 from fedxdr.privacy import organisation
@@ -107,6 +109,7 @@ def learn(desk: Desk, dossier: Dossier) -> Vector:
         InvalidUpdate: what was learnt is no update of this plan.
     """
     announcement, plan = dossier.session.announcement, dossier.plan
+    _bind_protection(desk, dossier)
     _reserve(desk, dossier)
     learned = desk.learner.learn(
         task=announcement.task,
@@ -116,6 +119,33 @@ def learn(desk: Desk, dossier: Dossier) -> Vector:
     )
     update = sparse.kept(desk, dossier, learned.update)
     return opening.payload(plan, announcement.task, update, learned.metrics)
+
+
+def _bind_protection(desk: Desk, dossier: Dossier) -> None:
+    """Bind us to one mode, and to its helpers, on a parent model.
+
+    Each way to protect is safe against its own parties. The same update under two of
+    them, or under two committees, is protected by neither: each opens another sum.
+
+    Raises:
+        AlreadyAnswered: we contributed on this parent (statistics: of these features)
+            under another protection.
+    """
+    plan, announcement = dossier.plan, dossier.session.announcement
+    answer = sha256(
+        canonical.jcs([plan.collection_mode, list(plan.helpers), plan.paillier_key])
+    )
+    for question in survivors.opening_of(
+        announcement.parent_model, plan, announcement.task
+    ):
+        try:
+            desk.fence.hold(f"protection/{question}", answer)
+        except AlreadyAnswered as error:
+            raise AlreadyAnswered(
+                "on this parent model (for statistics: of these features) we sent our "
+                "contribution under another mode or to other helpers; the two sums "
+                "together could show it"
+            ) from error
 
 
 def purse_of(desk: Desk, plan: Plan) -> Purse | None:

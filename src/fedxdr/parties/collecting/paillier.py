@@ -94,6 +94,11 @@ def _terms(
             f"{key.threshold} shares open the plan's key, its threshold is "
             f"{plan.threshold}"
         )
+    if plan.assumed_colluders >= key.threshold:
+        raise BelowFloor(
+            f"{plan.assumed_colluders} colluders could decrypt by themselves: "
+            f"{key.threshold} shares open the plan's key"
+        )
     return Terms(
         key=key,
         transcript=bytes.fromhex(sha256(_TERMS_LABEL, announced.encode())),

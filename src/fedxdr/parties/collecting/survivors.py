@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The signed set of those who are summed: in every mode where a quorum opens the sum.
 
-Rules that always hold: on one parent model one survivor set is signed for opening and
-no other (n-1 differencing: the difference of two sums would show one update).
-Statistics do not depend on the parent: for them the same holds under one layout.
+Rules that always hold: on one parent model one sum is signed for opening and no other:
+the same set, weights, bounds and fit (n-1 differencing: the difference of two sums
+would show one update). Statistics do not depend on the parent: for them the same holds
+for the same features.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from fedxdr.core import canonical
 from fedxdr.core.errors import AlreadyAnswered, InvalidInput, TooFewParticipants
 from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
-from fedxdr.federation import messages, wire
+from fedxdr.federation import messages, opening, wire
 from fedxdr.federation.messages import Announcement, SurvivorSet
 from fedxdr.federation.phases import Kind
-from fedxdr.federation.plan import Plan
+from fedxdr.federation.plan import MODES_WITHOUT_WEIGHTS, SEGMENTS, Plan, Task
 from fedxdr.federation.rounds import Round
 from fedxdr.federation.wire import Evidence
 from fedxdr.ledger.block import contributions_root
@@ -36,51 +39,90 @@ def sign(desk: Desk, dossier: Dossier) -> bytes:
     """
     asked = dossier.survivor_set
     announcement = dossier.session.announcement
-    open_once(desk.fence, announcement, dossier.plan, asked.survivors)
+    is_weighed = dossier.plan.collection_mode not in MODES_WITHOUT_WEIGHTS
+    open_once(
+        desk.fence,
+        announcement,
+        dossier.plan,
+        asked.survivors,
+        weights=opening.effective_weights(dossier.plan, dossier.key_list)
+        if is_weighed
+        else None,
+    )
     return messages.sign(asked, desk.identity).to_json()
 
 
 def open_once(
-    fence: Fence, announcement: Announcement, plan: Plan, survivors: tuple[OrgId, ...]
+    fence: Fence,
+    announcement: Announcement,
+    plan: Plan,
+    survivors: tuple[OrgId, ...],
+    *,
+    weights: Mapping[OrgId, int] | None = None,
 ) -> None:
-    """Bind us to one set whose sum is opened on a parent model; refuse any other.
+    """Bind us to one sum on a parent model; refuse any other.
+
+    Not the names alone: under other weights, bounds or another fit the same names give
+    another sum, and the difference of the two shows whoever was weighed otherwise.
+
+    Args:
+        fence: ours.
+        announcement: of the round.
+        plan: in force.
+        survivors: in order.
+        weights: effective weight of each who is listed, None where all weigh the same.
 
     Raises:
-        AlreadyAnswered: another set on this parent.
+        AlreadyAnswered: another sum on this parent.
     """
-    answers = opening_of(
-        parent=announcement.parent_model,
-        layout=plan.layout.digest,
-        task=announcement.task,
-        survivors=survivors,
-    )
+    terms = {
+        "survivors": list(survivors),
+        "weights": None if weights is None else dict(weights),
+        "bound": plan.bound(announcement.task),
+        "metrics": list(opening.metrics_of(plan, announcement.task)),
+        "training": canonical.builtins(plan.training),
+        "sparsification": [plan.sparsification, plan.kept_fraction],
+        "privacy": canonical.builtins(plan.privacy),
+    }
+    answer = canonical.fingerprint("fedxdr/opened-sum/v1", terms)
+    questions = opening_of(announcement.parent_model, plan, announcement.task)
     # all are looked at before one is bound
-    for question, answer in answers:
+    for question in questions:
         if fence.held(question) not in {None, answer}:
             raise AlreadyAnswered(
-                "on this parent model (for statistics: of this layout) another "
-                "survivor set was signed for opening; the difference of the two sums "
-                "would show one update"
+                "on this parent model (for statistics: of these features) another "
+                "survivor set was signed for opening, or the same under other weights, "
+                "bounds or another fit; the difference of the two sums would show one "
+                "update"
             )
-    for question, answer in answers:
+    for question in questions:
         fence.hold(question, answer)
 
 
-def opening_of(
-    *, parent: Digest, layout: Digest, task: str, survivors: tuple[OrgId, ...]
-) -> list[tuple[str, Digest]]:
-    """Return the questions that a signed set answers once, each with its answer.
+def opening_of(parent: Digest, plan: Plan, task: Task) -> list[str]:
+    """Return the questions that a sum answers once.
 
     Args:
         parent: the model that the round builds on.
-        layout: of the plan; statistics do not build on the parent, so no new parent or
-            plan makes them new.
-        task: what the round is for.
-        survivors: in order.
+        plan: in force.
+        task: what the round is for. Statistics do not build on the parent: no new
+            parent, plan or name of a segment makes those of the same features new.
     """
-    bases = [parent, layout] if task == "statistics" else [parent]
-    answer = sha256(canonical.jcs(list(survivors)))
-    return [(f"opening/{base}/{task}", answer) for base in bases]
+    if task == "training":
+        return [f"opening/{parent}/training"]
+    return [f"opening/{base}/statistics" for base in (parent, statistics_of(plan))]
+
+
+def statistics_of(plan: Plan) -> Digest:
+    """Return a digest of what statistics are about: features and how many numbers."""
+    begin, end = plan.layout.span(SEGMENTS["statistics"])
+    features = str(plan.architecture.get("features", ""))
+    return sha256(
+        b"fedxdr/statistics/v1\x00",
+        features.encode(),
+        b"\x00",
+        str(end - begin).encode(),
+    )
 
 
 def stated(dossier: Dossier, evidence: Evidence) -> dict[OrgId, Digest]:

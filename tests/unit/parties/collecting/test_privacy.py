@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 from fedxdr.core import canonical
-from fedxdr.core.errors import FedxdrError, InvalidPlan, VerificationFailed
+from fedxdr.core.errors import InvalidInput, InvalidPlan, VerificationFailed
 from fedxdr.core.ids import OrgId
+from fedxdr.core.layout import Layout, Segment
 from fedxdr.federation import opening
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.phases import Phase
+from fedxdr.federation.plan import Plan
 from fedxdr.federation.protection import Privacy, claim_of
+from fedxdr.parties import reception
 from fedxdr.parties.auditing import check_spending
 from fedxdr.parties.collecting import contributing
-from fedxdr.privacy import accountant
+from fedxdr.privacy import accountant, sparsify
 from fedxdr.privacy.budget import Reserved, Spent
 
 A, B, C, D = (OrgId(f"org-{letter}") for letter in "abcd")
@@ -43,6 +46,12 @@ SUM = Privacy(
     sampling_rate=1.0,
     steps=1,
     own=1,
+)
+LARGE = Layout(
+    segments=(
+        Segment(name="statistics.mean", shape=(3,)),
+        Segment(name="weights.w", shape=(10_000,)),
+    )
 )
 PLAN = {
     "privacy": EVENT,
@@ -94,31 +103,57 @@ def test_what_is_spent_is_recomputed_by_anybody(private):
     assert spent == dict.fromkeys(federation.orgs, twice)
 
 
-def test_an_under_report_is_found(private, monkeypatch):
+@pytest.mark.parametrize(
+    ("lie", "why"),
+    [
+        ({"epsilon": 0.98}, "it amounts to"),
+        ({"epsilon": 1e9}, "at most the plan's"),
+        ({"occurrences": 0}, "another privacy mechanism"),
+    ],
+)
+def test_a_claim_that_would_spoil_the_ledger_is_refused(private, monkeypatch, lie, why):
+    monkeypatch.setattr(contributing, "claim_of", lying(lie))
+    federation = private()
+    federation.start()
+    with pytest.raises(InvalidInput, match=why):
+        federation.go_on()
+
+
+def lying(lie):
     honest = contributing.claim_of
 
-    def less(privacy, *, clip_norm, epsilon):
-        return honest(privacy, clip_norm=clip_norm, epsilon=0.98 * epsilon)
+    def claim_of_a_liar(privacy, *, clip_norm, epsilon):
+        changed = dict(lie)
+        if "epsilon" in changed:
+            changed["epsilon"] *= epsilon
+        claim = honest(privacy, clip_norm=clip_norm, epsilon=epsilon)
+        return dataclasses.replace(claim, **changed)
 
-    monkeypatch.setattr(contributing, "claim_of", less)
+    return claim_of_a_liar
+
+
+def test_an_under_report_on_the_ledger_is_found_by_anybody(private, monkeypatch):
+    # orchestrator and members together: nobody refuses it at the door
+    monkeypatch.setattr(contributing, "claim_of", lying({"epsilon": 0.98}))
+    monkeypatch.setattr(reception, "is_under_report", lambda _claim, _epsilon: False)
     federation = private()
     federation.play()
     with pytest.raises(VerificationFailed, match="what it did amounts to"):
         check_spending(blocks_of(federation))
 
 
-def test_other_figures_than_the_plans_are_refused(private, monkeypatch):
-    honest = contributing.claim_of
-
-    def lying(privacy, *, clip_norm, epsilon):
-        claim = honest(privacy, clip_norm=clip_norm, epsilon=epsilon)
-        return dataclasses.replace(claim, occurrences=0)
-
-    monkeypatch.setattr(contributing, "claim_of", lying)
+def test_other_figures_than_the_plans_on_the_ledger_are_found(private):
     federation = private()
-    federation.start()
-    with pytest.raises(FedxdrError, match="another privacy mechanism"):
-        federation.go_on()
+    federation.play()
+    blocks = blocks_of(federation)
+    block = blocks[-1].block
+    claims = block.provenance.privacy_params
+    fewer = {o: dataclasses.replace(c, occurrences=0) for o, c in claims.items()}
+    made = dataclasses.replace(block.provenance, privacy_params=fewer)
+    forged = dataclasses.replace(block, provenance=made)
+    blocks[-1] = dataclasses.replace(blocks[-1], block=forged)
+    with pytest.raises(VerificationFailed, match="another privacy mechanism"):
+        check_spending(blocks)
 
 
 def test_an_exhausted_purse_refuses_to_train_and_says_what_would_help(private):
@@ -160,7 +195,7 @@ def test_a_purse_from_a_backup_learns_from_the_ledger_what_it_forgot(private):
     agent = federation.participant(B)
     forgot = type(agent._desk.purse)()
     agent._desk = dataclasses.replace(agent._desk, purse=forgot)
-    agent._has_counted = False
+    agent._counted_under = None
     assert forgot.facts() == []
     agent.step(wait_s=0)
     (fact,) = forgot.facts()
@@ -279,8 +314,86 @@ def test_in_the_clear_each_may_send_its_largest(world):
     federation.play("statistics")
     round_ = federation.play("training")
     assert round_.phase is Phase.COMMITTED
-    sizes = set()
+    chosen = set()
     for digest in federation.orchestrator.contributions(round_).values():
-        vector = np.frombuffer(federation.orchestrator.blobs.get(digest), "<f4")
-        sizes.add(np.count_nonzero(vector[:-1]))
-    assert sizes == {2}
+        sent = federation.orchestrator.blobs.get(digest)
+        indices, _ = sparsify.decode(sent, size=9)
+        assert len(indices) == 3  # two of the update, and the metric
+        chosen.add(tuple(indices))
+    assert len(chosen) > 1
+
+
+def test_sparse_vectors_are_shorter_than_dense_ones(world):
+    del world
+    plan = Plan(
+        federation="f",
+        run_id="r",
+        participants=3,
+        threshold=3,
+        layout=LARGE,
+        architecture={},
+        collection_mode="clear",
+        acknowledge_clear=True,
+        sparsification="top-k",
+        kept_fraction=0.01,
+    )
+    values = np.zeros(10_001, np.float32)
+    values[::100] = 1.0
+    sent = opening.pack_clear(plan, "training", values)
+    assert len(sent) < 4 * 10_001 / 10
+    assert np.array_equal(opening.screen(plan, "training", sent), values)
+    assert len(sent) <= opening.clear_bytes(plan, "training")
+
+
+# The same names are not the same sum.
+
+
+OTHER_SUMS = {
+    "weights": {"max_weight_exponent": 0},
+    "statistics bound": {"statistics_bound": 1.0},
+    "a layout of another name": {
+        "layout": Layout(
+            segments=(
+                Segment(name="statistics.mean", shape=(3,)),
+                Segment(name="weights.renamed", shape=(8,)),
+            )
+        )
+    },
+    "helpers": {
+        "collection_mode": "committee",
+        "helpers": (A, B),
+        "max_weight_exponent": 0,
+    },
+}
+
+
+@pytest.mark.parametrize("change", OTHER_SUMS)
+def test_statistics_are_not_opened_twice_under_other_terms(world, change):
+    federation = world(n=4, floor=Floor(modes=("secagg", "committee")))
+    federation.learners[D].count = 1 << 10
+    federation.play("statistics")
+    federation.fed.orchestrator.start_round(
+        task="statistics", wishes=OTHER_SUMS[change]
+    )
+    gone = (lambda org, _: org == D) if "layout" in change else (lambda *_: False)
+    round_ = federation.go_on(gone=gone)
+    assert round_.opened is None
+    assert "another survivor set" in federation.why(A) or (
+        "another mode or to other helpers" in federation.why(A)
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{"clip_norm": 0.5}, {"collection_mode": "committee", "helpers": (C, D)}]
+)
+def test_training_on_one_parent_is_not_opened_twice_under_other_terms(world, change):
+    plan = {"collection_mode": "committee", "helpers": (A, B), "max_weight_exponent": 0}
+    federation = world(n=4, plan=plan, floor=Floor(modes=("committee",)))
+    federation.play("statistics")
+    federation.start("training")
+    # the helpers have answered, the orchestrator says that it came to nothing
+    federation.go_on(gone=lambda org, phase: org == B and phase is Phase.SURVIVORS)
+    assert federation.round.opened is None
+    federation.fed.orchestrator.start_round(task="training", wishes=change)
+    assert federation.go_on().opened is None
+    assert "another" in federation.why(A)

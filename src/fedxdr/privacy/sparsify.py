@@ -11,8 +11,9 @@ residual is made of private data and never leaves. Under differential privacy it
 added before clipping, so that what is noised is bounded.
 
 Rules that always hold:
-    1. A common mask depends on public bytes that nobody could choose (the transcript of
-       the round), on the size and on nothing else.
+    1. A common mask depends on public bytes (plan and parent model), on the size and on
+       nothing else; whoever names a run could try names for a mask that suits it, and
+       gains nothing but which coordinates wait for a later round.
     2. Kept values and residual together are exactly what went in: nothing is lost.
     3. A sparse vector has one form in bytes; every other is refused.
 

@@ -17,11 +17,12 @@ ctime, and no call of the system can set a ctime; whatever copies the database b
 brings an older mark. Either way they no longer fit: this is a copy, and no entropy is
 read from it. After kill -9 at any point they fit.
 
-It does NOT notice: a folder set back to before its first start; a virtual machine set back with its memory; a file system set back
-(LVM, ZFS) without a new start of the machine, or with one as far as rounds that are
-over go; an administrator who turns back the clock to forge a ctime. It does notice
-harmless things: a ``chmod``, a hard link, a new start in the middle of a round. Such an
-agent sits out, which costs a round and no secret.
+It does NOT notice: a folder set back to before its first start; a virtual machine set
+back with its memory; a file system set back (LVM, ZFS) without a new start of the
+machine, or with one as far as rounds that are over go; an administrator who turns back
+the clock to forge a ctime. It does notice harmless things: a ``chmod``, a hard link, a
+new start in the middle of a round. Such an agent sits out, which costs a round and no
+secret.
 
 A copy that has forgotten no answer fits: so whoever makes a message from a secret holds
 its digest here before the message leaves, contributions above all.

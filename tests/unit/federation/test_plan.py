@@ -355,9 +355,6 @@ COMMITTEE = {"collection_mode": "committee", "max_weight_exponent": 0}
             {"helpers": ("org-a", "org-b"), "max_weight_exponent": 2},
             "all weigh the same",
         ),
-            {"helpers": ("org-a", "org-b"), "max_weight_exponent": 2},
-            "all weigh the same",
-        ),
         (
             {
                 "helpers": ("org-a", "org-b"),

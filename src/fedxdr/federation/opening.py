@@ -249,10 +249,7 @@ def open_masked(
     )
     size, width = vector_size(plan, task), upload_width(plan)
     total = server.open_sum(
-        (
-            (org, packing.unpack(vector_of(org), size=size, width=width))
-            for org in partition.survivors
-        ),
+        ((org, vector_of(org)) for org in partition.survivors),
         size=size,
         roster=roster,
         partition=partition,

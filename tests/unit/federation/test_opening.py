@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from fedxdr.core.errors import (
     InvalidShare,
     InvalidUpdate,
-    MalformedMessage,
     TooFewParticipants,
 )
 from fedxdr.core.ids import OrgId, RoundId, sha256
@@ -339,7 +338,7 @@ def test_what_does_not_open_is_refused(plan):
     with pytest.raises(InvalidShare):
         masked.open(parent, answers={**masked.answers, org: wrong})
     short = {**masked.vectors, org: masked.vectors[org][:-4]}
-    with pytest.raises(MalformedMessage):
+    with pytest.raises(InvalidUpdate, match="org-00"):
         masked.open(parent, vector_of=short.__getitem__)
 
 

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH := .venv-bench
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: deps demo test lint typecheck unit drills soak bench verify run-backend build-backend clean
+.PHONY: deps demo test lint typecheck unit drills attacks soak bench bench-privacy verify run-backend build-backend clean
 
 deps: $(STAMP)
 
@@ -38,6 +38,11 @@ unit: deps
 drills: deps
 	$(BIN)/pytest -m process tests/process
 
+# attackers against real processes, every rule taken away once; its short form is in `unit`
+attacks: deps
+	$(BIN)/pytest -m attack tests/attacks
+	$(BIN)/python -m tests.attacks.malicious_orchestrator
+
 soak: deps
 	$(BIN)/pytest -m soak
 
@@ -52,7 +57,18 @@ $(BENCH)/.installed: pyproject.toml
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks.secagg --organisations 10 --parameters 1000000 --peer flower
 	$(BENCH)/bin/python -m benchmarks.secagg --organisations 10 --parameters 1000000 --peer flower --drop-out 0.3
+	$(BENCH)/bin/python -m benchmarks.secagg --organisations 10 --parameters 1000000 --mode committee --peer flower
+	$(BENCH)/bin/python -m benchmarks.double_reveal
 	$(BENCH)/bin/python -m benchmarks.aggregators --organisations 100 --parameters 1000000 --peer flower
+
+# what the privacy engine costs and keeps; each prints one JSON line
+bench-privacy: deps
+	$(BIN)/python -m benchmarks.paillier --parameters 100000 --organisations 5 --threshold 4 --bits 3072
+	$(BIN)/python -m benchmarks.accounting
+	$(BIN)/python -m benchmarks.dpsgd
+	$(BIN)/python -m benchmarks.audit --json
+	$(BIN)/python -m benchmarks.sanitiser
+	$(BIN)/python -m benchmarks.round
 
 # every component exercised, one line each
 verify: deps

@@ -98,3 +98,16 @@ def test_every_python_file_begins_with_its_licence(folder: str) -> None:
         if path.read_text().partition("\n")[0] != first
     ]
     assert bare == []
+
+
+def test_every_benchmark_is_documented() -> None:
+    written = {
+        row[0].strip("`").removeprefix("benchmarks.")
+        for row in rows((DOCS / "reference/benchmarks.md").read_text())
+    } - {"program"}
+    programs = {
+        path.stem
+        for path in (DOCS.parent / "benchmarks").glob("*.py")
+        if "__main__" in path.read_text()
+    }
+    assert written == programs

@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an organisation gets without anybody: the same network, its own past only."""
+"""What an organisation gets without anybody: the same network, its own past only.
+
+It promises nothing to anybody, because nothing leaves: under a plan with differential
+privacy the local fits are those without.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fedxdr.federation.plan import Plan
+from fedxdr.federation.protection import NO_PRIVACY
 from fedxdr.learning.trainer import Trainer
 from fedxdr.models import snapshot
 
@@ -13,9 +20,11 @@ def fit_alone(trainer: Trainer, *, plan: Plan, rounds: int) -> bytes:
 
     Args:
         trainer: the organisation's learner.
-        plan: under which the federation trained; the local fits are the same.
+        plan: under which the federation trained; the local fits are the same, but
+            without its promise.
         rounds: how many local fits follow each other.
     """
+    plan = replace(plan, privacy=NO_PRIVACY)
     architecture = trainer.architecture
     layout, described = architecture.layout, architecture.describe()
     vector = architecture.first_vector(plan.training.seed)

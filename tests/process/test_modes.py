@@ -207,9 +207,10 @@ def test_a_ceremony_and_two_rounds_in_mode_paillier(federation):
             "--share", folder / "dealt" / f"{org}.share",
         )  # fmt: skip
         assert installed["fingerprint"] == dealt["fingerprint"]
-    for task in ("statistics", "training"):
-        ended = federation.round("--mode", "paillier", "--task", task)
-        assert (ended["status"], ended["task"]) == ("completed", task), ended
+    # the statistics were summed in mode committee: in another one nobody answers
+    for _ in range(2):
+        ended = federation.round("--mode", "paillier")
+        assert (ended["status"], ended["task"]) == ("completed", "training"), ended
     blocks = federation.blocks()
     ceremonies = [
         b.block.entry for b in blocks if isinstance(b.block.entry, KeyCeremony)

@@ -15,6 +15,7 @@ from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.update import Update
 from fedxdr.federation.plan import SEGMENTS
 from fedxdr.federation.protection import Privacy
+from fedxdr.parties import reception
 from fedxdr.parties.collecting import contributing
 from fedxdr.parties.ports import Learned
 from fedxdr.privacy import accountant
@@ -178,6 +179,8 @@ def test_verify_refuses_an_under_report(run, private, monkeypatch):
             privacy, clip_norm=clip_norm, epsilon=0.98 * epsilon
         ),
     )
+    # an orchestrator that lets it through; an honest one refuses the contribution
+    monkeypatch.setattr(reception, "is_under_report", lambda *_: False)
     path, _ = private("liar")
     done = run("verify", path)
     assert done.status == 1

@@ -18,6 +18,7 @@ from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.parties.ports import StoredFact
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.database import METADATA, Database
+from fedxdr.storage.purse import PURSE
 from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
 
@@ -187,6 +188,7 @@ def test_every_table_has_a_key(tmp_path):
         "registrations",
         "nonces",
         "notes",
+        PURSE.name,
     }
     for table in METADATA.sorted_tables:
         assert isinstance(table.primary_key, sa.PrimaryKeyConstraint)

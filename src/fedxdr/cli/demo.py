@@ -310,7 +310,7 @@ def _tell(report: dict[str, Any], place: _Place) -> None:
     OUT.print(
         "What left each organisation: keys and sealed shares of each round, one masked "
         "vector per round (noise to all, but for their sum), signatures. No log line, "
-        "no address, no unmasked update. Differential privacy: none in this version.",
+        "no address, no unmasked update. Differential privacy: none in the demo.",
         highlight=False,
     )
     OUT.print(

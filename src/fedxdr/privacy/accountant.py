@@ -28,8 +28,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import numpy as np
-from dp_accounting import rdp
-from scipy import special
 
 from fedxdr.core.errors import InvalidPlan
 from fedxdr.privacy import composition
@@ -113,6 +111,8 @@ def rdp_epsilon(
     Source: Mironov 2017; conversion of Canonne, Kamath and Steinke 2020, proposition
     12, through dp-accounting.
     """
+    from dp_accounting import rdp  # noqa: PLC0415 - slow to load
+
     steps, discrete = _gathered(charges)
     if not steps:
         return 0.0
@@ -335,6 +335,8 @@ def _renyi(pair: Pair, direction: Direction) -> Floats:
 
 def _gaussian_delta(separation: float, epsilon: float) -> float:
     """Return delta of N(separation, 1) against N(0, 1)."""
+    from scipy import special  # noqa: PLC0415 - slow to load
+
     half, ratio = separation / 2, epsilon / separation
     first = float(special.log_ndtr(half - ratio))
     second = epsilon + float(special.log_ndtr(-half - ratio))

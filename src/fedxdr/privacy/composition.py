@@ -26,8 +26,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from dp_accounting.pld import common
-from scipy import signal
 
 from fedxdr.privacy.dominating import Atoms, Direction, Floats, Pair, atoms
 
@@ -192,6 +190,8 @@ def _repeated(one: LossDistribution, count: int, tail: float) -> LossDistributio
     dp-accounting bounds by Chernoff what lies outside of the window that it computes:
     together at most ``tail``, which becomes an infinite loss.
     """
+    from dp_accounting.pld import common  # noqa: PLC0415 - slow to load
+
     begin, masses = common.self_convolve(one.masses, count, tail)
     infinity = tail - math.expm1(count * math.log1p(-one.infinity))
     return LossDistribution(
@@ -204,6 +204,8 @@ def _repeated(one: LossDistribution, count: int, tail: float) -> LossDistributio
 
 def _both(a: LossDistribution, b: LossDistribution, tail: float) -> LossDistribution:
     """Return the convolution of two losses, without what its ends hold of ``tail``."""
+    from scipy import signal  # noqa: PLC0415 - slow to load
+
     masses = np.maximum(signal.fftconvolve(a.masses, b.masses), 0.0)
     below, above = np.cumsum(masses), np.cumsum(masses[::-1])
     begin = int(np.searchsorted(below, tail / 2))

@@ -37,7 +37,6 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
@@ -212,6 +211,8 @@ def renyi_divergence(
         (len(orders),) float64 >= 0; infinity for orders whose peak is too far out to
         be worth a search.
     """
+    from scipy import special  # noqa: PLC0415 - slow to load
+
     result = np.full(len(orders), math.inf)
     ahead, behind = _weights(pair, "P")[0][-1], _weights(pair, "Q")[0][-1]
     if direction == "added":
@@ -275,6 +276,8 @@ def _log_ratio(pair: Pair, x: Floats, which: Literal["P", "Q"]) -> Floats:
 @functools.lru_cache(maxsize=256)
 def _binomial(trials: int, rate: float) -> tuple[Floats, Floats]:
     """Return counts and log probabilities, without the last ``_TRIMMED`` of mass."""
+    from scipy import special  # noqa: PLC0415 - slow to load
+
     if rate == 1.0:
         return np.array([float(trials)]), np.zeros(1)
     j = np.arange(trials + 1, dtype=np.float64)
@@ -301,6 +304,8 @@ def _components(pair: Pair) -> int:
 
 def _above(pair: Pair, x: Floats, which: Literal["P", "Q"]) -> Floats:
     """Return the probability that one of the two gives to more than x."""
+    from scipy import special  # noqa: PLC0415 - slow to load
+
     count, logs = _weights(pair, which)
     centres = count / pair.noise_multiplier * (1 if which == "P" else -1)
     result = np.zeros(len(x))
@@ -311,6 +316,8 @@ def _above(pair: Pair, x: Floats, which: Literal["P", "Q"]) -> Floats:
 
 def _below(pair: Pair, x: Floats, which: Literal["P", "Q"]) -> Floats:
     """Return the probability that one of the two gives to less than x."""
+    from scipy import special  # noqa: PLC0415 - slow to load
+
     count, logs = _weights(pair, which)
     centres = count / pair.noise_multiplier * (1 if which == "P" else -1)
     result = np.zeros(len(x))
@@ -326,6 +333,8 @@ def _range(
 
     Half of the tail is the noise's, half the binomial's.
     """
+    from scipy import special  # noqa: PLC0415 - slow to load
+
     ends: list[float] = []
     far = -float(special.ndtri(tail / 2))
     if direction != "added":

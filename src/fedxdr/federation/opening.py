@@ -121,6 +121,11 @@ def upload_width(plan: Plan) -> int:
     return packing.upload_width(plan.quantisation_bits, plan.participants)
 
 
+def masked_bytes(plan: Plan, task: Task) -> int:
+    """Return how long a masked contribution is, and a helper's answer."""
+    return packing.packed_bytes(vector_size(plan, task), width=upload_width(plan))
+
+
 def metrics_of(plan: Plan, task: Task) -> tuple[str, ...]:
     """Return the names of the figures behind the update.
 

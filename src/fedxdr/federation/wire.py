@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import cbor2
-import numpy as np
 
 from fedxdr.core.canonical import jcs, parse_jcs
 from fedxdr.core.errors import MalformedMessage
@@ -216,17 +215,6 @@ def unpack_evidence(data: bytes) -> Evidence:
             )
         case _:
             raise MalformedMessage("want contributions, shares and answers")
-
-
-def words(vector: bytes) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    """Return little-endian bytes as (d,) uint32.
-
-    Raises:
-        MalformedMessage: not a whole number of words.
-    """
-    if len(vector) % 4:
-        raise MalformedMessage(f"got {len(vector)} bytes, want whole words of 4")
-    return np.frombuffer(vector, dtype="<u4").astype(np.uint32, copy=False)
 
 
 def _envelopes(mail: list[object]) -> tuple[Envelope, ...]:

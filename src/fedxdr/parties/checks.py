@@ -130,9 +130,8 @@ def check_key_list(dossier: Dossier, body: bytes) -> None:
     mine = Envelope.from_json(dossier.session.made[Step.KEYS])
     if canonical.encode(keys[dossier.me]) != mine.payload:
         raise InvalidInput("the key list holds other keys than those we sent")
-    fewest = max(plan.threshold, plan.min_survivors, dossier.least)
-    if len(keys) < fewest:
-        raise TooFewParticipants(f"{len(keys)} keys; {fewest} are needed")
+    if len(keys) < dossier.fewest:
+        raise TooFewParticipants(f"{len(keys)} keys; {dossier.fewest} are needed")
     if plan.collection_mode == "secagg":
         dossier.membership_of(body)
 
@@ -201,11 +200,18 @@ def check_asked(dossier: Dossier, asked: SurvivorSet) -> None:
         raise WrongPhase("our contribution came too late to be counted")
     if asked.contributions[dossier.me] != dossier.mine.contribution_digest:
         raise InvalidInput("the set names another contribution than ours")
-    plan = dossier.plan
-    fewest = max(plan.threshold, plan.min_survivors, dossier.least)
-    if len(asked.survivors) < fewest:
+    check_enough(dossier, asked)
+
+
+def check_enough(dossier: Dossier, asked: SurvivorSet) -> None:
+    """Return if a set is large enough for us to help open its sum.
+
+    Raises:
+        TooFewParticipants: fewer than plan or local floor ask for.
+    """
+    if len(asked.survivors) < dossier.fewest:
         raise TooFewParticipants(
-            f"a sum of {len(asked.survivors)}; we answer for {fewest} or more"
+            f"a sum of {len(asked.survivors)}; we answer for {dossier.fewest} or more"
         )
 
 

@@ -96,6 +96,11 @@ class Dossier:
         return self.session.plan
 
     @property
+    def fewest(self) -> int:
+        """Fewest organisations in a sum that we take part in: plan and local floor."""
+        return max(self.plan.threshold, self.plan.min_survivors, self.least)
+
+    @property
     def announced(self) -> Digest:
         """Digest by which messages name the announcement."""
         return sha256(self.announcement.payload)

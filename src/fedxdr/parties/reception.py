@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from fedxdr.core.errors import BadSignature, InvalidInput
-from fedxdr.core.ids import OrgId, RoundId, sha256
+from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.exchange import check_public
 from fedxdr.federation import messages, opening, wire
@@ -57,9 +57,7 @@ def take_keys(records: RoundRecords, round_: Round, org: OrgId, body: bytes) -> 
     """
     message = open_from(records, Envelope.from_json(body), KeysMessage, org)
     same_round(round_, message.round_id, org, message.org)
-    announced = sha256(records.announcement(message.round_id).payload)
-    if message.announcement != announced:
-        raise InvalidInput("answers another announcement")
+    same_announcement(records, round_, message.announcement)
     if not 0 <= message.sample_exponent <= round_.plan.max_weight_exponent:
         raise InvalidInput(f"sample exponent: 0 to {round_.plan.max_weight_exponent}")
     if (message.keys is None) != (round_.plan.collection_mode == "clear"):
@@ -203,3 +201,9 @@ def same_round(round_: Round, round_id: RoundId, org: OrgId, said: OrgId) -> Non
         raise InvalidInput(f"a message of round {round_id}")
     if said != org:
         raise BadSignature(f"{org} signed a message in the name of {said}")
+
+
+def same_announcement(records: RoundRecords, round_: Round, said: Digest) -> None:
+    """Return if a message answers the announcement that was made of this round."""
+    if said != sha256(records.announcement(round_.announcement.round_id).payload):
+        raise InvalidInput("answers another announcement")

@@ -38,7 +38,6 @@ class Attack:
         is_open: nothing stops it today; ``rules`` is empty.
         silent: how it is stopped where nobody refuses anything.
         is_long: left to the long form of the suite.
-        pending: what the product must still do so that it is refused.
     """
 
     name: str
@@ -50,7 +49,6 @@ class Attack:
     is_open: bool = False
     silent: str = ""
     is_long: bool = False
-    pending: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

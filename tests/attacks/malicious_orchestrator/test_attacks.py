@@ -24,25 +24,16 @@ TABLE = {
 pytestmark = pytest.mark.attack
 
 
-def _case(attack: Attack, *, is_kept: bool = False) -> object:
+def _case(attack: Attack) -> object:
     marks = [pytest.mark.soak] if attack.is_long else []
-    if is_kept and attack.pending:
-        marks.append(pytest.mark.xfail(strict=True, reason=attack.pending))
     return pytest.param(attack, id=attack.name, marks=marks)
 
 
-REFUSED = [_case(attack, is_kept=True) for attack in ATTACKS if not attack.is_open]
+REFUSED = [_case(attack) for attack in ATTACKS if not attack.is_open]
 STOPPED = [_case(attack) for attack in ATTACKS if not attack.is_open]
 OPEN = [_case(attack) for attack in ATTACKS if attack.is_open]
 ONE_LEFT = [
-    pytest.param(
-        attack,
-        rule,
-        id=f"{attack.name}-{rule.name}",
-        marks=[pytest.mark.xfail(strict=True, reason=attack.pending)]
-        if attack.pending
-        else [],
-    )
+    pytest.param(attack, rule, id=f"{attack.name}-{rule.name}")
     for attack in ATTACKS
     if len(attack.rules) > 1
     for rule in attack.rules

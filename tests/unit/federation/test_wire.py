@@ -7,7 +7,6 @@ import base64
 import json
 
 import cbor2
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,12 +180,3 @@ def test_json_that_is_no_list_of_envelopes(data):
 def test_json_that_is_no_evidence(data):
     with pytest.raises(MalformedMessage):
         wire.unpack_evidence(data)
-
-
-def test_words_are_little_endian():
-    found = wire.words(b"\x01\x00\x00\x00\x00\x00\x00\x80")
-    assert found.dtype == np.uint32
-    assert found.tolist() == [1, 2**31]
-    for size in (1, 2, 3, 5):
-        with pytest.raises(MalformedMessage):
-            wire.words(bytes(size))

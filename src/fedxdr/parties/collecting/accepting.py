@@ -8,12 +8,19 @@ statement says which.
 
 from __future__ import annotations
 
+import functools
+
 from fedxdr.core.errors import InvalidInput, Refused, Unavailable
 from fedxdr.federation import messages, wire
 from fedxdr.federation.messages import Proposal
 from fedxdr.ledger.statements import AcceptanceStatement
-from fedxdr.parties.collecting.mode import Desk, Replay
+from fedxdr.parties.collecting.mode import Desk, Maker, Replay
 from fedxdr.parties.dossier import Dossier
+
+
+def maker(replay: Replay) -> Maker:
+    """Return what makes statement 2 in a mode that redoes a round like this."""
+    return functools.partial(accept, replay=replay)
 
 
 def accept(desk: Desk, dossier: Dossier, *, replay: Replay) -> bytes:

@@ -104,9 +104,7 @@ MODE = Mode(
     makers={
         Step.KEYS: _make_keys,
         Step.CONTRIBUTION: _make_contribution,
-        Step.ACCEPTANCE: lambda desk, dossier: accepting.accept(
-            desk, dossier, replay=_replay
-        ),
+        Step.ACCEPTANCE: accepting.maker(_replay),
     },
     checks={
         Step.KEY_LIST: checks.check_key_list,
@@ -122,5 +120,4 @@ MODE = Mode(
     gives={Step.KEY_LIST: survivors.give_keys},
     evidence=_evidence,
     reopen=_reopen,
-    replay=_replay,
 )

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from fedxdr.core import canonical
-from fedxdr.core.errors import InvalidInput, TooFewParticipants, WrongPhase
+from fedxdr.core.errors import InvalidInput, WrongPhase
 from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.exchange import check_public
@@ -42,7 +42,7 @@ from fedxdr.parties.collecting.mode import Desk, Mode, opened_contributions
 from fedxdr.parties.dossier import Dossier
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.round_records import RoundRecords
-from fedxdr.secagg import committee, packing
+from fedxdr.secagg import committee
 from fedxdr.secagg.committee_stages import (
     Committee,
     HelperAnswer,
@@ -68,9 +68,7 @@ def _committee(
 
 def _size_bytes(records: RoundRecords, round_: Round) -> int:
     del records
-    plan, task = round_.plan, round_.announcement.task
-    size = opening.vector_size(plan, task)
-    return packing.packed_bytes(size, width=opening.upload_width(plan))
+    return opening.masked_bytes(round_.plan, round_.announcement.task)
 
 
 # The organisation.
@@ -217,11 +215,7 @@ def check_set(dossier: Dossier, body: bytes) -> None:
         raise InvalidInput("one contribution for each member of the set, in order")
     if not set(asked.survivors) <= set(dossier.session.announcement.cohort):
         raise InvalidInput("the set holds names outside the cohort")
-    fewest = max(dossier.plan.min_survivors, dossier.plan.threshold, dossier.least)
-    if len(asked.survivors) < fewest:
-        raise TooFewParticipants(
-            f"a sum of {len(asked.survivors)}; we answer for {fewest} or more"
-        )
+    checks.check_enough(dossier, asked)
 
 
 def _included(asked: SurvivorSet) -> Included:
@@ -345,8 +339,7 @@ def _take_keys(
         records, Envelope.from_json(body), HelperKeysMessage, org
     )
     reception.same_round(round_, message.round_id, org, message.org)
-    if message.announcement != sha256(records.announcement(message.round_id).payload):
-        raise InvalidInput("answers another announcement")
+    reception.same_announcement(records, round_, message.announcement)
     check_public(message.key.seeds)
     return Checked(message=body)
 
@@ -464,9 +457,7 @@ MODE = Mode(
         Step.CONTRIBUTION: _make_contribution,
         Step.VETTING: _make_vetting,
         Step.UNMASKING: _make_answer,
-        Step.ACCEPTANCE: lambda desk, dossier: accepting.accept(
-            desk, dossier, replay=_replay
-        ),
+        Step.ACCEPTANCE: accepting.maker(_replay),
     },
     checks={
         Step.KEY_LIST: check_key_list,
@@ -494,5 +485,4 @@ MODE = Mode(
     shows=_shows,
     evidence=_evidence,
     reopen=_reopen,
-    replay=_replay,
 )

@@ -131,8 +131,6 @@ class Mode:
             there.
         evidence: orchestrator: what a member needs to replay an opened round.
         reopen: orchestrator: what the stored messages give.
-        replay: organisation: what the round must have brought, from parent, evidence
-            and vectors.
     """
 
     makers: Mapping[Step, Maker]
@@ -144,4 +142,3 @@ class Mode:
     shows: Callable[[RoundRecords, Round], Collection[Digest]] = opened_contributions
     evidence: Callable[[RoundRecords, Round], Evidence]
     reopen: Callable[[RoundRecords, Round], Opened]
-    replay: Replay

@@ -162,9 +162,9 @@ def _make_commitment(desk: Desk, dossier: Dossier) -> bytes:
     return messages.sign(message, desk.identity).to_json()
 
 
-def _committed(dossier: Dossier, body: bytes | None = None) -> dict[OrgId, Digest]:
+def _committed(dossier: Dossier) -> dict[OrgId, Digest]:
     """Return the commitment of everyone in the closed set."""
-    data = dossier.session.fetched[Step.COMMITTED_SET] if body is None else body
+    data = dossier.session.fetched[Step.COMMITTED_SET]
     found = (
         canonical.decode(envelope.payload, CommitmentMessage)
         for envelope in wire.unpack_envelopes(data)
@@ -203,10 +203,10 @@ def check_committed(dossier: Dossier, body: bytes) -> None:
         raise InvalidInput("the committed set holds names outside the cohort")
     if dossier.me not in names:
         raise WrongPhase("our commitment came too late for the closed set")
-    plan = dossier.plan
-    fewest = max(plan.threshold, plan.min_survivors, dossier.least)
-    if len(names) < fewest:
-        raise TooFewParticipants(f"{len(names)} commitments; {fewest} are needed")
+    if len(names) < dossier.fewest:
+        raise TooFewParticipants(
+            f"{len(names)} commitments; {dossier.fewest} are needed"
+        )
 
 
 def _make_contribution(desk: Desk, dossier: Dossier) -> bytes:
@@ -346,8 +346,7 @@ def _take_commitment(
         records, Envelope.from_json(body), CommitmentMessage, org
     )
     reception.same_round(round_, message.round_id, org, message.org)
-    if message.announcement != sha256(records.announcement(message.round_id).payload):
-        raise InvalidInput("answers another announcement")
+    reception.same_announcement(records, round_, message.announcement)
     return Checked(message=body)
 
 
@@ -471,9 +470,7 @@ MODE = Mode(
         Step.CONTRIBUTION: _make_contribution,
         Step.SURVIVOR_SIGNATURE: survivors.sign,
         Step.UNMASKING: _make_answer,
-        Step.ACCEPTANCE: lambda desk, dossier: accepting.accept(
-            desk, dossier, replay=_replay
-        ),
+        Step.ACCEPTANCE: accepting.maker(_replay),
     },
     checks={
         Step.COMMITTED_SET: check_committed,
@@ -501,5 +498,4 @@ MODE = Mode(
     shows=_shows,
     evidence=_evidence,
     reopen=_reopen,
-    replay=_replay,
 )

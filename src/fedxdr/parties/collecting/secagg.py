@@ -37,9 +37,7 @@ from fedxdr.secagg.stages import Roster
 
 def _size_bytes(records: RoundRecords, round_: Round) -> int:
     del records
-    plan, task = round_.plan, round_.announcement.task
-    size = opening.vector_size(plan, task)
-    return packing.packed_bytes(size, width=opening.upload_width(plan))
+    return opening.masked_bytes(round_.plan, round_.announcement.task)
 
 
 # The organisation.
@@ -237,9 +235,7 @@ MODE = Mode(
         Step.CONTRIBUTION: _make_contribution,
         Step.SURVIVOR_SIGNATURE: survivors.sign,
         Step.UNMASKING: _make_unmasking,
-        Step.ACCEPTANCE: lambda desk, dossier: accepting.accept(
-            desk, dossier, replay=_replay
-        ),
+        Step.ACCEPTANCE: accepting.maker(_replay),
     },
     checks=checks.CHECKS,
     attached={Step.CONTRIBUTION: lambda dossier: dossier.mine.contribution_digest},
@@ -260,5 +256,4 @@ MODE = Mode(
     },
     evidence=_evidence,
     reopen=_reopen,
-    replay=_replay,
 )

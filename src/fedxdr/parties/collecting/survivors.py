@@ -153,17 +153,16 @@ def check_named(dossier: Dossier, contributions: dict[OrgId, Digest]) -> None:
         InvalidInput: others, or without ours.
         TooFewParticipants: too few.
     """
-    proposal, plan = dossier.proposal, dossier.plan
+    proposal = dossier.proposal
     if tuple(sorted(contributions)) != proposal.survivors:
         raise InvalidInput("other contributors than the proposal names")
     if contributions_root(contributions) != proposal.contributions_root:
         raise InvalidInput("other contributions than the proposal names")
     if contributions.get(dossier.me) != dossier.mine.contribution_digest:
         raise InvalidInput("our contribution was left out or replaced")
-    fewest = max(plan.threshold, plan.min_survivors, dossier.least)
-    if len(contributions) < fewest:
+    if len(contributions) < dossier.fewest:
         raise TooFewParticipants(
-            f"an aggregate of {len(contributions)}; {fewest} are needed"
+            f"an aggregate of {len(contributions)}; {dossier.fewest} are needed"
         )
 
 

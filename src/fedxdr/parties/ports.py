@@ -11,7 +11,7 @@ kill -9; writing the same thing twice is the same as writing it once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -121,6 +121,88 @@ class BlockStore(Protocol):
 
     def size(self) -> int:
         """Return how many blocks there are."""
+
+
+class CheckpointStore(Protocol):
+    """The ledger's signed heads, each with the cosignatures that it has so far."""
+
+    def put(self, size: int, root: Digest, note: bytes) -> None:
+        """Store a head, or the same head with further signature lines.
+
+        Args:
+            size: of the tree, >= 1.
+            root: its root, in hexadecimal.
+            note: the whole signed note; replaces the one stored for this size.
+
+        Raises:
+            IntegrityFault: another root is stored for this size; nothing was written.
+        """
+
+    def get(self, size: int) -> bytes | None:
+        """Return the note stored for a size, None if there is none."""
+
+    def newest(self) -> tuple[int, bytes] | None:
+        """Return the largest size and its note, None before the first."""
+
+    def sizes(self) -> list[int]:
+        """Return every size stored, the smallest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredChange:
+    """A proposed change of members, keys or plan, and who approved it.
+
+    Attributes:
+        digest: ``governance.change_digest`` of number and entry: its name.
+        number: which change of the ledger it would be.
+        entry: canonical bytes of the entry.
+        envelopes: canonical bytes of what is signed beside it, for example the
+            enrolment of a new member.
+        proposed_by: an organisation's name, or ``operator``.
+        proposed_at: UTC.
+        outcome: empty while it is open, then ``adopted`` or ``withdrawn``.
+        approvals: organisation -> canonical bytes of its signed approval.
+    """
+
+    digest: Digest
+    number: int
+    entry: bytes
+    envelopes: tuple[bytes, ...]
+    proposed_by: str
+    proposed_at: datetime
+    outcome: str = ""
+    approvals: Mapping[OrgId, bytes] = field(default_factory=dict)
+
+
+class ChangeStore(Protocol):
+    """Proposed changes of the federation, and the approvals that they have."""
+
+    def propose(self, change: StoredChange) -> None:
+        """Store a change; nothing happens if one of that digest is there."""
+
+    def approve(self, digest: Digest, org: OrgId, envelope: bytes) -> None:
+        """Store an organisation's approval, replacing an older one of its own.
+
+        Raises:
+            NotFound: no such change.
+        """
+
+    def close(self, digest: Digest, *, outcome: str) -> None:
+        """Note that a change was ``adopted`` or ``withdrawn``.
+
+        Raises:
+            NotFound: no such change.
+        """
+
+    def get(self, digest: Digest) -> StoredChange | None:
+        """Return a change with its approvals, None if there is none."""
+
+    def all(self, *, is_open: bool = True) -> list[StoredChange]:
+        """Return the changes in the order in which they were proposed.
+
+        Args:
+            is_open: leave out those with an outcome.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

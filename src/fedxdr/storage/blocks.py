@@ -16,6 +16,7 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger.block import GENESIS_PREV_HASH, SignedBlock
 from fedxdr.storage.database import BLOCKS, Database
+from fedxdr.storage.refusals import does_not_follow
 
 
 class SqlBlockStore:
@@ -39,10 +40,7 @@ class SqlBlockStore:
                 (0, GENESIS_PREV_HASH) if row is None else (row.height + 1, row.hash)
             )
             if (block.height, block.prev_hash) != (height, prev):
-                raise IntegrityFault(
-                    f"block {block.height} does not follow the newest block, "
-                    f"{height - 1}; nothing was written"
-                )
+                raise does_not_follow(block.height, newest=height - 1)
             connection.execute(
                 BLOCKS.insert().values(
                     height=block.height,

@@ -53,6 +53,32 @@ BLOCKS = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("envelopes", sa.LargeBinary, nullable=False),
 )
+CHECKPOINTS = sa.Table(
+    "checkpoints",
+    METADATA,
+    sa.Column("size", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("root", sa.Text, nullable=False),
+    sa.Column("note", sa.LargeBinary, nullable=False),
+)
+CHANGES = sa.Table(
+    "changes",
+    METADATA,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("entry", sa.LargeBinary, nullable=False),
+    sa.Column("envelopes", sa.LargeBinary, nullable=False),
+    sa.Column("proposed_by", sa.Text, nullable=False),
+    sa.Column("proposed_at", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False, index=True),
+)
+APPROVALS = sa.Table(
+    "approvals",
+    METADATA,
+    sa.Column("digest", sa.Text, sa.ForeignKey(CHANGES.c.digest), primary_key=True),
+    sa.Column("org", sa.Text, primary_key=True),
+    sa.Column("envelope", sa.LargeBinary, nullable=False),
+)
 INVITATIONS = sa.Table(
     "invitations",
     METADATA,

@@ -13,7 +13,6 @@ from datetime import datetime
 
 from fedxdr.core.errors import (
     AlreadyAnswered,
-    IntegrityFault,
     InvitationRefused,
     NotFound,
     ReplayedRequest,
@@ -21,7 +20,13 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.ledger.block import GENESIS_PREV_HASH, SignedBlock
-from fedxdr.parties.ports import Invitation, Registration, StoredFact
+from fedxdr.parties.ports import (
+    Invitation,
+    Registration,
+    StoredChange,
+    StoredFact,
+)
+from fedxdr.storage import refusals
 
 
 class MemoryFactLog:
@@ -109,10 +114,7 @@ class MemoryBlockStore:
         block = signed.block
         prev = self._blocks[-1].block.hash if self._blocks else GENESIS_PREV_HASH
         if (block.height, block.prev_hash) != (len(self._blocks), prev):
-            raise IntegrityFault(
-                f"block {block.height} does not follow the newest block, "
-                f"{len(self._blocks) - 1}; nothing was written"
-            )
+            raise refusals.does_not_follow(block.height, newest=len(self._blocks) - 1)
         self._blocks.append(signed)
 
     def head(self) -> SignedBlock | None:
@@ -132,6 +134,76 @@ class MemoryBlockStore:
     def size(self) -> int:
         """Return how many blocks there are."""
         return len(self._blocks)
+
+
+class MemoryCheckpointStore:
+    """Port ``CheckpointStore``."""
+
+    def __init__(self) -> None:
+        self._heads: dict[int, tuple[Digest, bytes]] = {}
+
+    def put(self, size: int, root: Digest, note: bytes) -> None:
+        """Store a head, or the same head with further signature lines."""
+        refusals.require_head(size, root)
+        found, _ = self._heads.get(size, (root, b""))
+        if found != root:
+            raise refusals.another_root(size, found)
+        self._heads[size] = (root, bytes(note))
+
+    def get(self, size: int) -> bytes | None:
+        """Return the note stored for a size, None if there is none."""
+        return self._heads[size][1] if size in self._heads else None
+
+    def newest(self) -> tuple[int, bytes] | None:
+        """Return the largest size and its note, None before the first."""
+        if not self._heads:
+            return None
+        size = max(self._heads)
+        return size, self._heads[size][1]
+
+    def sizes(self) -> list[int]:
+        """Return every size stored, the smallest first."""
+        return sorted(self._heads)
+
+
+class MemoryChangeStore:
+    """Port ``ChangeStore``."""
+
+    def __init__(self) -> None:
+        self._changes: dict[Digest, StoredChange] = {}
+
+    def propose(self, change: StoredChange) -> None:
+        """Store a change; nothing happens if one of that digest is there."""
+        kept = dataclasses.replace(change, approvals=dict(change.approvals))
+        self._changes.setdefault(change.digest, kept)
+
+    def approve(self, digest: Digest, org: OrgId, envelope: bytes) -> None:
+        """Store an organisation's approval, replacing an older one of its own."""
+        found = self._found(digest)
+        self._changes[digest] = dataclasses.replace(
+            found, approvals={**found.approvals, org: envelope}
+        )
+
+    def close(self, digest: Digest, *, outcome: str) -> None:
+        """Note that a change was ``adopted`` or ``withdrawn``."""
+        refusals.require_outcome(outcome)
+        found = self._found(digest)
+        if found.outcome not in {"", outcome}:
+            raise refusals.has_outcome(digest, found.outcome)
+        self._changes[digest] = dataclasses.replace(found, outcome=outcome)
+
+    def get(self, digest: Digest) -> StoredChange | None:
+        """Return a change with its approvals, None if there is none."""
+        return self._changes.get(digest)
+
+    def all(self, *, is_open: bool = True) -> list[StoredChange]:
+        """Return the changes in the order in which they were proposed."""
+        return [c for c in self._changes.values() if not (is_open and c.outcome)]
+
+    def _found(self, digest: Digest) -> StoredChange:
+        if digest not in self._changes:
+            raise refusals.unknown_change(digest)
+        return self._changes[digest]
 
 
 class MemoryRegistry:

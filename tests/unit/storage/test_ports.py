@@ -14,6 +14,7 @@ from fedxdr.core.errors import (
     AlreadyAnswered,
     IntegrityFault,
     InvitationRefused,
+    MalformedMessage,
     NotFound,
     ReplayedRequest,
     StorageFault,
@@ -24,13 +25,22 @@ from fedxdr.crypto.keys import IdentityKey
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.ledger.entries import Genesis, MemberKeys, RoundFailed
-from fedxdr.parties.ports import Invitation, Registration, StoredFact
+from fedxdr.parties.ports import (
+    Invitation,
+    Registration,
+    StoredChange,
+    StoredFact,
+)
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
+from fedxdr.storage.changes import SqlChangeStore
+from fedxdr.storage.checkpoints import SqlCheckpointStore
 from fedxdr.storage.database import Database
 from fedxdr.storage.memory import (
     MemoryBlobs,
     MemoryBlockStore,
+    MemoryChangeStore,
+    MemoryCheckpointStore,
     MemoryFactLog,
     MemoryNotes,
     MemoryRegistry,
@@ -45,11 +55,13 @@ A, B = OrgId("org-a"), OrgId("org-b")
 
 @dataclass(kw_only=True)
 class Store:
-    """The five ports, and a way to close and open them again."""
+    """The ports, and a way to close and open them again."""
 
     facts: Any
     blobs: Any
     blocks: Any
+    checkpoints: Any
+    changes: Any
     registry: Any
     notes: Any
     reopen: Callable[[], Store]
@@ -60,6 +72,8 @@ def memory() -> Store:
         facts=MemoryFactLog(),
         blobs=MemoryBlobs(),
         blocks=MemoryBlockStore(),
+        checkpoints=MemoryCheckpointStore(),
+        changes=MemoryChangeStore(),
         registry=MemoryRegistry(),
         notes=MemoryNotes(),
         reopen=lambda: store,
@@ -82,6 +96,8 @@ def store(request, tmp_path):
             facts=SqlFactLog(open_[0]),
             blobs=FileBlobs(tmp_path / "blobs"),
             blocks=SqlBlockStore(open_[0]),
+            checkpoints=SqlCheckpointStore(open_[0]),
+            changes=SqlChangeStore(open_[0]),
             registry=SqlRegistry(open_[0]),
             notes=SqlNotes(open_[0]),
             reopen=disk,
@@ -273,6 +289,123 @@ def test_a_block_that_does_not_follow_is_not_written(store):
         with pytest.raises(IntegrityFault):
             store.blocks.append(wrong)
     assert store.blocks.read(begin=0, end=9) == made[:2]
+
+
+# Checkpoints.
+
+
+ROOT, OTHER = sha256(b"root"), sha256(b"other")
+
+
+def test_a_head_takes_further_signatures_and_no_other_root(store):
+    assert store.checkpoints.newest() is None
+    assert store.checkpoints.get(1) is None
+    assert store.checkpoints.sizes() == []
+    store.checkpoints.put(10, ROOT, b"note\xff")
+    store.checkpoints.put(10, ROOT, b"note\xff")
+    store.checkpoints.put(2, OTHER, b"smaller")
+    store.checkpoints.put(10, ROOT, b"note\xff with a cosignature")
+    for note in (b"note\xff", b"another"):
+        with pytest.raises(IntegrityFault, match="root"):
+            store.checkpoints.put(10, OTHER, note)
+    store = store.reopen()
+    assert store.checkpoints.get(10) == b"note\xff with a cosignature"
+    assert store.checkpoints.get(2) == b"smaller"
+    assert store.checkpoints.get(3) is None
+    assert store.checkpoints.newest() == (10, b"note\xff with a cosignature")
+    assert store.checkpoints.sizes() == [2, 10]
+    with pytest.raises(IntegrityFault):
+        store.checkpoints.put(10, OTHER, b"after a new start")
+
+
+@pytest.mark.parametrize(
+    ("size", "root"), [(0, ROOT), (-1, ROOT), (1, "0" * 63), (1, ROOT.upper())]
+)
+def test_what_is_no_head_is_not_stored(store, size, root):
+    with pytest.raises(MalformedMessage):
+        store.checkpoints.put(size, Digest(root), b"note")
+    assert store.checkpoints.sizes() == []
+
+
+# Proposed changes.
+
+
+def change(name: str, **fields: Any) -> StoredChange:
+    given: dict[str, Any] = {
+        "digest": sha256(name.encode()),
+        "number": 1,
+        "entry": b"\x00entry of " + name.encode(),
+        "envelopes": (b"\xffenrolment", b""),
+        "proposed_by": "operator",
+        "proposed_at": NOW,
+    }
+    return StoredChange(**(given | fields))
+
+
+def test_changes_come_in_the_order_in_which_they_were_proposed(store):
+    assert store.changes.all() == []
+    assert store.changes.get(ROOT) is None
+    made = [
+        change("z", number=7),
+        change("a", envelopes=()),
+        change("m", proposed_by="org-a", approvals={B: b"b", A: b"a"}),
+    ]
+    for one in made:
+        store.changes.propose(one)
+    # one of that digest is there: what was proposed stays
+    store.changes.propose(change("a", entry=b"another", approvals={A: b"slipped in"}))
+    store = store.reopen()
+    assert store.changes.all() == made
+    assert [store.changes.get(one.digest) for one in made] == made
+    store.changes.propose(change("b"))
+    assert [c.digest for c in store.changes.all()][-1] == sha256(b"b")
+
+
+def test_approvals_are_kept_one_for_each_organisation(store):
+    store.changes.propose(change("x"))
+    store.changes.propose(change("y"))
+    x, y = sha256(b"x"), sha256(b"y")
+    store.changes.approve(x, A, b"first")
+    store.changes.approve(x, B, b"\x00")
+    store.changes.approve(x, A, b"second")
+    store.changes.approve(x, A, b"second")
+    with pytest.raises(NotFound):
+        store.changes.approve(ROOT, A, b"first")
+    store = store.reopen()
+    assert store.changes.get(x).approvals == {A: b"second", B: b"\x00"}
+    assert store.changes.get(y).approvals == {}
+    assert [len(c.approvals) for c in store.changes.all()] == [2, 0]
+
+
+def test_what_was_handed_out_does_not_change_afterwards(store):
+    approvals = {A: b"a"}
+    store.changes.propose(change("x", approvals=approvals))
+    approvals[B] = b"not proposed"
+    before = store.changes.get(sha256(b"x"))
+    store.changes.approve(sha256(b"x"), B, b"b")
+    assert before.approvals == {A: b"a"}
+
+
+def test_a_change_has_one_outcome(store):
+    for name in ("x", "y", "z"):
+        store.changes.propose(change(name))
+    x, y, z = (sha256(name) for name in (b"x", b"y", b"z"))
+    store.changes.approve(x, A, b"a")
+    store.changes.close(x, outcome="adopted")
+    store.changes.close(x, outcome="adopted")
+    store.changes.close(y, outcome="withdrawn")
+    with pytest.raises(AlreadyAnswered):
+        store.changes.close(x, outcome="withdrawn")
+    with pytest.raises(NotFound):
+        store.changes.close(ROOT, outcome="adopted")
+    for word in ("", "open", "Adopted"):
+        with pytest.raises(MalformedMessage):
+            store.changes.close(z, outcome=word)
+    store = store.reopen()
+    assert [c.digest for c in store.changes.all()] == [z]
+    found = store.changes.all(is_open=False)
+    assert [c.outcome for c in found] == ["adopted", "withdrawn", ""]
+    assert found[0] == change("x", outcome="adopted", approvals={A: b"a"})
 
 
 # Invitations, registrations, nonces.

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a store refuses, whichever store it is: one check and one sentence for each.
+
+Pure functions; the stores in SQL and in memory call them at the same places.
+"""
+
+from __future__ import annotations
+
+from fedxdr.core.errors import (
+    AlreadyAnswered,
+    IntegrityFault,
+    MalformedMessage,
+    NotFound,
+)
+from fedxdr.core.ids import Digest, digest
+
+OUTCOMES = ("adopted", "withdrawn")
+
+
+def does_not_follow(height: int, *, newest: int) -> IntegrityFault:
+    """Return the fault of a block that does not follow the newest one.
+
+    Args:
+        height: of the block.
+        newest: height of the newest block, -1 in an empty ledger.
+    """
+    return IntegrityFault(
+        f"block {height} does not follow the newest block, {newest}; nothing was "
+        "written"
+    )
+
+
+def require_head(size: int, root: Digest) -> None:
+    """Refuse what is no head of a tree.
+
+    Raises:
+        MalformedMessage: a size below 1, or a root that is no digest.
+    """
+    digest(root)
+    if size < 1:
+        raise MalformedMessage(f"a head of {size} blocks; the smallest has 1")
+
+
+def another_root(size: int, found: Digest) -> IntegrityFault:
+    """Return the fault of a second root for one size.
+
+    Args:
+        size: of the tree.
+        found: the root that is stored.
+    """
+    return IntegrityFault(
+        f"the head of {size} blocks has the root {found[:16]}…; another one is never "
+        "stored beside it; nothing was written"
+    )
+
+
+def require_outcome(outcome: str) -> None:
+    """Refuse what is no outcome of a proposed change.
+
+    Raises:
+        MalformedMessage: neither ``adopted`` nor ``withdrawn``.
+    """
+    if outcome not in OUTCOMES:
+        raise MalformedMessage(f"a change is {' or '.join(OUTCOMES)}, not {outcome!r}")
+
+
+def unknown_change(name: Digest) -> NotFound:
+    """Return the refusal of a change that nobody proposed."""
+    return NotFound(f"no change {name[:16]}… was proposed")
+
+
+def has_outcome(name: Digest, outcome: str) -> AlreadyAnswered:
+    """Return the refusal of a second, different outcome.
+
+    Args:
+        name: the change's digest.
+        outcome: the one it has.
+    """
+    return AlreadyAnswered(f"the change {name[:16]}… was {outcome} before")

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Merkle tree of a transparency log: roots, inclusion and consistency proofs.
 
-Pure functions over leaf hashes. Not here: what the leaves are (block.py), tiles and
-storage.
+``Tree`` is a log that grows: it keeps the hash of every complete subtree, so that an
+append and a proof cost O(log n), for its present size and for every former one. The
+functions take leaf hashes and keep nothing.
+
+Not here: what the leaves are (block.py), tiles (tiles.py) and storage.
 
 Rules that always hold: every hash is 32 bytes; a check returns None or raises, and
 takes no proof that is longer or shorter than the one right length.
@@ -17,13 +20,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fedxdr.core.errors import VerificationFailed
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
+_TREE = "merkle tree"
 _INCLUSION = "merkle inclusion"
 _CONSISTENCY = "merkle consistency"
 
@@ -65,17 +69,7 @@ def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
     Raises:
         VerificationFailed: no such leaf.
     """
-    if not 0 <= index < len(leaf_hashes):
-        raise VerificationFailed(
-            f"no leaf {index} in a tree of {len(leaf_hashes)}", step=_INCLUSION
-        )
-    proof, level = [], list(leaf_hashes)
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            proof.append(level[sibling])
-        level, index = _lift(level), index >> 1
-    return proof
+    return Tree(leaf_hashes).inclusion_proof(index)
 
 
 def verify_inclusion(
@@ -116,8 +110,6 @@ def consistency_proof(
 ) -> list[bytes]:
     """Return the proof that the tree of new_size extends the tree of old_size.
 
-    RFC 6962 section 2.1.2, PROOF(m, D[n]).
-
     Args:
         leaf_hashes: at least new_size of 32 bytes.
         old_size: m in [1, new_size].
@@ -126,26 +118,7 @@ def consistency_proof(
     Raises:
         VerificationFailed: sizes outside these ranges.
     """
-    if not 1 <= old_size <= new_size <= len(leaf_hashes):
-        raise VerificationFailed(
-            f"sizes {old_size} and {new_size} do not lie in order in [1, "
-            f"{len(leaf_hashes)}]",
-            step=_CONSISTENCY,
-        )
-    if old_size == new_size:
-        return []
-    # The proof walks up from the largest complete subtree that ends at old_size.
-    proof, level, index = [], list(leaf_hashes[:new_size]), old_size - 1
-    while index & 1:
-        level, index = _lift(level), index >> 1
-    if index:
-        proof.append(level[index])
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            proof.append(level[sibling])
-        level, index = _lift(level), index >> 1
-    return proof
+    return Tree(leaf_hashes).consistency_proof(old_size, new_size)
 
 
 def verify_consistency(
@@ -198,16 +171,197 @@ def verify_consistency(
     _require_equal(new, new_root, "new root", _CONSISTENCY)
 
 
+class Tree:
+    """A tree that grows by leaves on its right.
+
+    It holds 2n hashes of 32 bytes. One writer at a time; sizes once reached stay
+    provable.
+
+    Args:
+        leaf_hashes: (n,) of 32 bytes, n >= 0.
+
+    Raises:
+        VerificationFailed: a hash of another length.
+    """
+
+    def __init__(self, leaf_hashes: Iterable[bytes] = ()) -> None:
+        # _levels[l][i]: root over the leaves [i·2^l, (i + 1)·2^l), all of them there.
+        self._levels: list[list[bytes]] = [[]]
+        self.extend(leaf_hashes)
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return len(self._levels[0])
+
+    def append(self, leaf_hash: bytes) -> int:
+        """Add a leaf and return its index.
+
+        Args:
+            leaf_hash: 32 bytes.
+
+        Raises:
+            VerificationFailed: another length; nothing was added.
+        """
+        _require_hashes([leaf_hash], _TREE)
+        index = at = self.size
+        self._levels[0].append(leaf_hash)
+        for level, below in enumerate(self._levels):
+            # A right child completes its parent, and perhaps the parent's parent.
+            if not at & 1:
+                break
+            if level + 1 == len(self._levels):
+                self._levels.append([])
+            self._levels[level + 1].append(node_hash(below[-2], below[-1]))
+            at >>= 1
+        return index
+
+    def extend(self, leaf_hashes: Iterable[bytes]) -> None:
+        """Add leaves, in order.
+
+        Args:
+            leaf_hashes: (n,) of 32 bytes.
+
+        Raises:
+            VerificationFailed: a hash of another length; nothing was added.
+        """
+        further = list(leaf_hashes)
+        _require_hashes(further, _TREE)
+        self._levels[0] += further
+        level = 0
+        while len(below := self._levels[level]) > 1:
+            level += 1
+            if level == len(self._levels):
+                self._levels.append([])
+            above = self._levels[level]
+            above += _pair(below, first=len(above))
+
+    def node(self, level: int, index: int) -> bytes:
+        """Return the root over the leaves [index·2^level, (index + 1)·2^level).
+
+        Raises:
+            VerificationFailed: not all of these leaves are there.
+        """
+        if not (0 <= level < len(self._levels) and 0 <= index < self.size >> level):
+            raise VerificationFailed(
+                f"no subtree {index} of 2^{level} leaves in a tree of {self.size}",
+                step=_TREE,
+            )
+        return self._levels[level][index]
+
+    def root(self, size: int | None = None) -> bytes:
+        """Return the root over the first leaves, 32 bytes.
+
+        Args:
+            size: how many, in [0, self.size]; None for all.
+
+        Raises:
+            VerificationFailed: more than there are.
+        """
+        size = self._require_size(size, _TREE)
+        return self._edge(size)[-1] or EMPTY_ROOT
+
+    def inclusion_proof(self, index: int, size: int | None = None) -> list[bytes]:
+        """Return the audit path of one leaf, from its sibling to the root's child.
+
+        RFC 6962 section 2.1.1, PATH(m, D[n]).
+
+        Args:
+            index: m in [0, size).
+            size: n in [1, self.size]; None for all leaves.
+
+        Raises:
+            VerificationFailed: no such leaf.
+        """
+        size = self._require_size(size, _INCLUSION)
+        if not 0 <= index < size:
+            raise VerificationFailed(
+                f"no leaf {index} in a tree of {size}", step=_INCLUSION
+            )
+        return self._siblings(0, index, size)
+
+    def consistency_proof(
+        self, old_size: int, new_size: int | None = None
+    ) -> list[bytes]:
+        """Return the proof that the tree of new_size extends that of old_size.
+
+        RFC 6962 section 2.1.2, PROOF(m, D[n]).
+
+        Args:
+            old_size: m in [1, new_size].
+            new_size: n in [1, self.size]; None for all leaves.
+
+        Raises:
+            VerificationFailed: sizes outside these ranges.
+        """
+        new_size = self._require_size(new_size, _CONSISTENCY)
+        if not 1 <= old_size <= new_size:
+            raise VerificationFailed(
+                f"sizes {old_size} and {new_size} do not lie in order in [1, "
+                f"{self.size}]",
+                step=_CONSISTENCY,
+            )
+        if old_size == new_size:
+            return []
+        # The proof walks up from the largest complete subtree that ends at old_size.
+        level, index = 0, old_size - 1
+        while index & 1:
+            level, index = level + 1, index >> 1
+        first = [self._levels[level][index]] if index else []
+        return first + self._siblings(level, index, new_size)
+
+    def _siblings(self, level: int, index: int, size: int) -> list[bytes]:
+        """Return the siblings of a node on its way up, those that exist."""
+        edge, found = self._edge(size), []
+        for above, partial in enumerate(edge[level:], start=level):
+            sibling, complete = index ^ 1, size >> above
+            if sibling < complete:
+                found.append(self._levels[above][sibling])
+            elif sibling == complete and partial is not None:
+                found.append(partial)
+            index >>= 1
+        return found
+
+    def _edge(self, size: int) -> list[bytes | None]:
+        """Return for each level the root over the leaves right of its complete nodes.
+
+        At level l these are the leaves [⌊size/2^l⌋·2^l, size), None where there are
+        none. The last level is the first without complete nodes: its edge is the root.
+        """
+        edge: list[bytes | None] = [None]
+        for level in range(size.bit_length()):
+            right = edge[-1]
+            if (complete := size >> level) & 1:
+                left = self._levels[level][complete - 1]
+                right = left if right is None else node_hash(left, right)
+            edge.append(right)
+        return edge
+
+    def _require_size(self, size: int | None, step: str) -> int:
+        if size is None:
+            return self.size
+        if not 0 <= size <= self.size:
+            raise VerificationFailed(
+                f"no tree of {size} leaves where there are {self.size}", step=step
+            )
+        return size
+
+
 def _lift(level: Sequence[bytes]) -> list[bytes]:
-    """Return the next level up."""
-    sha256 = hashlib.sha256
-    lifted = [
-        sha256(b"\x01" + level[left] + level[left + 1]).digest()
-        for left in range(0, len(level) - 1, 2)
-    ]
+    """Return the next level up, a last odd node unchanged."""
+    lifted = _pair(level, first=0)
     if len(level) & 1:
         lifted.append(level[-1])
     return lifted
+
+
+def _pair(level: Sequence[bytes], *, first: int) -> list[bytes]:
+    """Return the parents of the complete pairs of a level, from pair ``first`` on."""
+    sha256 = hashlib.sha256
+    return [
+        sha256(b"\x01" + level[left] + level[left + 1]).digest()
+        for left in range(2 * first, len(level) - 1, 2)
+    ]
 
 
 def _next(rest: Iterator[bytes], step: str) -> bytes:

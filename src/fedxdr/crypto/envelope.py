@@ -6,6 +6,10 @@ The signature is over the pre-authentication encoding
 kind of message never verifies as another: the payload type is the label and carries the
 version.
 
+What stands on the ledger is signed twice, by Ed25519 and by ML-DSA-65, and both must
+hold (``sign_twice``, ``verify_twice``); messages of a round, worthless once it is over,
+are signed by Ed25519 alone.
+
 Not here: who is allowed to sign what (federation, ledger).
 
 Source: Dead Simple Signing Envelope v1.0.2 (secure-systems-lab/dsse), protocol.md.
@@ -21,7 +25,7 @@ from typing import Any, Protocol
 from fedxdr.core.canonical import jcs, parse_jcs
 from fedxdr.core.errors import BadSignature, MalformedMessage
 from fedxdr.core.ids import Digest, sha256
-from fedxdr.crypto.keys import PublicIdentity
+from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.crypto.signing import verify as verify_signature
 
 
@@ -163,4 +167,58 @@ def verify(
         message=pre_authentication_encoding(payload_type, envelope.payload),
         signature=mine[0].sig,
     )
+    return envelope.payload
+
+
+def sign_twice(payload_type: str, payload: bytes, key: IdentityKey) -> Envelope:
+    """Return an envelope signed by Ed25519 and by ML-DSA-65, in this order.
+
+    Args:
+        payload_type: label and version.
+        payload: the bytes to sign, as they will be stored.
+        key: the identity.
+    """
+    message = pre_authentication_encoding(payload_type, payload)
+    return Envelope(
+        payload_type=payload_type,
+        payload=payload,
+        signatures=(
+            EnvelopeSignature(keyid=key.public.keyid, sig=key.sign(message)),
+            EnvelopeSignature(
+                keyid=key.public.ml_dsa_keyid, sig=key.sign_ml_dsa_65(message)
+            ),
+        ),
+    )
+
+
+def verify_twice(
+    envelope: Envelope, *, public_key: PublicIdentity, payload_type: str
+) -> bytes:
+    """Return the payload if both keys of that identity signed it, and nobody else.
+
+    Raises:
+        BadSignature: another type, other signers, or a wrong signature.
+    """
+    if envelope.payload_type != payload_type:
+        raise BadSignature(
+            f"signed as {envelope.payload_type}, but wanted {payload_type}"
+        )
+    wanted = (public_key.keyid, public_key.ml_dsa_keyid)
+    if tuple(s.keyid for s in envelope.signatures) != wanted:
+        raise BadSignature(
+            f"not signed by key {public_key.keyid[:16]}… and its ML-DSA-65 key"
+        )
+    message = pre_authentication_encoding(payload_type, envelope.payload)
+    for algorithm, key, signature in zip(
+        ("ed25519", "ml-dsa-65"),
+        (public_key.ed25519, public_key.ml_dsa_65),
+        envelope.signatures,
+        strict=True,
+    ):
+        verify_signature(
+            algorithm=algorithm,
+            public_key=key,
+            message=message,
+            signature=signature.sig,
+        )
     return envelope.payload

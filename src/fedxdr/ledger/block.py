@@ -26,7 +26,7 @@ from fedxdr.core.canonical import decode, encode, jcs
 from fedxdr.core.errors import MalformedMessage, TooLarge
 from fedxdr.core.ids import Digest, OrgId, RoundId, digest, org_id, round_id, sha256
 from fedxdr.crypto.envelope import Envelope
-from fedxdr.ledger import entries, merkle, statements
+from fedxdr.ledger import entries, forms, merkle, statements
 from fedxdr.ledger.entries import Entry, Genesis, RoundCommitted, Task
 from fedxdr.ledger.statements import (
     AcceptanceStatement,
@@ -68,14 +68,14 @@ class Provenance:
     privacy_params: dict[OrgId, PrivacyClaim] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        entries.require_text(self.model_version, "a model's version")
+        forms.require_text(self.model_version, "a model's version")
         if self.parent_model is not None:
             digest(self.parent_model)
         if self.round_id is not None:
             round_id(self.round_id)
-        entries.require_organisations(self.training_orgs)
-        entries.require_sorted(self.data_sources, "data sources")
-        entries.require_shallow(self.training_config, "a training_config")
+        forms.require_organisations(self.training_orgs)
+        forms.require_sorted(self.data_sources, "data sources")
+        forms.require_shallow(self.training_config, "a training_config")
         for organisation in (*self.data_volume, *self.privacy_params):
             org_id(organisation)
 
@@ -145,7 +145,7 @@ class _Body:
 
     def __post_init__(self) -> None:
         for value in self.entry.values():
-            entries.require_shallow(value, "a field of an entry")
+            forms.require_shallow(value, "a field of an entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,16 +322,16 @@ def committed_block(
             envelopes, ContributionStatement
         ).items()
     }
-    survivors = entries.in_order(contributed)
+    survivors = forms.in_order(contributed)
     contributions = {org: contributed[org].contribution_digest for org in survivors}
     entry = RoundCommitted(
         round_id=round_id,
         task=task,
         plan_digest=entries.plan_digest(plan),
         collection_mode=_text(plan, "collection_mode"),
-        cohort=entries.in_order(cohort),
+        cohort=forms.in_order(cohort),
         survivors=survivors,
-        dropouts=entries.in_order(set(cohort) - set(survivors)),
+        dropouts=forms.in_order(set(cohort) - set(survivors)),
         contributions=contributions,
         contributions_root=contributions_root(contributions),
         sum_digest=sum_digest,
@@ -373,7 +373,7 @@ def _text(plan: Mapping[str, Any], key: str) -> str:
 
 def _require_body(block: Block) -> None:
     """Refuse a block whose own fields do not fit together."""
-    entries.require_utc(block.timestamp)
+    forms.require_utc(block.timestamp)
     for found in (block.prev_hash, block.model_hash, block.signatures_digest):
         digest(found)
     for organisation, signature in block.org_signatures.items():

@@ -3,13 +3,16 @@ r"""The exported ledger: one canonical container for blocks, signatures, models,
 
 Text, one line of RFC 8785 JSON each, every line closed by one ``\n``, in this order::
 
-    {"blocks":n,"format":"fedxdr-ledger-bundle","models":m,"origin":"…","version":1}
-    {"block":{…},"envelopes":[{…},…],"hash":"…"}      n times, line h + 2 is height h
-    {"data":"…","sha256":"…"}                         m times, ascending by sha256
-    {"digest":"…","head":{…}}
+    {"blocks":n,"format":"fedxdr-ledger-bundle","heads":k,"models":m,"origin":"…",
+     "version":2}                                    (one line)
+    {"block":{…},"envelopes":[{…},…],"hash":"…"}     n times, line h + 2 is height h
+    {"data":"…","sha256":"…"}                        m times, ascending by sha256
+    {"head":"…","size":s}                            k times, ascending by size
+    {"digest":"…","head":"…"}
 
-``data`` is base64 of a model's file, ``head`` the DSSE envelope of the signed head and
-``digest`` SHA-256 over all bytes before its line. Envelopes ascend by their digests.
+``data`` is base64 of a model's file, ``head`` a cosigned checkpoint (a C2SP signed
+note), the last one over all n blocks, and ``digest`` SHA-256 over all bytes before its
+line. Envelopes ascend by their digests.
 
 Not here: whether signatures verify and whether what the blocks say is true; that is
 verifier.py.
@@ -51,26 +54,28 @@ class Bundle:
         blocks: in order of height, from the Genesis.
         hashes: of the blocks' bytes as stored, in the same order.
         models: SHA-256 of a model's file -> the file's bytes.
-        head: the signed head, signature not yet checked.
+        heads: size -> cosigned checkpoint, signatures not yet checked; the one over
+            all blocks among them.
     """
 
     origin: str
     blocks: tuple[SignedBlock, ...]
     hashes: tuple[Digest, ...]
     models: Mapping[Digest, bytes]
-    head: Envelope
+    heads: Mapping[int, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
     blocks: int
     format: Literal["fedxdr-ledger-bundle"] = "fedxdr-ledger-bundle"
+    heads: int
     models: int
     origin: str
-    version: Literal[1] = 1
+    version: Literal[2] = 2
 
     def __post_init__(self) -> None:
-        if self.blocks < 1 or self.models < 0:
+        if self.blocks < 1 or self.models < 0 or self.heads < 0:
             raise MalformedMessage("a bundle holds at least one block")
 
 
@@ -97,37 +102,55 @@ class _ModelLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _HeadLine:
+    head: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _LastLine:
     digest: str
-    head: msgspec.Raw
+    head: str
 
 
 def write(
-    *, blocks: Sequence[SignedBlock], models: Iterable[bytes], head: Envelope
+    *,
+    blocks: Sequence[SignedBlock],
+    models: Iterable[bytes],
+    heads: Mapping[int, bytes],
 ) -> bytes:
     """Return the bundle of a ledger.
 
     Args:
         blocks: in order of height, from the Genesis.
         models: files of models in force at some height, at least the newest one's.
-        head: the signed head over exactly these blocks.
+        heads: size -> cosigned checkpoint: over all of these blocks, and over every
+            block that changed who cosigns.
 
     Raises:
-        MalformedMessage: no blocks, or the first is no Genesis.
+        MalformedMessage: no blocks, the first is no Genesis, or the head over all of
+            them is missing.
     """
     first = blocks[0].block.entry if blocks else None
     if not isinstance(first, Genesis):
         raise MalformedMessage("a bundle begins with the Genesis")
     files = {sha256(file): file for file in models}
-    header = _Header(blocks=len(blocks), models=len(files), origin=first.origin)
+    earlier = {size: head for size, head in heads.items() if size < len(blocks)}
+    if set(heads) != {*earlier, len(blocks)}:
+        raise MalformedMessage("a bundle ends with the head over all of its blocks")
+    header = _Header(
+        blocks=len(blocks), heads=len(earlier), models=len(files), origin=first.origin
+    )
     lines = [encode(header)]
     for signed in blocks:
         body = signed.block.body()
         beside = [e.to_json() for e in blocks_.in_order(signed.envelopes)]
         lines.append(_block_line(body, beside, blocks_.hash_of(body)))
     lines.extend(_model_line(files[found], found) for found in sorted(files))
+    lines.extend(_head_line(earlier[size].decode(), size) for size in sorted(earlier))
     before = b"".join(line + b"\n" for line in lines)
-    return before + _last_line(sha256(before), head.to_json()) + b"\n"
+    last = heads[len(blocks)].decode()
+    return before + _last_line(sha256(before), last) + b"\n"
 
 
 def read(data: bytes) -> Bundle:
@@ -147,11 +170,18 @@ def read(data: bytes) -> Bundle:
     parts = [_split(_line(lines, 1 + h, h), h) for h in range(header.blocks)]
     blocks = [_read_body(found, height) for height, found in enumerate(parts)]
     beside = [_read_envelopes(found, height) for height, found in enumerate(parts)]
-    begin, end = 1 + header.blocks, 1 + header.blocks + header.models
+    begin = 1 + header.blocks
+    middle, end = begin + header.models, begin + header.models + header.heads
     with located(Step.CONTAINER):
-        models = dict(_read_model(_line(lines, i)) for i in range(begin, end))
+        models = dict(_read_model(_line(lines, i)) for i in range(begin, middle))
         if list(models) != sorted(models) or len(models) != header.models:
             raise MalformedMessage("models ascend by their digests, each once")
+        earlier = [_read_head(_line(lines, i)) for i in range(middle, end)]
+        sizes = [size for size, _ in earlier]
+        if sizes != sorted(set(sizes)) or not set(sizes) <= set(range(header.blocks)):
+            raise MalformedMessage(
+                "heads ascend by size, each once, the last one apart"
+            )
         last = _line(lines, end)
         digest, head = _read_last(last)
         if len(lines) != end + 2 or lines[-1]:
@@ -166,7 +196,7 @@ def read(data: bytes) -> Bundle:
         ),
         hashes=tuple(found.hash for found in parts),
         models=models,
-        head=head,
+        heads={**dict(earlier), header.blocks: head},
     )
 
 
@@ -244,11 +274,18 @@ def _read_model(line: bytes) -> tuple[Digest, bytes]:
     return found, parts.data
 
 
-def _read_last(line: bytes) -> tuple[str, Envelope]:
+def _read_head(line: bytes) -> tuple[int, bytes]:
+    parts = _decode(line, _HeadLine)
+    if line != _head_line(parts.head, parts.size):
+        raise MalformedMessage("a head's line is not in canonical form")
+    return parts.size, parts.head.encode()
+
+
+def _read_last(line: bytes) -> tuple[str, bytes]:
     parts = _decode(line, _LastLine)
-    if line != _last_line(parts.digest, bytes(parts.head)):
+    if line != _last_line(parts.digest, parts.head):
         raise MalformedMessage("the last line is not in canonical form")
-    return parts.digest, Envelope.from_json(bytes(parts.head))
+    return parts.digest, parts.head.encode()
 
 
 def _decode(line: bytes, kind: type[T]) -> T:
@@ -267,5 +304,9 @@ def _model_line(file: bytes, digest: str) -> bytes:
     return b'{"data":"%b","sha256":%b}' % (base64.b64encode(file), jcs(digest))
 
 
-def _last_line(digest: str, head: bytes) -> bytes:
-    return b'{"digest":%b,"head":%b}' % (jcs(digest), head)
+def _head_line(head: str, size: int) -> bytes:
+    return b'{"head":%b,"size":%d}' % (jcs(head), size)
+
+
+def _last_line(digest: str, head: str) -> bytes:
+    return b'{"digest":%b,"head":%b}' % (jcs(digest), jcs(head))

@@ -16,10 +16,9 @@ Source: design of the ledger, "Block".
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -28,76 +27,122 @@ from fedxdr.core.canonical import fingerprint
 from fedxdr.core.errors import MalformedMessage
 from fedxdr.core.ids import Digest, OrgId, RoundId, digest, org_id, round_id
 from fedxdr.crypto.keys import PublicIdentity
+from fedxdr.ledger.forms import (
+    require_change,
+    require_organisations,
+    require_origin,
+    require_publisher,
+    require_shallow,
+    require_sorted,
+    require_text,
+    require_utc,
+)
 
+ENTRY_LABEL = "fedxdr/entry/v1"
 PLAN_LABEL = "fedxdr/plan/v1"
 CEREMONY_LABEL = "fedxdr/paillier/ceremony/v1"
-TEXT_LIMIT = 500
-NESTING_LIMIT = 32
 
 Task = Literal["training", "statistics"]
-
-_ORIGIN = re.compile(r"[!-*,-~]{1,255}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberKeys:
-    """The public identity keys of a member, as the ledger pins them.
+    """The public identity keys of a member or orchestrator, as the ledger pins them.
 
     Attributes:
-        ed25519: 32 bytes, RFC 8032.
+        ed25519: 32 bytes, RFC 8032; requests, messages, statements.
+        ml_dsa_65: 1,952 bytes, FIPS 204; statements.
+        tlog_ed25519: 32 bytes; cosignatures, or the log's own signature.
+        tlog_ml_dsa_44: 1,312 bytes; the same.
     """
 
     ed25519: bytes
+    ml_dsa_65: bytes
+    tlog_ed25519: bytes
+    tlog_ml_dsa_44: bytes
 
     def __post_init__(self) -> None:
-        self.identity  # noqa: B018 - building it checks the length
+        self.identity  # noqa: B018 - building it checks the lengths
 
     @classmethod
     def of(cls, identity: PublicIdentity) -> MemberKeys:
         """Return the keys of an identity as the ledger writes them."""
-        return cls(ed25519=identity.ed25519)
+        return cls(
+            ed25519=identity.ed25519,
+            ml_dsa_65=identity.ml_dsa_65,
+            tlog_ed25519=identity.tlog_ed25519,
+            tlog_ml_dsa_44=identity.tlog_ml_dsa_44,
+        )
 
     @property
     def identity(self) -> PublicIdentity:
         """The keys in the form that crypto/ verifies with."""
-        return PublicIdentity(ed25519=self.ed25519)
+        return PublicIdentity(
+            ed25519=self.ed25519,
+            ml_dsa_65=self.ml_dsa_65,
+            tlog_ed25519=self.tlog_ed25519,
+            tlog_ml_dsa_44=self.tlog_ml_dsa_44,
+        )
+
+    @property
+    def all(self) -> frozenset[bytes]:
+        """Each of the four public keys."""
+        return frozenset(
+            (self.ed25519, self.ml_dsa_65, self.tlog_ed25519, self.tlog_ml_dsa_44)
+        )
+
+    @property
+    def fingerprint(self) -> Digest:
+        """What people compare, as words: a digest over all four keys."""
+        return self.identity.fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Genesis:
-    """The first entry: which federation this is and who keeps its ledger.
+    """The first entry: which federation this is, who founds it, who keeps its ledger.
+
+    Every founder's enrolment (with its keys) and approval lie beside the block. The
+    founders are members from the next block on.
 
     Attributes:
         federation: the federation's name, for people.
         origin: the ledger's name in signed heads: 1 to 255 printable ASCII characters
             without blank and plus, best a URL without scheme (C2SP tlog-checkpoint).
-        orchestrator: keys that sign the heads of this ledger.
+        orchestrator: keys of who signs the heads of this ledger.
+        publisher: ECDSA P-256 key that signs model files, as DER SubjectPublicKeyInfo:
+            the one kind that strangers' tools take.
         created: UTC.
         protocol_version: of the round protocol, >= 1.
         initial_model: SHA-256 of the bytes of the first model's file.
         layout_digest: ``core.layout.Layout.digest`` of that model.
+        founders: organisation -> fingerprint of its keys, at least one.
     """
 
-    type: Literal["fedxdr/genesis/v1"] = "fedxdr/genesis/v1"
+    type: Literal["fedxdr/genesis/v2"] = "fedxdr/genesis/v2"
     federation: str
     origin: str
     orchestrator: MemberKeys
+    publisher: bytes
     created: datetime
     protocol_version: int
     initial_model: Digest
     layout_digest: Digest
+    founders: dict[OrgId, Digest]
 
     def __post_init__(self) -> None:
         require_text(self.federation, "the federation's name")
-        if not _ORIGIN.match(self.origin):
-            raise MalformedMessage(
-                "an origin has 1 to 255 printable ASCII characters, no blank, no plus"
-            )
+        require_origin(self.origin)
+        require_publisher(self.publisher)
         require_utc(self.created)
         if self.protocol_version < 1:
             raise MalformedMessage("a protocol version is 1 or more")
         digest(self.initial_model)
         digest(self.layout_digest)
+        if not self.founders:
+            raise MalformedMessage("a federation has at least one founder")
+        for organisation, keys in self.founders.items():
+            org_id(organisation)
+            digest(keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +150,7 @@ class MemberEnrolled:
     """An organisation is a member from the next block on.
 
     Attributes:
+        change: which change of members, keys or plan this is, from 1.
         org_id: the member's name on the ledger.
         name: the organisation's name, for people.
         keys: its identity keys.
@@ -113,7 +159,8 @@ class MemberEnrolled:
         invitation_digest: SHA-256 of the invitation it used; each is used once.
     """
 
-    type: Literal["fedxdr/member-enrolled/v1"] = "fedxdr/member-enrolled/v1"
+    type: Literal["fedxdr/member-enrolled/v2"] = "fedxdr/member-enrolled/v2"
+    change: int
     org_id: OrgId
     name: str
     keys: MemberKeys
@@ -121,6 +168,7 @@ class MemberEnrolled:
     invitation_digest: Digest
 
     def __post_init__(self) -> None:
+        require_change(self.change)
         org_id(self.org_id)
         require_text(self.name, "an organisation's name")
         for kind in self.data_sources:
@@ -130,20 +178,120 @@ class MemberEnrolled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberKeyRotated:
+    """A member has other keys from the next block on; its statement lies beside.
+
+    Attributes:
+        change: which change of members, keys or plan this is, from 1.
+        org_id: the member.
+        keys: its new keys, none of which was ever on this ledger.
+        previous: fingerprint of the keys that they replace.
+    """
+
+    type: Literal["fedxdr/member-key-rotated/v1"] = "fedxdr/member-key-rotated/v1"
+    change: int
+    org_id: OrgId
+    keys: MemberKeys
+    previous: Digest
+
+    def __post_init__(self) -> None:
+        require_change(self.change)
+        org_id(self.org_id)
+        digest(self.previous)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberSuspended:
+    """An organisation is no member any more from the next block on.
+
+    It can be enrolled again, under a new invitation, with new keys.
+
+    Attributes:
+        change: which change of members, keys or plan this is, from 1.
+        org_id: the member.
+        reason: for people.
+    """
+
+    type: Literal["fedxdr/member-suspended/v1"] = "fedxdr/member-suspended/v1"
+    change: int
+    org_id: OrgId
+    reason: str
+
+    def __post_init__(self) -> None:
+        require_change(self.change)
+        org_id(self.org_id)
+        require_text(self.reason, "the reason of a suspension")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorReplaced:
+    """Another orchestrator keeps the ledger from this block on, under a new name.
+
+    How a federation goes on when its orchestrator is gone: the new one serves a
+    member's mirror. Heads over this block and all later ones are its own.
+
+    Attributes:
+        change: which change of members, keys or plan this is, from 1.
+        orchestrator: keys of the new one.
+        publisher: its P-256 key for model files, DER SubjectPublicKeyInfo.
+        origin: the ledger's name in heads from now on; none that it had before.
+    """
+
+    type: Literal["fedxdr/orchestrator-replaced/v1"] = "fedxdr/orchestrator-replaced/v1"
+    change: int
+    orchestrator: MemberKeys
+    publisher: bytes
+    origin: str
+
+    def __post_init__(self) -> None:
+        require_change(self.change)
+        require_origin(self.origin)
+        require_publisher(self.publisher)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRetired:
+    """A model must not be used any more; an earlier one may come back into force.
+
+    Attributes:
+        change: which change of members, keys or plan this is, from 1.
+        model_hash: the model that is withdrawn.
+        successor: the model in force from now on: the one in force before, unless that
+            is the one withdrawn; then an earlier one of its lineage.
+        reason: for people.
+    """
+
+    type: Literal["fedxdr/model-retired/v1"] = "fedxdr/model-retired/v1"
+    change: int
+    model_hash: Digest
+    successor: Digest
+    reason: str
+
+    def __post_init__(self) -> None:
+        require_change(self.change)
+        digest(self.model_hash)
+        digest(self.successor)
+        require_text(self.reason, "the reason of a withdrawal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanAdopted:
     """A plan is in force from the next block on.
 
     Attributes:
+        change: which change of members, keys or plan this is, from 1.
         plan: the plan as a JSON object; federation/plan.py gives it meaning, the ledger
             reads the keys of ``standing.PlanTerms`` only.
         plan_digest: ``plan_digest(plan)``.
     """
 
-    type: Literal["fedxdr/plan-adopted/v1"] = "fedxdr/plan-adopted/v1"
+    type: Literal["fedxdr/plan-adopted/v2"] = "fedxdr/plan-adopted/v2"
+    change: int
     plan: dict[str, Any]
     plan_digest: Digest
 
     def __post_init__(self) -> None:
+        require_change(self.change)
         require_shallow(self.plan, "a plan")
         digest(self.plan_digest)
 
@@ -153,18 +301,21 @@ class KeyCeremony:
     """A shared decryption key exists: who holds a share, and how shares are checked.
 
     Attributes:
+        change: which change of members, keys or plan this is, from 1.
         record: the ceremony's public record as a JSON object; secagg gives it meaning,
             the ledger reads who holds a share.
         fingerprint: ``ceremony_fingerprint(record)``; a plan names the key by it.
         holders: those who hold a share, sorted; members.
     """
 
-    type: Literal["fedxdr/key-ceremony/v1"] = "fedxdr/key-ceremony/v1"
+    type: Literal["fedxdr/key-ceremony/v2"] = "fedxdr/key-ceremony/v2"
+    change: int
     record: dict[str, Any]
     fingerprint: Digest
     holders: tuple[OrgId, ...]
 
     def __post_init__(self) -> None:
+        require_change(self.change)
         require_shallow(self.record, "a ceremony's record")
         digest(self.fingerprint)
         require_organisations(self.holders)
@@ -238,9 +389,18 @@ class RoundFailed:
         require_organisations(self.survivors)
 
 
-Entry = (
-    Genesis | MemberEnrolled | PlanAdopted | KeyCeremony | RoundCommitted | RoundFailed
+Change = (
+    MemberEnrolled
+    | MemberKeyRotated
+    | MemberSuspended
+    | OrchestratorReplaced
+    | PlanAdopted
+    | KeyCeremony
+    | ModelRetired
 )
+"""What a quorum of the members decides."""
+
+Entry = Genesis | Change | RoundCommitted | RoundFailed
 
 _KINDS: Mapping[str, type[Entry]] = {
     kind.__dataclass_fields__["type"].default: kind for kind in get_args(Entry)
@@ -266,20 +426,17 @@ def parse(value: Any) -> Entry:  # noqa: ANN401 - any JSON value
     return entry
 
 
-def _children(value: object) -> Iterable[object]:
-    """Return what lies directly in a list or object, and None, so that [] counts."""
-    match value:
-        case dict():
-            return (None, *value.values())
-        case list() | tuple():
-            return (None, *value)
-        case _:
-            return ()
-
-
 def _sorted_json(value: object) -> bytes:
     """Return JSON in which equal values have equal bytes; never hashed or signed."""
     return msgspec.json.encode(value, order="sorted")
+
+
+def entry_digest(entry: Entry) -> Digest:
+    """Return the digest by which approvals name an entry.
+
+    SHA-256("fedxdr/entry/v1" || 0x00 || RFC 8785 form of the entry).
+    """
+    return fingerprint(ENTRY_LABEL, entry)
 
 
 def plan_digest(plan: Mapping[str, Any]) -> Digest:
@@ -296,65 +453,3 @@ def ceremony_fingerprint(record: Mapping[str, Any]) -> Digest:
     SHA-256("fedxdr/paillier/ceremony/v1" || 0x00 || RFC 8785 form of the record).
     """
     return fingerprint(CEREMONY_LABEL, dict(record))
-
-
-def require_text(text: str, what: str) -> None:
-    """Refuse a text that is empty, longer than 500 characters or not printable.
-
-    Raises:
-        MalformedMessage: such a text.
-    """
-    if not 1 <= len(text) <= TEXT_LIMIT or not text.isprintable():
-        raise MalformedMessage(f"{what} has 1 to {TEXT_LIMIT} printable characters")
-
-
-def require_utc(instant: datetime) -> None:
-    """Refuse a time that is not in UTC.
-
-    Raises:
-        MalformedMessage: a naive time, or one with another offset.
-    """
-    if instant.utcoffset() != timedelta(0):
-        raise MalformedMessage("a time on the ledger is in UTC and says so")
-
-
-def require_shallow(value: object, what: str) -> None:
-    """Refuse a JSON value nested deeper than 32 lists or objects.
-
-    So that whether a block can be read does not hang on how deep a stack may grow.
-
-    Raises:
-        MalformedMessage: such a value.
-    """
-    level = [value]
-    for _ in range(NESTING_LIMIT + 1):
-        level = [inner for outer in level for inner in _children(outer)]
-        if not level:
-            return
-    raise MalformedMessage(f"{what} is nested deeper than {NESTING_LIMIT}")
-
-
-def require_sorted(names: tuple[str, ...], what: str) -> None:
-    """Refuse names that are not strictly ascending.
-
-    Raises:
-        MalformedMessage: another order, or a name twice.
-    """
-    if list(names) != sorted(set(names)):
-        raise MalformedMessage(f"{what} are sorted, each once")
-
-
-def require_organisations(organisations: tuple[OrgId, ...]) -> None:
-    """Refuse anything but well-formed names of organisations, sorted, each once.
-
-    Raises:
-        MalformedMessage: such a list.
-    """
-    for organisation in organisations:
-        org_id(organisation)
-    require_sorted(organisations, "organisations")
-
-
-def in_order(organisations: Iterable[OrgId]) -> tuple[OrgId, ...]:
-    """Return a set of organisations in the order in which entries hold them."""
-    return tuple(sorted(set(organisations)))

@@ -194,6 +194,8 @@ def _check_acceptances(
         "org_signatures are not those of the acceptance statements",
     )
     accepted = 0
+    made, figures = block.provenance, dict(block.aggregation_metrics)
+    figures.pop("num_clients", None)
     for organisation, (envelope, statement) in stated.items():
         at(organisation in entry.cohort, f"{organisation} was not announced")
         with located(Step.ACCEPTANCES, block.height):
@@ -201,15 +203,22 @@ def _check_acceptances(
             statements.require_signer(envelope, keys)
         for name, said, wanted in (
             ("round", statement.round_id, entry.round_id),
+            ("task", statement.task, entry.task),
+            ("orchestrator", statement.builder, _orchestrator(standing)),
+            ("plan", statement.plan_digest, entry.plan_digest),
             ("previous block", statement.prev_hash, block.prev_hash),
-            ("parent model", statement.parent_model, block.provenance.parent_model),
+            ("parent model", statement.parent_model, made.parent_model),
             ("model", statement.model_hash, block.model_hash),
             ("sum", statement.sum_digest, entry.sum_digest),
+            ("set of contributions", statement.contributions, entry.contributions),
             (
-                "set of contributions",
+                "root of contributions",
                 statement.contributions_root,
                 entry.contributions_root,
             ),
+            ("data volume", statement.data_volume, made.data_volume),
+            ("privacy", statement.privacy_params, made.privacy_params),
+            ("set of figures", statement.figures, figures),
         ):
             at(said == wanted, f"{organisation} spoke of another {name}: {said}")
         accepted += statement.verdict == "accepted"
@@ -218,6 +227,10 @@ def _check_acceptances(
         f"{accepted} accepted, the plan wants {plan.terms.threshold}",
     )
     return tuple(statement for _, statement in stated.values())
+
+
+def _orchestrator(standing: Standing) -> str | None:
+    return None if standing.log is None else standing.log.keys.fingerprint
 
 
 def _check_counts(block: Block, entry: RoundCommitted, plan: PlanInForce) -> None:

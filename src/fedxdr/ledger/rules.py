@@ -4,13 +4,11 @@
 One function, ``check``, for the offline verifier (all blocks of a bundle) and for an
 organisation's mirror (each block as it comes). It reads; it changes nothing.
 
-Not here: a committed round (round_rules.py), bytes and canonical form (bundle.py), the
-head and the models (verifier.py), approval of membership and plans by a quorum (a later
-version of the ledger).
+Not here: a committed round (round_rules.py), what members decide (change_rules.py),
+bytes and canonical form (bundle.py), heads, their quorum and the models (verifier.py).
 
 Rules that always hold: keys are those that the ledger pins at that height, never those
-that a statement brings along; what cannot be checked is refused or becomes a warning
-that the caller gets to see, never nothing.
+that a statement brings along; what cannot be checked is refused.
 
 Source: design of the ledger, "Verification, numbered steps".
 """
@@ -19,23 +17,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import assert_never
 
-from fedxdr.core.ids import Digest
-from fedxdr.ledger import entries, statements
-from fedxdr.ledger.block import Block, Provenance, SignedBlock
-from fedxdr.ledger.entries import (
-    Genesis,
-    KeyCeremony,
-    MemberEnrolled,
-    PlanAdopted,
-    RoundCommitted,
-    RoundFailed,
-)
+from fedxdr.ledger.block import Block, SignedBlock
+from fedxdr.ledger.change_rules import check_change, check_genesis, check_quiet
+from fedxdr.ledger.entries import Genesis, RoundCommitted, RoundFailed
 from fedxdr.ledger.round_rules import RoundEvidence, check_round, member_of
-from fedxdr.ledger.standing import PlanTerms, Standing
-from fedxdr.ledger.statements import EnrolmentStatement
-from fedxdr.ledger.steps import Step, located, require
+from fedxdr.ledger.standing import Standing
+from fedxdr.ledger.steps import Step, require
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +32,9 @@ class Finding:
 
     Attributes:
         evidence: of a committed round, else None.
-        warnings: sentences, with the height in them.
     """
 
     evidence: RoundEvidence | None = None
-    warnings: tuple[str, ...] = ()
 
 
 def check(signed: SignedBlock, standing: Standing) -> Finding:
@@ -64,23 +50,14 @@ def check(signed: SignedBlock, standing: Standing) -> Finding:
     block = signed.block
     _check_links(block, standing)
     match block.entry:
-        case RoundCommitted():
-            return Finding(evidence=check_round(signed, block.entry, standing))
-        case Genesis():
-            _check_quiet(signed, block.entry.initial_model, standing)
-        case MemberEnrolled():
-            return _check_enrolment(signed, block.entry, standing)
-        case PlanAdopted():
-            _check_quiet(signed, standing.model_hash, standing)
-            _check_plan(block.entry, block.height)
-        case KeyCeremony():
-            _check_quiet(signed, standing.model_hash, standing)
-            _check_ceremony(block.entry, standing)
-        case RoundFailed():
-            _check_quiet(signed, standing.model_hash, standing)
-            _check_failure(block.entry, standing)
+        case RoundCommitted() as entry:
+            return Finding(evidence=check_round(signed, entry, standing))
+        case RoundFailed() as entry:
+            _check_failure(signed, entry, standing)
+        case Genesis() as entry:
+            check_genesis(signed, entry, standing)
         case _:
-            assert_never(block.entry)
+            check_change(signed, block.entry, standing)
     return Finding()
 
 
@@ -101,91 +78,16 @@ def _check_links(block: Block, standing: Standing) -> None:
     )
 
 
-def _check_quiet(
-    signed: SignedBlock, model: Digest | None, standing: Standing, *, envelopes: int = 0
-) -> None:
-    """(5), (7), (9): a block that is not a committed round changes no model."""
-    block, height = signed.block, signed.block.height
+def _check_failure(signed: SignedBlock, entry: RoundFailed, standing: Standing) -> None:
+    """(6), (9): members only, and a round that is on the ledger once."""
+    height = standing.height + 1
+    check_quiet(signed, standing.model_hash, standing.model_version)
     require(
-        len(signed.envelopes) <= envelopes and not block.org_signatures,
-        "signatures that this kind of entry does not have",
+        not signed.envelopes,
+        "envelopes beside a round that failed",
         step=Step.ACCEPTANCES,
         height=height,
     )
-    require(
-        not block.aggregation_metrics,
-        "metrics without a round",
-        step=Step.METRICS,
-        height=height,
-    )
-    require(
-        block.model_hash == model
-        and block.provenance == Provenance(model_version=standing.model_version),
-        "another model comes into force without a round",
-        step=Step.LINEAGE,
-        height=height,
-    )
-
-
-def _check_enrolment(
-    signed: SignedBlock, entry: MemberEnrolled, standing: Standing
-) -> Finding:
-    """(6): a new name, a new key, a fresh invitation, proof that the key is held."""
-    height = signed.block.height
-    _check_quiet(signed, standing.model_hash, standing, envelopes=1)
-    at = partial(require, step=Step.MEMBERSHIP, height=height)
-    at(entry.org_id not in standing.members, f"{entry.org_id} is a member already")
-    at(
-        entry.keys.ed25519 not in standing.keys_in_use,
-        f"the key of {entry.org_id} belongs to somebody else",
-    )
-    at(
-        entry.invitation_digest not in standing.invitations,
-        f"{entry.org_id} joined with an invitation that was used before",
-    )
-    if not signed.envelopes:
-        unproven = f"block {height}: {entry.org_id} did not prove that it holds its key"
-        return Finding(warnings=(unproven,))
-    (envelope,) = signed.envelopes
-    with located(Step.MEMBERSHIP, height):
-        stated = statements.verify(envelope, kind=EnrolmentStatement, keys=entry.keys)
-    at(
-        (stated.org, stated.name, stated.keys, stated.data_sources)
-        == (entry.org_id, entry.name, entry.keys, entry.data_sources)
-        and stated.invitation_digest == entry.invitation_digest,
-        f"{entry.org_id} enrolled itself otherwise than the block says",
-    )
-    return Finding()
-
-
-def _check_plan(entry: PlanAdopted, height: int) -> None:
-    """(7): the plan is the one that its digest names, and has the terms read here."""
-    with located(Step.METRICS, height):
-        PlanTerms.of(entry.plan)
-    require(
-        entries.plan_digest(entry.plan) == entry.plan_digest,
-        "the plan's digest is another",
-        step=Step.METRICS,
-        height=height,
-    )
-
-
-def _check_ceremony(entry: KeyCeremony, standing: Standing) -> None:
-    """(6): a key that its fingerprint names, held by members only."""
-    height = standing.height + 1
-    for organisation in entry.holders:
-        member_of(organisation, standing)
-    require(
-        entries.ceremony_fingerprint(entry.record) == entry.fingerprint,
-        "the ceremony's fingerprint is another",
-        step=Step.MEMBERSHIP,
-        height=height,
-    )
-
-
-def _check_failure(entry: RoundFailed, standing: Standing) -> None:
-    """(6), (9): members only, and a round that is on the ledger once."""
-    height = standing.height + 1
     for organisation in entry.survivors:
         member_of(organisation, standing)
     require(

@@ -28,8 +28,9 @@ class Step(StrEnum):
     METRICS = "7 metrics and counts"
     PRIVACY = "8 privacy parameters"
     LINEAGE = "9 lineage"
-    HEAD = "10 merkle root and head"
-    MODELS = "11 model files"
+    HEAD = "10 merkle root and checkpoint"
+    QUORUM = "11 cosignature quorum"
+    MODELS = "12 model files"
 
 
 @contextmanager

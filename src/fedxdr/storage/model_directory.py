@@ -22,8 +22,8 @@ what a card says (publishing.py), who may fetch.
 Rules that always hold:
     1. A directory under its name is whole: built in ``.part/``, checked, synced, then
        renamed; after kill -9 the next writer throws ``.part/`` away.
-    2. What is published is never changed: writing the same again leaves every byte,
-       writing something else under the name is a fault.
+    2. What is published is never changed: writing the model again leaves every byte,
+       and with another provenance or publisher it is a fault.
 
 Sources: OpenSSF Model Signing v1.0 (in-toto statement in DSSE in a Sigstore bundle);
 GNU coreutils, ``sha256sum --check``.
@@ -72,16 +72,18 @@ FILES = frozenset((*SIGNED, *BESIDE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signatures:
-    """What only the holder of the publisher's key can add to a model.
+class Seal:
+    """What the publisher adds to what stands on the ledger; for others to mirror.
 
     Attributes:
-        model: bytes of ``model.sig``.
-        sums: bytes of ``SHA256SUMS.sig``.
+        card: bytes of ``README.md``.
+        signature: bytes of ``model.sig``.
+        sums_signature: bytes of ``SHA256SUMS.sig``.
     """
 
-    model: bytes
-    sums: bytes
+    card: bytes
+    signature: bytes
+    sums_signature: bytes
 
 
 def write_model_directory(
@@ -109,7 +111,7 @@ def write_model_directory(
         StorageFault: the disk said no.
     """
 
-    def seal(draft: Path) -> None:
+    def sign(draft: Path) -> None:
         from fedxdr.storage import openssf  # noqa: PLC0415 - takes half a second
 
         openssf.sign(draft, draft / SIGNATURE, key=publisher, beside=BESIDE)
@@ -119,7 +121,7 @@ def write_model_directory(
         _put(draft / SUMS_SIGNATURE, publisher.sign(sums))
 
     content = {MODEL: model, PROVENANCE: provenance, CARD: card}
-    return _place(folder, content, publisher.public, seal)
+    return _place(folder, content, publisher.public, sign)
 
 
 def mirror_model_directory(
@@ -127,9 +129,8 @@ def mirror_model_directory(
     *,
     model: bytes,
     provenance: bytes,
-    card: bytes,
     publisher: Publisher,
-    signatures: Signatures,
+    seal: Seal,
 ) -> Path:
     """Publish a model that the holder of the publisher's key signed elsewhere.
 
@@ -137,37 +138,39 @@ def mirror_model_directory(
         folder: as above.
         model: as above.
         provenance: as above, the same bytes.
-        card: as above, the same bytes.
         publisher: the key that the ledger names.
-        signatures: ``read_signatures`` of the directory that was signed.
+        seal: ``read_seal`` of the directory that was signed.
 
     Returns:
         The directory.
 
     Raises:
-        BadSignature: a signature that does not verify; nothing was published.
+        BadSignature: the seal is not by this key over these bytes; nothing was
+            published.
         IntegrityFault: something else stands under that name.
         StorageFault: the disk said no.
     """
 
-    def seal(draft: Path) -> None:
-        _put(draft / SIGNATURE, signatures.model)
+    def copy(draft: Path) -> None:
+        _put(draft / SIGNATURE, seal.signature)
         _put(draft / SUMS, _sums(draft))
-        _put(draft / SUMS_SIGNATURE, signatures.sums)
+        _put(draft / SUMS_SIGNATURE, seal.sums_signature)
 
-    content = {MODEL: model, PROVENANCE: provenance, CARD: card}
-    return _place(folder, content, publisher, seal)
+    content = {MODEL: model, PROVENANCE: provenance, CARD: seal.card}
+    return _place(folder, content, publisher, copy)
 
 
-def read_signatures(directory: Path) -> Signatures:
-    """Return the signatures in a published directory, for another to mirror.
+def read_seal(directory: Path) -> Seal:
+    """Return what the publisher added to a published model.
 
     Raises:
         NotFound: no such model is published there.
         StorageFault: the disk said no.
     """
-    return Signatures(
-        model=_get(directory / SIGNATURE), sums=_get(directory / SUMS_SIGNATURE)
+    return Seal(
+        card=_get(directory / CARD),
+        signature=_get(directory / SIGNATURE),
+        sums_signature=_get(directory / SUMS_SIGNATURE),
     )
 
 
@@ -281,18 +284,18 @@ def _place(
 def _require_same(
     place: Path, files: Mapping[str, bytes], publisher: Publisher
 ) -> None:
-    """Refuse a published directory that holds anything else than these files."""
+    """Refuse a published directory that does not say the same about the same model.
+
+    Its card may be worded otherwise: an older release published it.
+    """
+    model_hash = sha256(files[MODEL])
     try:
-        check_model_directory(
-            place, model_hash=sha256(files[MODEL]), publisher=publisher
-        )
-        other = [name for name, data in files.items() if _get(place / name) != data]
+        check_model_directory(place, model_hash=model_hash, publisher=publisher)
     except (InvalidInput, NotFound) as error:
-        raise IntegrityFault(f"the published model {place} is broken: {error}") from (
-            error
-        )
-    if other:
-        raise IntegrityFault(f"{place} is published with another {_listed(other)}")
+        message = f"the published model {place} is broken: {error}"
+        raise IntegrityFault(message) from error
+    if _get(place / PROVENANCE) != files[PROVENANCE]:
+        raise IntegrityFault(f"{place} is published with another {PROVENANCE}")
 
 
 @contextmanager

@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "privacy": ("privacy", "privacy"),
     "evaluate": ("evaluate", "evaluate"),
     "ledger": ("audit", "ledger"),
+    "lineage": ("lineage", "lineage"),
     "verify": ("audit", "verify"),
 }
 """Command -> module of this package, and the function or group in it."""

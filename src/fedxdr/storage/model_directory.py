@@ -51,6 +51,9 @@ from fedxdr.core.errors import (
 from fedxdr.core.ids import Digest, sha256
 from fedxdr.crypto.publisher import Publisher, PublisherKey
 
+FOLDER = "models"
+"""Where published models lie in a party's folder."""
+
 MODEL = "model.safetensors"
 PROVENANCE = "provenance.json"
 CARD = "README.md"

@@ -1,32 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger's blocks in SQLite (port ``BlockStore``).
+"""The ledger's blocks in SQL (port ``BlockStore``).
 
 The exact bytes of a block are stored and handed back; a block is appended only if it
 follows the newest one, in one transaction, so there are never two blocks of one height.
 ``SELECT height, model_hash FROM blocks ORDER BY height;`` reads the chain by hand.
+
+It does NOT notice that the newest blocks are gone, or that all of them were written
+anew: only a signed head that somebody else has seen shows that.
+
+Rules that always hold: of a row that is read, bytes, columns and envelopes fit each
+other and the row before, or an ``IntegrityFault`` names the height; no row is skipped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
 from fedxdr.core.canonical import jcs, parse_jcs
-from fedxdr.core.errors import IntegrityFault, NotFound
+from fedxdr.core.errors import IntegrityFault, MalformedMessage, NotFound
+from fedxdr.core.ids import Digest
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger.block import GENESIS_PREV_HASH, SignedBlock
-from fedxdr.storage.database import BLOCKS, Database
-from fedxdr.storage.refusals import does_not_follow
+from fedxdr.storage.database import Database
+from fedxdr.storage.refusals import does_not_follow, require_bound
+from fedxdr.storage.schema import BLOCKS
+
+_MOST = 2**62  # heights above are asked for, but never there; columns have 64 bits
+_PAGE_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBlock:
+    """One row as it lies in the table, nothing of it checked.
+
+    Attributes:
+        height: the row's key.
+        model_hash: the column that is read by hand.
+        hash: the column that the next block is compared with.
+        body: canonical bytes of the block.
+        envelopes: RFC 8785 array of the envelopes beside it.
+    """
+
+    height: int
+    model_hash: str
+    hash: str
+    body: bytes
+    envelopes: bytes
 
 
 class SqlBlockStore:
     """The port over one database."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     def append(self, signed: SignedBlock) -> None:
-        """Add the next block: compare-and-swap on height and prev_hash."""
+        """Add the next block: compare-and-swap on height and prev_hash.
+
+        Raises:
+            IntegrityFault: it does not follow the newest block, or binds other
+                envelopes than those beside it; nothing was written.
+        """
+        require_bound(signed)
         block = signed.block
         body = block.body()
         newest = (
@@ -34,7 +73,7 @@ class SqlBlockStore:
             .order_by(BLOCKS.c.height.desc())
             .limit(1)
         )
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             row = connection.execute(newest).one_or_none()
             height, prev = (
                 (0, GENESIS_PREV_HASH) if row is None else (row.height + 1, row.hash)
@@ -64,26 +103,130 @@ class SqlBlockStore:
         return found[0]
 
     def read(self, *, begin: int, end: int) -> list[SignedBlock]:
-        """Return blocks with heights [begin, end), the lowest first."""
+        """Return blocks with heights [begin, end), the lowest first.
+
+        Raises:
+            IntegrityFault: a row that does not fit itself or the row before, or a gap.
+        """
+        begin = max(0, begin)
+        if begin >= end:
+            return []
+        rows = self.stored(begin=begin - 1, end=end)
+        previous = None
+        if begin and rows and rows[0].height == begin - 1:
+            previous = rows.pop(0)
+        if rows and begin and previous is None:
+            raise _fault(begin - 1, "is missing")
+        return list(checked(rows, begin=begin, previous=previous))
+
+    def stored(self, *, begin: int, end: int) -> list[StoredBlock]:
+        """Return the rows with heights [begin, end) as they lie there, unchecked.
+
+        For audits that check the bytes themselves, and for tests that damage them.
+        """
         query = (
             sa.select(BLOCKS)
-            .where(BLOCKS.c.height >= begin, BLOCKS.c.height < end)
+            .where(BLOCKS.c.height >= max(0, begin), BLOCKS.c.height < min(end, _MOST))
             .order_by(BLOCKS.c.height)
         )
-        with self._engine.connect() as connection:
-            return [_signed_block(row) for row in connection.execute(query)]
+        if begin >= _MOST:
+            return []
+        with self._database.read() as connection:
+            return [
+                StoredBlock(
+                    height=row.height,
+                    model_hash=row.model_hash,
+                    hash=row.hash,
+                    body=row.body,
+                    envelopes=row.envelopes,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def pages(self) -> Iterator[list[SignedBlock]]:
+        """Return the whole ledger in pages, so that it need not fit into memory.
+
+        Raises:
+            IntegrityFault: as ``read``.
+        """
+        previous: StoredBlock | None = None
+        begin, size = 0, self.size()
+        while begin < size:
+            rows = self.stored(begin=begin, end=min(begin + _PAGE_ROWS, size))
+            yield list(checked(rows, begin=begin, previous=previous))
+            if len(rows) < min(_PAGE_ROWS, size - begin):
+                raise _fault(begin + len(rows), "is missing")
+            previous = rows[-1]
+            begin += len(rows)
 
     def size(self) -> int:
-        """Return how many blocks there are."""
-        with self._engine.connect() as connection:
-            count = connection.scalar(sa.select(sa.func.count()).select_from(BLOCKS))
-        return int(count or 0)
+        """Return how many blocks there are.
+
+        Raises:
+            IntegrityFault: some below the newest are missing.
+        """
+        query = sa.select(sa.func.count(), sa.func.max(BLOCKS.c.height)).select_from(
+            BLOCKS
+        )
+        with self._database.read() as connection:
+            count, newest = connection.execute(query).one()
+        if count and newest != count - 1:
+            raise IntegrityFault(
+                f"{count} blocks are stored, the newest is {newest}: some are missing"
+            )
+        return int(count)
 
 
-def _signed_block(row: sa.Row[tuple[object, ...]]) -> SignedBlock:
+def checked(
+    rows: Iterable[StoredBlock], *, begin: int, previous: StoredBlock | None = None
+) -> Iterator[SignedBlock]:
+    """Return the blocks in rows that follow each other.
+
+    Args:
+        rows: in ascending order of their heights.
+        begin: height of the first one.
+        previous: the row before the first, if it was read.
+
+    Raises:
+        IntegrityFault: a row that does not fit itself or the row before, or a gap;
+            with its height.
+    """
+    for height, row in enumerate(rows, start=begin):
+        if row.height != height:
+            raise _fault(height, "is missing")
+        signed = _checked(row)
+        before = GENESIS_PREV_HASH if height == 0 else None
+        if previous is not None:
+            before = Digest(previous.hash)
+        if before is not None and signed.block.prev_hash != before:
+            raise _fault(height, "does not follow the block stored before it")
+        previous = row
+        yield signed
+
+
+def _checked(row: StoredBlock) -> SignedBlock:
+    height = row.height
     if blocks.hash_of(row.body) != row.hash:
-        raise IntegrityFault(f"the stored block {row.height} does not hash to its hash")
-    return SignedBlock(
-        block=blocks.parse(row.body),
-        envelopes=tuple(Envelope.from_value(e) for e in parse_jcs(row.envelopes)),
-    )
+        raise _fault(height, "does not hash to its hash")
+    try:
+        block = blocks.parse(row.body)
+    except MalformedMessage as error:
+        raise _fault(height, "is no block") from error
+    if block.height != height:
+        raise _fault(height, f"says that it is block {block.height}")
+    if block.model_hash != row.model_hash:
+        raise _fault(height, "names another model than its row")
+    try:
+        envelopes = tuple(Envelope.from_value(e) for e in parse_jcs(row.envelopes))
+    except (MalformedMessage, TypeError) as error:
+        raise _fault(height, "has envelopes that are none") from error
+    signed = SignedBlock(block=block, envelopes=envelopes)
+    try:
+        require_bound(signed)
+    except IntegrityFault as error:
+        raise _fault(height, "has other envelopes than it binds") from error
+    return signed
+
+
+def _fault(height: int, what: str) -> IntegrityFault:
+    return IntegrityFault(f"the stored block {height} {what}")

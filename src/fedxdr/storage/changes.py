@@ -10,7 +10,6 @@ given once.
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,19 +17,20 @@ import sqlalchemy as sa
 from fedxdr.core.canonical import jcs, parse_jcs
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.parties.ports import StoredChange
-from fedxdr.storage.database import APPROVALS, CHANGES, Database
+from fedxdr.storage.database import Database
 from fedxdr.storage.refusals import has_outcome, require_outcome, unknown_change
+from fedxdr.storage.schema import APPROVALS, CHANGES, instant_of, text_of
 
 
 class SqlChangeStore:
     """The port over one database."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     def propose(self, change: StoredChange) -> None:
         """Store a change; nothing happens if one of that digest is there."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             if _find(connection, change.digest) is not None:
                 return
             connection.execute(
@@ -40,7 +40,7 @@ class SqlChangeStore:
                     entry=change.entry,
                     envelopes=_packed(change.envelopes),
                     proposed_by=change.proposed_by,
-                    proposed_at=_text(change.proposed_at),
+                    proposed_at=text_of(change.proposed_at),
                     outcome=change.outcome,
                 )
             )
@@ -54,7 +54,7 @@ class SqlChangeStore:
     def approve(self, digest: Digest, org: OrgId, envelope: bytes) -> None:
         """Store an organisation's approval, replacing an older one of its own."""
         mine = (APPROVALS.c.digest == digest, APPROVALS.c.org == org)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             if _find(connection, digest) is None:
                 raise unknown_change(digest)
             done = connection.execute(
@@ -74,7 +74,7 @@ class SqlChangeStore:
             MalformedMessage: another word.
         """
         require_outcome(outcome)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             found = _find(connection, digest)
             if found is None:
                 raise unknown_change(digest)
@@ -104,7 +104,7 @@ class SqlChangeStore:
             .order_by(APPROVALS.c.org)
         )
         approvals: dict[str, dict[OrgId, bytes]] = {}
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(query).all()
             for row in connection.execute(approved):
                 approvals.setdefault(row.digest, {})[OrgId(row.org)] = row.envelope
@@ -115,7 +115,7 @@ class SqlChangeStore:
                 entry=row.entry,
                 envelopes=_unpacked(row.envelopes),
                 proposed_by=row.proposed_by,
-                proposed_at=_instant(row.proposed_at),
+                proposed_at=instant_of(row.proposed_at),
                 outcome=row.outcome,
                 approvals=approvals.get(row.digest, {}),
             )
@@ -138,11 +138,3 @@ def _packed(envelopes: tuple[bytes, ...]) -> bytes:
 def _unpacked(data: bytes) -> tuple[bytes, ...]:
     texts: list[Any] = parse_jcs(data)
     return tuple(base64.b64decode(text, validate=True) for text in texts)
-
-
-def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _instant(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)

@@ -1,36 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ledger's signed heads in SQL (port ``CheckpointStore``).
 
-It does NOT read the notes: what they say is ledger/checkpoint.py's to judge.
+It does NOT check signatures (ledger/note.py), nor that a root is that of the blocks
+(audits.py).
 
 Rules that always hold: one root per size, for good: the size is the key, and a row
-changes only together with the root that it already has.
+changes only together with the root that it already has; a note is about the size and
+root of its row, when it is written and when it is read.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
+from fedxdr.core.errors import IntegrityFault, MalformedMessage
 from fedxdr.core.ids import Digest
-from fedxdr.storage.database import CHECKPOINTS, Database
+from fedxdr.ledger.checkpoint import MAX_SIZE
+from fedxdr.storage.database import Database
 from fedxdr.storage.refusals import another_root, require_head
+from fedxdr.storage.schema import CHECKPOINTS
 
 
 class SqlCheckpointStore:
     """The port over one database."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     def put(self, size: int, root: Digest, note: bytes) -> None:
         """Store a head, or the same head with further signature lines.
 
         Raises:
             IntegrityFault: another root is stored for this size; nothing was written.
-            MalformedMessage: a size below 1, or a root that is no digest.
+            MalformedMessage: no head, or a note about another one.
         """
-        require_head(size, root)
-        with self._engine.begin() as connection:
+        require_head(size, root, note)
+        with self._database.write() as connection:
             found = connection.scalar(
                 sa.select(CHECKPOINTS.c.root).where(CHECKPOINTS.c.size == size)
             )
@@ -48,26 +55,40 @@ class SqlCheckpointStore:
                 raise another_root(size, found)
 
     def get(self, size: int) -> bytes | None:
-        """Return the note stored for a size, None if there is none."""
-        with self._engine.connect() as connection:
-            found: bytes | None = connection.scalar(
-                sa.select(CHECKPOINTS.c.note).where(CHECKPOINTS.c.size == size)
-            )
-        return found
+        """Return the note stored for a size, None if there is none.
+
+        Raises:
+            IntegrityFault: the note is about another size or root than its row.
+        """
+        if not 0 < size <= MAX_SIZE:
+            return None
+        found = self._read(sa.select(CHECKPOINTS).where(CHECKPOINTS.c.size == size))
+        return None if found is None else found[1]
 
     def newest(self) -> tuple[int, bytes] | None:
-        """Return the largest size and its note, None before the first."""
-        query = (
-            sa.select(CHECKPOINTS.c.size, CHECKPOINTS.c.note)
-            .order_by(CHECKPOINTS.c.size.desc())
-            .limit(1)
-        )
-        with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else (row.size, row.note)
+        """Return the largest size and its note, None before the first.
+
+        Raises:
+            IntegrityFault: as ``get``.
+        """
+        query = sa.select(CHECKPOINTS).order_by(CHECKPOINTS.c.size.desc()).limit(1)
+        return self._read(query)
 
     def sizes(self) -> list[int]:
         """Return every size stored, the smallest first."""
         query = sa.select(CHECKPOINTS.c.size).order_by(CHECKPOINTS.c.size)
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return list(connection.scalars(query))
+
+    def _read(self, query: sa.Select[Any]) -> tuple[int, bytes] | None:
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        try:
+            require_head(row.size, row.root, row.note)
+        except MalformedMessage as error:
+            raise IntegrityFault(
+                f"the stored head of {row.size} blocks is not the one of its row"
+            ) from error
+        return row.size, row.note

@@ -1,202 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One SQLite file per party, through SQLAlchemy.
+"""A party's database: a SQLite file, or a schema on a PostgreSQL server.
 
-Journal in WAL mode with ``synchronous=FULL``: what was committed survives kill -9 and a
-power cut. Every transaction that writes begins IMMEDIATE, so two writers queue instead
-of failing half-way. One process writes; a lock file beside the database keeps a second
-one out. Whatever the database refuses becomes a ``StorageFault``.
+What was written survives kill -9 and a power cut once ``write`` has been left; writers
+stand in line; whatever the database refuses becomes a ``StorageFault``. How each of the
+two keeps that is in sqlite.py and postgres.py.
 """
 
 from __future__ import annotations
 
-import fcntl
-import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
+from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from fedxdr.core.errors import StorageFault, Unavailable
+from fedxdr.core.errors import FedxdrError, StorageFault
+from fedxdr.storage.postgres import PostgresServer
+from fedxdr.storage.schema import METADATA
+from fedxdr.storage.sqlite import SqliteFile
 
-METADATA = sa.MetaData()
+Access = Literal["sole", "shared", "reading"]
+"""``sole``: other processes are kept out. ``shared``: others may write as well; blocks
+and heads stay right by compare-and-swap. ``reading``: beside whoever writes."""
 
-OPENINGS = sa.Table(
-    "rounds",
-    METADATA,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("round_id", sa.Text, nullable=False, unique=True),
-    sa.Column("opening", sa.LargeBinary, nullable=False),
-)
-FACTS = sa.Table(
-    "facts",
-    METADATA,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("round_id", sa.Text, nullable=False, index=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-)
-MESSAGES = sa.Table(
-    "messages",
-    METADATA,
-    sa.Column("round_id", sa.Text, primary_key=True),
-    sa.Column("slot", sa.Text, primary_key=True),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-)
-BLOCKS = sa.Table(
-    "blocks",
-    METADATA,
-    sa.Column("height", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("model_hash", sa.Text, nullable=False, index=True),
-    sa.Column("hash", sa.Text, nullable=False, unique=True),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("envelopes", sa.LargeBinary, nullable=False),
-)
-CHECKPOINTS = sa.Table(
-    "checkpoints",
-    METADATA,
-    sa.Column("size", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("root", sa.Text, nullable=False),
-    sa.Column("note", sa.LargeBinary, nullable=False),
-)
-CHANGES = sa.Table(
-    "changes",
-    METADATA,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("digest", sa.Text, nullable=False, unique=True),
-    sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("entry", sa.LargeBinary, nullable=False),
-    sa.Column("envelopes", sa.LargeBinary, nullable=False),
-    sa.Column("proposed_by", sa.Text, nullable=False),
-    sa.Column("proposed_at", sa.Text, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False, index=True),
-)
-APPROVALS = sa.Table(
-    "approvals",
-    METADATA,
-    sa.Column("digest", sa.Text, sa.ForeignKey(CHANGES.c.digest), primary_key=True),
-    sa.Column("org", sa.Text, primary_key=True),
-    sa.Column("envelope", sa.LargeBinary, nullable=False),
-)
-INVITATIONS = sa.Table(
-    "invitations",
-    METADATA,
-    sa.Column("invitation_id", sa.Text, primary_key=True),
-    sa.Column("proof_key", sa.LargeBinary, nullable=False),
-    sa.Column("org", sa.Text, nullable=False),
-    sa.Column("expires", sa.Text, nullable=False),
-    sa.Column("used_at", sa.Text),
-)
-REGISTRATIONS = sa.Table(
-    "registrations",
-    METADATA,
-    sa.Column("org", sa.Text, primary_key=True),
-    sa.Column("receipt", sa.LargeBinary, nullable=False),
-    sa.Column("endpoint", sa.Text, nullable=False),
-    sa.Column("capabilities", sa.Text, nullable=False),
-    sa.Column("last_update", sa.Text),
-)
-NONCES = sa.Table(
-    "nonces",
-    METADATA,
-    sa.Column("keyid", sa.Text, primary_key=True),
-    sa.Column("nonce", sa.Text, primary_key=True),
-    sa.Column("expires", sa.Text, nullable=False, index=True),
-)
-NOTES = sa.Table(
-    "notes",
-    METADATA,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("value", sa.LargeBinary, nullable=False),
-)
+_URL = "postgresql"
 
 
 class Database:
-    """An open SQLite file; close it when done.
+    """An open database; close it when done.
 
     Args:
-        path: the file; made, with its folder, if it does not exist.
+        place: path of a SQLite file, made with its folder if it does not exist; or
+            ``postgresql+psycopg://…``.
+        access: see ``Access``.
+
+    Attributes:
+        engine: SQLAlchemy's.
+        name: where it is, without a password.
 
     Raises:
+        InvalidSettings: a URL of another kind, or without its driver.
         Unavailable: another process has it open.
         StorageFault: it cannot be opened or made.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, place: Path | str, *, access: Access = "sole") -> None:
+        how = {"is_sole": access == "sole", "is_read_only": access == "reading"}
+        self._backend: SqliteFile | PostgresServer
+        if is_url(place):
+            self._backend = PostgresServer(str(place), **how)
+        else:
+            self._backend = SqliteFile(Path(place), **how)
+        self.engine = self._backend.engine
+        self.name = self._backend.name
+        if access == "reading":
+            return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _lock(path.with_suffix(".lock"))
-        except OSError as error:
-            raise StorageFault(f"cannot open {path}: {error}") from error
-        self.engine = _engine(path)
-        try:
-            METADATA.create_all(self.engine)
-        except (StorageFault, sqlite3.Error, sa.exc.SQLAlchemyError) as error:
+            self._backend.prepare(METADATA)
+        except FedxdrError as error:
             self.close()
-            raise StorageFault(f"cannot open {path}: {error}") from error
+            raise StorageFault(f"cannot open {self.name}: {error}") from error
+
+    def read(self) -> AbstractContextManager[sa.Connection]:
+        """Return a transaction that reads: one instant, beside whoever writes."""
+        return self._backend.reader.begin()
+
+    def write(self) -> AbstractContextManager[sa.Connection]:
+        """Return a transaction that writes: alone, durable once it is left."""
+        return self._backend.writer.begin()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is a SQLite file."""
+        return isinstance(self._backend, SqliteFile)
+
+    def erase_deleted(self) -> None:
+        """Let what was deleted or replaced vanish from the disk; SQLite only."""
+        self._backend.erase_deleted()
+
+    def compact(self) -> None:
+        """Give the room of deleted rows back to the disk."""
+        self._backend.compact()
 
     def close(self) -> None:
-        """Release the file and its lock."""
-        self.engine.dispose()
-        self._lock.close()
+        """Release it for others."""
+        self._backend.close()
 
 
-def erase_journal(engine: Engine) -> None:
-    """Move the journal into the database file and cut it off.
+def is_url(place: Path | str) -> bool:
+    """Return whether a place is a URL of a server and no path."""
+    return isinstance(place, str) and place.startswith(_URL)
 
-    The database file overwrites what was deleted (``secure_delete``); the journal keeps
-    older pages until it is cut.
+
+def place_of(setting: str, folder: Path) -> Path | str:
+    """Return where an orchestrator's database is.
+
+    Args:
+        setting: value of ``FL_BLOCKCHAIN_DB_PATH``: a path, a URL, or empty.
+        folder: of the orchestrator; ``server.db`` lies in it by default.
     """
-    with engine.connect() as connection:
-        raw = connection.connection.driver_connection
-        if raw is not None:
-            # outside of a transaction, where alone a checkpoint can cut the journal
-            connection.rollback()
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if is_url(setting):
+        return setting
+    return Path(setting).expanduser() if setting else folder / "server.db"
 
 
-def _lock(path: Path) -> IO[str]:
-    handle = path.open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        handle.close()
-        raise Unavailable(
-            f"{path.parent} is in use by another fedxdr process; stop that one first, "
-            "or use another --dir"
-        ) from error
-    return handle
-
-
-def _engine(path: Path) -> Engine:
-    engine = sa.create_engine(
-        f"sqlite:///{path}",
-        connect_args={"timeout": 30, "check_same_thread": False},
-        hide_parameters=True,  # they hold secrets
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def on_connect(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "busy_timeout=30000",
-            "foreign_keys=ON",
-            "secure_delete=ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "begin")
-    def on_begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    @sa.event.listens_for(engine, "handle_error")
-    def on_error(context: sa.engine.ExceptionContext) -> None:
-        raise StorageFault(
-            f"the database {path.name} said no: {context.original_exception}"
-        ) from context.original_exception
-
-    return engine
+def begins_with(column: sa.Column[Any], prefix: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a text begins with exactly these letters."""
+    return sa.func.substr(column, 1, len(prefix)) == prefix

@@ -111,6 +111,7 @@ class MemoryBlockStore:
 
     def append(self, signed: SignedBlock) -> None:
         """Add the next block: compare-and-swap on height and prev_hash."""
+        refusals.require_bound(signed)
         block = signed.block
         prev = self._blocks[-1].block.hash if self._blocks else GENESIS_PREV_HASH
         if (block.height, block.prev_hash) != (len(self._blocks), prev):
@@ -144,7 +145,7 @@ class MemoryCheckpointStore:
 
     def put(self, size: int, root: Digest, note: bytes) -> None:
         """Store a head, or the same head with further signature lines."""
-        refusals.require_head(size, root)
+        refusals.require_head(size, root, note)
         found, _ = self._heads.get(size, (root, b""))
         if found != root:
             raise refusals.another_root(size, found)

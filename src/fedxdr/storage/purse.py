@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The facts of an organisation's privacy purse, in SQLite and in memory.
+"""The facts of an organisation's privacy purse, in SQL and in memory.
 
 What was reserved and spent (privacy/budget.py), one row each, in the order in which it
 happened. ``append`` returns only after the fact would survive kill -9 and a power cut
-(journal in WAL mode, ``synchronous=FULL``), so whoever appends before it releases never
+(database.py), so whoever appends before it releases never
 releases unpaid.
 
 It does NOT judge: whether there is budget left is decided by the purse, before.
@@ -21,12 +21,12 @@ from __future__ import annotations
 from typing import Literal, assert_never
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from fedxdr.core import canonical
 from fedxdr.core.errors import AlreadyAnswered, FedxdrError, IntegrityFault
 from fedxdr.privacy.budget import Fact, Reserved, Spent
-from fedxdr.storage.database import METADATA, Database
+from fedxdr.storage.database import Database
+from fedxdr.storage.schema import METADATA
 
 Kind = Literal["reserved", "spent"]
 
@@ -40,10 +40,21 @@ PURSE = sa.Table(
     sa.UniqueConstraint("release_id", "kind"),
 )
 
-_GUARDS = tuple(
+_REFUSAL = "a privacy purse gives nothing back"
+_SQLITE_GUARDS = tuple(
     f"CREATE TRIGGER IF NOT EXISTS purse_no_{verb.lower()} BEFORE {verb} ON purse "
-    "BEGIN SELECT RAISE(ABORT, 'a privacy purse gives nothing back'); END"
+    f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
     for verb in ("UPDATE", "DELETE")
+)
+_POSTGRES_GUARDS = (
+    f"""
+    CREATE OR REPLACE FUNCTION purse_refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$
+    """,
+    """
+    CREATE OR REPLACE TRIGGER purse_no_change BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON purse FOR EACH STATEMENT EXECUTE FUNCTION purse_refuse()
+    """,
 )
 
 
@@ -51,10 +62,11 @@ class SqlPurseLog:
     """Port ``PurseLog`` over one database."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
-        with self._engine.begin() as connection:
+        self._database = database
+        guards = _SQLITE_GUARDS if database.is_sqlite else _POSTGRES_GUARDS
+        with database.write() as connection:
             PURSE.create(connection, checkfirst=True)
-            for guard in _GUARDS:
+            for guard in guards:
                 connection.exec_driver_sql(guard)
 
     def append(self, fact: Fact) -> None:
@@ -67,15 +79,15 @@ class SqlPurseLog:
         """
         kind, body = _kind(fact), canonical.encode(fact)
         name = fact.release_id
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             if kind == "spent" and _find(connection, name, "reserved") is None:
                 raise _unpaid(name)
-            connection.execute(
-                insert(PURSE)
-                .values(release_id=name, kind=kind, body=body)
-                .on_conflict_do_nothing()
-            )
-            if _find(connection, name, kind) != body:
+            found = _find(connection, name, kind)
+            if found is None:
+                connection.execute(
+                    PURSE.insert().values(release_id=name, kind=kind, body=body)
+                )
+            elif found != body:
                 raise _another(fact)
 
     def facts(self) -> list[Fact]:
@@ -85,7 +97,7 @@ class SqlPurseLog:
             IntegrityFault: a row does not read back.
         """
         query = sa.select(PURSE).order_by(PURSE.c.seq)
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [
                 _read(row.kind, row.release_id, row.body)
                 for row in connection.execute(query)

@@ -13,6 +13,8 @@ from fedxdr.core.errors import (
     NotFound,
 )
 from fedxdr.core.ids import Digest, digest
+from fedxdr.ledger import checkpoint
+from fedxdr.ledger.block import SignedBlock, in_order, signatures_digest
 
 OUTCOMES = ("adopted", "withdrawn")
 
@@ -30,15 +32,42 @@ def does_not_follow(height: int, *, newest: int) -> IntegrityFault:
     )
 
 
-def require_head(size: int, root: Digest) -> None:
-    """Refuse what is no head of a tree.
+def require_bound(signed: SignedBlock) -> None:
+    """Refuse a block with other envelopes beside it than those it binds.
 
     Raises:
-        MalformedMessage: a size below 1, or a root that is no digest.
+        IntegrityFault: others, fewer, more, or in another order.
+    """
+    envelopes = signed.envelopes
+    bound = signatures_digest(envelope.digest for envelope in envelopes)
+    if bound != signed.block.signatures_digest or in_order(envelopes) != envelopes:
+        raise IntegrityFault(
+            f"the envelopes beside block {signed.block.height} are not those it binds; "
+            "nothing was written"
+        )
+
+
+def require_head(size: int, root: Digest, note: bytes) -> None:
+    """Refuse what is no head of a tree.
+
+    Args:
+        size: of the tree.
+        root: of the tree.
+        note: the signed note; its signatures are not checked here.
+
+    Raises:
+        MalformedMessage: a size below 1, a root that is no digest, or a note about
+            another size or root.
     """
     digest(root)
     if size < 1:
         raise MalformedMessage(f"a head of {size} blocks; the smallest has 1")
+    head = checkpoint.parse(note)
+    if (head.size, head.root.hex()) != (size, root):
+        raise MalformedMessage(
+            f"a note about {head.size} blocks and root {head.root.hex()[:16]}…, where "
+            f"one about {size} and {root[:16]}… should be"
+        )
 
 
 def another_root(size: int, found: Digest) -> IntegrityFault:

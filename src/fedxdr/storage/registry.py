@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Invitations, registrations, nonces and notes in SQLite."""
+"""Invitations, registrations, nonces and notes in SQL."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from fedxdr.core.errors import InvitationRefused, ReplayedRequest
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.parties.ports import Invitation, Registration
-from fedxdr.storage.database import (
+from fedxdr.storage.database import Database, begins_with
+from fedxdr.storage.schema import (
     INVITATIONS,
     NONCES,
     NOTES,
     REGISTRATIONS,
-    Database,
-    erase_journal,
+    instant_of,
+    text_of,
 )
 
 
@@ -27,17 +27,17 @@ class SqlRegistry:
     """Port ``Registry`` over one database."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     def invite(self, invitation: Invitation) -> None:
         """Store a new invitation."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(
                 INVITATIONS.insert().values(
                     invitation_id=invitation.invitation_id,
                     proof_key=invitation.proof_key,
                     org=invitation.org,
-                    expires=_text(invitation.expires),
+                    expires=text_of(invitation.expires),
                     used_at=None,
                 )
             )
@@ -47,7 +47,7 @@ class SqlRegistry:
         query = sa.select(INVITATIONS).where(
             INVITATIONS.c.invitation_id == invitation_id
         )
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
@@ -55,22 +55,22 @@ class SqlRegistry:
             invitation_id=Digest(row.invitation_id),
             proof_key=row.proof_key,
             org=OrgId(row.org),
-            expires=_instant(row.expires),
-            used_at=_instant(row.used_at) if row.used_at else None,
+            expires=instant_of(row.expires),
+            used_at=instant_of(row.used_at) if row.used_at else None,
         )
 
     def use(
         self, invitation_id: Digest, registration: Registration, *, at: datetime
     ) -> None:
         """Mark an invitation as used and store the registration, both or neither."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             done = connection.execute(
                 INVITATIONS.update()
                 .where(
                     INVITATIONS.c.invitation_id == invitation_id,
                     INVITATIONS.c.used_at.is_(None),
                 )
-                .values(used_at=_text(at))
+                .values(used_at=text_of(at))
             )
             if done.rowcount != 1:
                 raise InvitationRefused("this invitation was used before")
@@ -87,7 +87,7 @@ class SqlRegistry:
     def registration(self, org: OrgId) -> Registration | None:
         """Return what is kept about a member."""
         query = sa.select(REGISTRATIONS).where(REGISTRATIONS.c.org == org)
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
@@ -96,46 +96,51 @@ class SqlRegistry:
             receipt=row.receipt,
             endpoint=row.endpoint,
             capabilities=tuple(json.loads(row.capabilities)),
-            last_update=_instant(row.last_update) if row.last_update else None,
+            last_update=instant_of(row.last_update) if row.last_update else None,
         )
 
     def touch(self, org: OrgId, *, at: datetime) -> None:
         """Note when a member's last contribution arrived."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(
                 REGISTRATIONS.update()
                 .where(REGISTRATIONS.c.org == org)
-                .values(last_update=_text(at))
+                .values(last_update=text_of(at))
             )
 
     def use_nonce(self, keyid: str, nonce: str, *, expires: datetime) -> None:
         """Remember a nonce until it expires."""
-        with self._engine.begin() as connection:
-            done = connection.execute(
-                insert(NONCES)
-                .values(keyid=keyid, nonce=nonce, expires=_text(expires))
-                .on_conflict_do_nothing()
-            )
-            if done.rowcount != 1:
+        found = sa.select(NONCES.c.expires).where(
+            NONCES.c.keyid == keyid, NONCES.c.nonce == nonce
+        )
+        with self._database.write() as connection:
+            if connection.scalar(found) is not None:
                 raise ReplayedRequest(
                     "this request was received before; sign a new one with a new nonce"
                 )
+            connection.execute(
+                NONCES.insert().values(
+                    keyid=keyid, nonce=nonce, expires=text_of(expires)
+                )
+            )
 
     def forget_nonces(self, *, before: datetime) -> None:
         """Drop nonces that expired before that instant."""
-        with self._engine.begin() as connection:
-            connection.execute(NONCES.delete().where(NONCES.c.expires < _text(before)))
+        with self._database.write() as connection:
+            connection.execute(
+                NONCES.delete().where(NONCES.c.expires < text_of(before))
+            )
 
 
 class SqlNotes:
     """Port ``Notes`` over one database."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     def get(self, name: str) -> bytes | None:
         """Return a value, None if there is none."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             found: bytes | None = connection.scalar(
                 sa.select(NOTES.c.value).where(NOTES.c.name == name)
             )
@@ -143,30 +148,21 @@ class SqlNotes:
 
     def put(self, name: str, value: bytes) -> None:
         """Store a value, replacing an older one; an empty one erases it from disk."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                insert(NOTES)
-                .values(name=name, value=value)
-                .on_conflict_do_update(index_elements=["name"], set_={"value": value})
+        with self._database.write() as connection:
+            replaced = connection.execute(
+                NOTES.update().where(NOTES.c.name == name).values(value=value)
             )
+            if replaced.rowcount == 0:
+                connection.execute(NOTES.insert().values(name=name, value=value))
         if not value:
-            erase_journal(self._engine)
+            self._database.erase_deleted()
 
     def names(self, prefix: str) -> Sequence[str]:
         """Return the names that begin with prefix, sorted."""
         query = (
             sa.select(NOTES.c.name)
-            .where(NOTES.c.name.startswith(prefix, autoescape=True))
+            .where(begins_with(NOTES.c.name, prefix))
             .order_by(NOTES.c.name)
         )
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return list(connection.scalars(query))
-
-
-def _text(instant: datetime) -> str:
-    """Return an instant in a form whose order is that of time."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _instant(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)

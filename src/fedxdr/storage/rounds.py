@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts of rounds and sessions in SQLite (port ``FactLog``)."""
+"""Facts of rounds and sessions in SQL (port ``FactLog``)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import sqlalchemy as sa
 from fedxdr.core.errors import AlreadyAnswered
 from fedxdr.core.ids import RoundId
 from fedxdr.parties.ports import StoredFact
-from fedxdr.storage.database import FACTS, MESSAGES, OPENINGS, Database
+from fedxdr.storage.database import Database, begins_with
+from fedxdr.storage.schema import FACTS, MESSAGES, OPENINGS
 
 
 class SqlFactLog:
     """The port over one database."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     def begin(self, round_id: RoundId, opening: bytes) -> None:
         """Store what opens a round; once per round."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             found = connection.scalar(
                 sa.select(OPENINGS.c.opening).where(OPENINGS.c.round_id == round_id)
             )
@@ -34,7 +35,7 @@ class SqlFactLog:
 
     def opening(self, round_id: RoundId) -> bytes | None:
         """Return what opened the round, None if it was never opened."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             found: bytes | None = connection.scalar(
                 sa.select(OPENINGS.c.opening).where(OPENINGS.c.round_id == round_id)
             )
@@ -42,7 +43,7 @@ class SqlFactLog:
 
     def append(self, round_id: RoundId, fact: StoredFact) -> None:
         """Store one more fact, with its message, in one transaction."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(
                 FACTS.insert().values(round_id=round_id, name=fact.name, body=fact.body)
             )
@@ -60,7 +61,7 @@ class SqlFactLog:
             .where(FACTS.c.round_id == round_id)
             .order_by(FACTS.c.seq)
         )
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [
                 StoredFact(name=name, body=body)
                 for name, body in connection.execute(query)
@@ -68,7 +69,7 @@ class SqlFactLog:
 
     def message(self, round_id: RoundId, slot: str) -> bytes | None:
         """Return the message stored in a slot, None if there is none."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             found: bytes | None = connection.scalar(
                 sa.select(MESSAGES.c.body).where(
                     MESSAGES.c.round_id == round_id, MESSAGES.c.slot == slot
@@ -79,15 +80,15 @@ class SqlFactLog:
     def rounds(self) -> list[RoundId]:
         """Return every round, the oldest first."""
         query = sa.select(OPENINGS.c.round_id).order_by(OPENINGS.c.seq)
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return [RoundId(name) for name in connection.scalars(query)]
 
     def erase(self, round_id: RoundId, *, prefix: str) -> None:
         """Delete the messages of a round whose slot begins with prefix."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(
                 MESSAGES.delete().where(
                     MESSAGES.c.round_id == round_id,
-                    MESSAGES.c.slot.startswith(prefix, autoescape=True),
+                    begins_with(MESSAGES.c.slot, prefix),
                 )
             )

@@ -17,10 +17,11 @@ from fedxdr.core.errors import StorageFault, Unavailable
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.parties.ports import StoredFact
 from fedxdr.storage.blobs import FileBlobs
-from fedxdr.storage.database import METADATA, Database
+from fedxdr.storage.database import Database
 from fedxdr.storage.purse import PURSE
 from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
+from fedxdr.storage.schema import METADATA
 
 ROUND = RoundId("round-1")
 

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One contract for every port of parties/ports.py, on memory and on SQLite/files."""
+"""One contract for every port of parties/ports.py: memory, SQLite, PostgreSQL."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.unit.storage.chains import chain, failed, head
 
 from fedxdr.core.errors import (
     AlreadyAnswered,
@@ -20,11 +22,7 @@ from fedxdr.core.errors import (
     StorageFault,
 )
 from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
-from fedxdr.core.randomness import SeededEntropy
-from fedxdr.crypto.keys import IdentityKey
-from fedxdr.ledger import block as blocks
-from fedxdr.ledger.block import SignedBlock
-from fedxdr.ledger.entries import Genesis, MemberKeys, RoundFailed
+from fedxdr.crypto.envelope import Envelope, EnvelopeSignature
 from fedxdr.parties.ports import (
     Invitation,
     Registration,
@@ -81,17 +79,20 @@ def memory() -> Store:
     return store
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request, tmp_path):
     if request.param == "memory":
         yield memory()
         return
+    place = tmp_path / "party" / "party.sqlite"
+    if request.param == "postgres":
+        place = request.getfixturevalue("postgres").new_place()
     open_: list[Database] = []
 
     def disk() -> Store:
         for database in open_:
             database.close()
-        open_[:] = [Database(tmp_path / "party" / "party.sqlite")]
+        open_[:] = [Database(place)]
         return Store(
             facts=SqlFactLog(open_[0]),
             blobs=FileBlobs(tmp_path / "blobs"),
@@ -121,21 +122,24 @@ def test_a_round_is_opened_once(store):
     store.facts.begin(R1, b"opening")
     with pytest.raises(AlreadyAnswered):
         store.facts.begin(R1, b"another")
-    assert store.reopen().facts.opening(R1) == b"opening"
+    store = store.reopen()
+    assert store.facts.opening(R1) == b"opening"
 
 
 def test_rounds_come_in_the_order_of_their_opening(store):
     for name in ("z", "a", "m"):
         store.facts.begin(RoundId(name), name.encode())
     store.facts.begin(RoundId("a"), b"a")
-    assert store.reopen().facts.rounds() == ["z", "a", "m"]
+    store = store.reopen()
+    assert store.facts.rounds() == ["z", "a", "m"]
 
 
 def test_facts_come_in_order_and_of_their_round(store):
     for name in ("Third", "First", "Second"):
         store.facts.append(R1, fact(name))
     store.facts.append(R2, fact("Other"))
-    found = store.reopen().facts.facts(R1)
+    store = store.reopen()
+    found = store.facts.facts(R1)
     assert [f.name for f in found] == ["Third", "First", "Second"]
     assert all(f.body == b"{}" and f.message is None and not f.slot for f in found)
     assert store.facts.facts(RoundId("round-3")) == []
@@ -170,6 +174,7 @@ def test_erasing_takes_the_messages_of_a_prefix_and_round(store):
     store.facts.erase(R1, prefix="shares/")
     store.facts.erase(R1, prefix="shares/")
     store.facts.erase(R1, prefix="%")
+    store.facts.erase(R1, prefix="KEYS/")
     store = store.reopen()
     assert store.facts.message(R1, "shares/org-a") is None
     assert store.facts.message(R1, "shares_x") == b"x"
@@ -186,7 +191,8 @@ def test_blobs_are_named_by_their_hash(store):
         assert not store.blobs.has(sha256(data))
         assert store.blobs.put(data) == sha256(data)
         assert store.blobs.put(data) == sha256(data)
-        assert store.reopen().blobs.get(sha256(data)) == data
+        store = store.reopen()
+        assert store.blobs.get(sha256(data)) == data
         assert store.blobs.has(sha256(data))
 
 
@@ -223,31 +229,6 @@ def test_what_is_no_digest_names_no_blob(store, name, tmp_path):
 # Blocks.
 
 
-def chain(n: int) -> list[SignedBlock]:
-    key = MemberKeys.of(IdentityKey.generate(SeededEntropy(1)).public)
-    genesis = Genesis(
-        federation="f",
-        origin="f.example/ledger",
-        orchestrator=key,
-        created=NOW,
-        protocol_version=1,
-        initial_model=sha256(b"model"),
-        layout_digest=sha256(b"layout"),
-    )
-    found = [blocks.next_block(None, entry=genesis, timestamp=NOW)]
-    for height in range(1, n):
-        entry = RoundFailed(
-            round_id=RoundId(f"round-{height}"),
-            phase="keys",
-            reason="too-few-participants",
-            sentence="nobody came",
-            survivors=(),
-        )
-        at = NOW + timedelta(seconds=height)
-        found.append(blocks.next_block(found[-1].block, entry=entry, timestamp=at))
-    return found
-
-
 def test_blocks_come_back_as_they_were(store):
     assert store.blocks.head() is None
     assert store.blocks.size() == 0
@@ -262,7 +243,9 @@ def test_blocks_come_back_as_they_were(store):
     for begin, end in ((0, 4), (1, 3), (2, 100), (3, 3), (4, 9), (3, 1), (-5, 2)):
         assert store.blocks.read(begin=begin, end=end) == made[max(0, begin) : end]
     assert store.blocks.read(begin=0, end=-1) == []
-    for height in (-1, 4):
+    assert store.blocks.read(begin=2**80, end=2**81) == []
+    assert store.blocks.read(begin=3, end=2**81) == made[3:]
+    for height in (-1, 4, 2**80):
         with pytest.raises(NotFound):
             store.blocks.get(height)
 
@@ -273,22 +256,24 @@ def test_a_block_that_does_not_follow_is_not_written(store):
         with pytest.raises(IntegrityFault):
             store.blocks.append(wrong)
     store.blocks.append(made[0])
-    fork = blocks.next_block(
-        made[0].block,
-        entry=RoundFailed(
-            round_id=RoundId("fork"),
-            phase="keys",
-            reason="x",
-            sentence="y",
-            survivors=(),
-        ),
-        timestamp=NOW,
-    )
+    fork = failed(made[0].block, name="fork")
     store.blocks.append(made[1])
     for wrong in (made[0], made[1], fork):
         with pytest.raises(IntegrityFault):
             store.blocks.append(wrong)
     assert store.blocks.read(begin=0, end=9) == made[:2]
+
+
+def test_a_block_with_other_envelopes_is_not_written(store):
+    first = chain(1)[0]
+    other = Envelope(
+        payload_type="x",
+        payload=b"x",
+        signatures=(EnvelopeSignature(keyid="k", sig=b"s"),),
+    )
+    with pytest.raises(IntegrityFault, match="envelopes"):
+        store.blocks.append(dataclasses.replace(first, envelopes=(other,)))
+    assert store.blocks.size() == 0
 
 
 # Checkpoints.
@@ -301,29 +286,41 @@ def test_a_head_takes_further_signatures_and_no_other_root(store):
     assert store.checkpoints.newest() is None
     assert store.checkpoints.get(1) is None
     assert store.checkpoints.sizes() == []
-    store.checkpoints.put(10, ROOT, b"note\xff")
-    store.checkpoints.put(10, ROOT, b"note\xff")
-    store.checkpoints.put(2, OTHER, b"smaller")
-    store.checkpoints.put(10, ROOT, b"note\xff with a cosignature")
-    for note in (b"note\xff", b"another"):
-        with pytest.raises(IntegrityFault, match="root"):
-            store.checkpoints.put(10, OTHER, note)
+    note, cosigned = head(10, ROOT), head(10, ROOT, lines=3)
+    store.checkpoints.put(10, ROOT, note)
+    store.checkpoints.put(10, ROOT, note)
+    store.checkpoints.put(2, OTHER, head(2, OTHER))
+    assert store.checkpoints.newest() == (10, note)
+    store.checkpoints.put(10, ROOT, cosigned)
+    with pytest.raises(IntegrityFault, match="has the root"):
+        store.checkpoints.put(10, OTHER, head(10, OTHER))
     store = store.reopen()
-    assert store.checkpoints.get(10) == b"note\xff with a cosignature"
-    assert store.checkpoints.get(2) == b"smaller"
-    assert store.checkpoints.get(3) is None
-    assert store.checkpoints.newest() == (10, b"note\xff with a cosignature")
+    assert store.checkpoints.get(10) == cosigned
+    assert store.checkpoints.get(2) == head(2, OTHER)
+    assert [store.checkpoints.get(size) for size in (3, 0, -1, 2**80)] == [None] * 4
+    assert store.checkpoints.newest() == (10, cosigned)
     assert store.checkpoints.sizes() == [2, 10]
-    with pytest.raises(IntegrityFault):
-        store.checkpoints.put(10, OTHER, b"after a new start")
+    with pytest.raises(IntegrityFault, match="has the root"):
+        store.checkpoints.put(10, OTHER, head(10, OTHER))
+    assert store.checkpoints.get(10) == cosigned
 
 
 @pytest.mark.parametrize(
-    ("size", "root"), [(0, ROOT), (-1, ROOT), (1, "0" * 63), (1, ROOT.upper())]
+    ("size", "root", "note"),
+    [
+        (0, ROOT, head(0, ROOT)),
+        (-1, ROOT, head(1, ROOT)),
+        (1, ROOT[:-1], head(1, ROOT)),
+        (1, ROOT.upper(), head(1, ROOT)),
+        (1, ROOT, head(2, ROOT)),
+        (1, ROOT, head(1, OTHER)),
+        (1, ROOT, b"no note"),
+        (1, ROOT, b""),
+    ],
 )
-def test_what_is_no_head_is_not_stored(store, size, root):
+def test_what_is_no_head_is_not_stored(store, size, root, note):
     with pytest.raises(MalformedMessage):
-        store.checkpoints.put(size, Digest(root), b"note")
+        store.checkpoints.put(size, Digest(root), note)
     assert store.checkpoints.sizes() == []
 
 
@@ -433,7 +430,8 @@ def test_an_invitation_is_used_once_together_with_a_registration(store):
     kept = invitation()
     assert store.registry.invitation(kept.invitation_id) is None
     store.registry.invite(kept)
-    assert store.reopen().registry.invitation(kept.invitation_id) == kept
+    store = store.reopen()
+    assert store.registry.invitation(kept.invitation_id) == kept
     assert store.registry.registration(A) is None
     store.registry.use(kept.invitation_id, registration(), at=NOW)
     store = store.reopen()
@@ -471,7 +469,8 @@ def test_signs_of_life_are_noted_for_members(store):
     later = NOW + timedelta(days=1)
     store.registry.touch(A, at=later)
     store.registry.touch(B, at=later)
-    assert store.reopen().registry.registration(A).last_update == later
+    store = store.reopen()
+    assert store.registry.registration(A).last_update == later
     assert store.registry.registration(B) is None
 
 
@@ -506,4 +505,5 @@ def test_notes_are_replaced_and_listed_by_prefix(store):
     assert list(store.notes.names("b/")) == ["b/1", "b/2"]
     assert list(store.notes.names("b_")) == ["b_3"]
     assert list(store.notes.names("%")) == []
+    assert list(store.notes.names("B/")) == []
     assert list(store.notes.names("")) == ["a", "b/1", "b/2", "b_3"]

@@ -65,11 +65,13 @@ class PostgresServer:
         self._number: int | None = None
         self._hold: sa.Connection | None = None
         self._is_sole = is_sole
-        self.engine = self._engine(address, is_read_only=is_read_only)
+        self.engine = self._engine(address)
         self.reader = self.engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        self.writer = self.engine.execution_options(**{WRITES: True})
+        self.writer = self.reader
+        if not is_read_only:
+            self.writer = self.engine.execution_options(**{WRITES: True})
         try:
             self._require_sync()
             if is_sole:
@@ -132,7 +134,7 @@ class PostgresServer:
                 "that one first"
             )
 
-    def _engine(self, address: URL, *, is_read_only: bool) -> Engine:
+    def _engine(self, address: URL) -> Engine:
         try:
             engine = sa.create_engine(
                 address,
@@ -147,8 +149,6 @@ class PostgresServer:
         @sa.event.listens_for(engine, "connect")
         def on_connect(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: ANN401 - psycopg's, which is optional
             connection.execute("SET synchronous_commit = on")
-            if is_read_only:
-                connection.execute("SET default_transaction_read_only = on")
             connection.commit()
 
         @sa.event.listens_for(engine, "begin")
@@ -177,7 +177,7 @@ class PostgresServer:
 def _address(url: str) -> URL:
     try:
         address = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:
         # the message of the cause would show the password
         raise InvalidSettings(
             f"a database is a path or {DRIVER}://user@host/name"

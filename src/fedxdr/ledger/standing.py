@@ -13,6 +13,7 @@ what a block enrols or adopts counts from the block after it.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -155,6 +156,20 @@ class Standing:
         self.keys_seen: set[bytes] = set()
         self.last_round = -1.0
 
+    def fork(self) -> Standing:
+        """Return a standing that can follow other blocks than this one."""
+        found = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict | set | list):
+                setattr(found, name, value.copy())
+        return found
+
+    def at_height(self, height: int) -> Standing:
+        """Return a standing with the same signers and another height."""
+        found = copy.copy(self)
+        found.height = height
+        return found
+
     def has_round(self, round_id: RoundId) -> bool:
         """Return whether a round of that name committed or failed before."""
         return round_id in self.committed or round_id in self.failed
@@ -208,6 +223,7 @@ class Standing:
                     signed.envelopes, EnrolmentStatement
                 ).values():
                     self._enrol(_founder(statement))
+                    self.invitations.add(statement.invitation_digest)
             case MemberEnrolled() as entry:
                 self._enrol(_member(entry, block.height))
                 self.invitations.add(entry.invitation_digest)

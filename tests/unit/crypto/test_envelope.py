@@ -95,6 +95,86 @@ def test_one_signature_by_a_key_counts_among_others():
         )
 
 
+@given(st.text(max_size=20), st.binary(max_size=40))
+def test_what_was_signed_twice_is_read_back_if_both_hold(kind, payload):
+    envelope = dsse.sign_twice(kind, payload, KEY)
+    public = KEY.public
+    found = dsse.verify_twice(envelope, public_key=public, payload_type=kind)
+    assert found == payload
+    assert [s.keyid for s in envelope.signatures] == [public.keyid, public.ml_dsa_keyid]
+    assert Envelope.from_json(envelope.to_json()) == envelope
+
+
+TWICE = dsse.sign_twice(TYPE, b"{}", KEY)
+FIRST, SECOND = TWICE.signatures
+THEIRS = dsse.sign_twice(TYPE, b"{}", OTHER).signatures
+
+
+def flipped(signature, at=0):
+    sig = bytearray(signature.sig)
+    sig[at] ^= 1
+    return dataclasses.replace(signature, sig=bytes(sig))
+
+
+@pytest.mark.parametrize(
+    "signatures",
+    {
+        "none": (),
+        "no ML-DSA-65": (FIRST,),
+        "no Ed25519": (SECOND,),
+        "wrong Ed25519": (flipped(FIRST), SECOND),
+        "wrong ML-DSA-65": (FIRST, flipped(SECOND)),
+        "wrong ML-DSA-65 at its end": (FIRST, flipped(SECOND, -1)),
+        "empty ML-DSA-65": (FIRST, dataclasses.replace(SECOND, sig=b"")),
+        "longer ML-DSA-65": (
+            FIRST,
+            dataclasses.replace(SECOND, sig=SECOND.sig + b"\0"),
+        ),
+        "turned round": (SECOND, FIRST),
+        "Ed25519 under both names": (
+            FIRST,
+            dataclasses.replace(FIRST, keyid=SECOND.keyid),
+        ),
+        "one more": (FIRST, SECOND, FIRST),
+        "another's besides": (FIRST, SECOND, *THEIRS),
+        "another's": THEIRS,
+        "half another's": (FIRST, THEIRS[1]),
+        "another's under this name": (
+            FIRST,
+            dataclasses.replace(THEIRS[1], keyid=SECOND.keyid),
+        ),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_both_signatures_are_there_and_good_and_no_others(signatures):
+    wrong = dataclasses.replace(TWICE, signatures=signatures[1])
+    with pytest.raises(BadSignature):
+        dsse.verify_twice(wrong, public_key=KEY.public, payload_type=TYPE)
+
+
+def test_both_signatures_are_over_payload_and_type():
+    for changed in ({"payload": b"{ }"}, {"payload_type": TYPE + "2"}):
+        wrong = dataclasses.replace(TWICE, **changed)
+        with pytest.raises(BadSignature):
+            dsse.verify_twice(
+                wrong, public_key=KEY.public, payload_type=wrong.payload_type
+            )
+        # of the two the second is good for the new text, and that is not enough
+        half = dataclasses.replace(
+            dsse.sign_twice(wrong.payload_type, wrong.payload, KEY),
+            signatures=(
+                FIRST,
+                dsse.sign_twice(wrong.payload_type, wrong.payload, KEY).signatures[1],
+            ),
+        )
+        with pytest.raises(BadSignature):
+            dsse.verify_twice(
+                half, public_key=KEY.public, payload_type=half.payload_type
+            )
+    with pytest.raises(BadSignature, match="signed as"):
+        dsse.verify_twice(TWICE, public_key=KEY.public, payload_type=TYPE + "2")
+
+
 GOOD = dsse.sign(TYPE, b"{}", KEY).to_value()
 SIGNATURE = GOOD["signatures"][0]
 

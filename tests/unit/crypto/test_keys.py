@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import hmac
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import mldsa
 
-from fedxdr.core.errors import InvalidInput, MalformedMessage
+from fedxdr.core.errors import BadSignature, InvalidInput, MalformedMessage
 from fedxdr.core.randomness import SeededEntropy, SystemEntropy
-from fedxdr.crypto.keys import IdentityKey, PublicIdentity, TokenKey
+from fedxdr.crypto.keys import IdentityKey, TokenKey
+from fedxdr.crypto.signing import verify
 
+# RFC 8032; FIPS 204, table 2
+SIZES = {
+    "ed25519": 32,
+    "ml_dsa_65": 1952,
+    "tlog_ed25519": 32,
+    "tlog_ml_dsa_44": 1312,
+}
 # RFC 8032, section 7.1: secret key, public key, message, signature
 RFC_8032 = [
     (
@@ -64,6 +75,61 @@ def test_a_key_is_named_by_label_and_bytes():
     want = hashlib.sha256(b"fedxdr/identity/v1\x00" + key.ed25519).hexdigest()
     assert key.keyid == want
     assert IdentityKey(seed=bytes(31) + b"\x01").public.keyid != want
+    want = hashlib.sha256(b"fedxdr/identity/ml-dsa-65/v1\x00" + key.ml_dsa_65)
+    assert key.ml_dsa_keyid == want.hexdigest() != key.keyid
+
+
+def test_a_fingerprint_is_over_all_four_keys():
+    key = IdentityKey(seed=bytes(32)).public
+    keys = (key.ed25519, key.ml_dsa_65, key.tlog_ed25519, key.tlog_ml_dsa_44)
+    want = hashlib.sha256(b"fedxdr/identity/all-keys/v1\x00" + b"".join(keys))
+    assert key.fingerprint == want.hexdigest()
+    other = IdentityKey(seed=b"\x01" * 32).public
+    for name in SIZES:
+        mixed = dataclasses.replace(key, **{name: getattr(other, name)})
+        assert mixed.fingerprint != key.fingerprint
+
+
+def derived(label):
+    """RFC 5869 with SHA-256, salt ``fedxdr/identity/v1``, 32 bytes of output."""
+    extracted = hmac.digest(b"fedxdr/identity/v1", bytes(range(32)), "sha256")
+    return hmac.digest(extracted, label + b"\x01", "sha256")
+
+
+def test_the_other_keys_are_grown_from_the_seed_as_documented():
+    public = IdentityKey(seed=bytes(range(32))).public
+    want = IdentityKey(seed=derived(b"tlog-ed25519")).public.ed25519
+    assert public.tlog_ed25519 == want
+    for found, kind, label in (
+        (public.ml_dsa_65, mldsa.MLDSA65PrivateKey, b"ml-dsa-65"),
+        (public.tlog_ml_dsa_44, mldsa.MLDSA44PrivateKey, b"tlog-ml-dsa-44"),
+    ):
+        key = kind.from_seed_bytes(derived(label))
+        assert found == key.public_key().public_bytes_raw()
+
+
+def test_each_key_signs_for_itself_alone():
+    key = IdentityKey(seed=bytes(range(32)))
+    made = {
+        "ed25519": ("ed25519", key.sign(b"m")),
+        "ml_dsa_65": ("ml-dsa-65", key.sign_ml_dsa_65(b"m")),
+        "tlog_ed25519": ("ed25519", key.sign_tlog_ed25519(b"m")),
+        "tlog_ml_dsa_44": ("ml-dsa-44", key.sign_tlog_ml_dsa_44(b"m")),
+    }
+    for name, (algorithm, signature) in made.items():
+        for other in SIZES:
+            public = getattr(key.public, other)
+            how = {
+                "algorithm": algorithm,
+                "public_key": public,
+                "message": b"m",
+                "signature": signature,
+            }
+            if other == name:
+                verify(**how)
+                continue
+            with pytest.raises(BadSignature):
+                verify(**how)
 
 
 def test_generated_keys_differ_and_come_from_the_entropy():
@@ -76,13 +142,24 @@ def test_generated_keys_differ_and_come_from_the_entropy():
 
 
 @pytest.mark.parametrize("size", [0, 31, 33, 64])
-def test_seeds_and_public_keys_have_their_length(size):
+def test_seeds_have_their_length(size):
     with pytest.raises(MalformedMessage, match=f"got {size} bytes, want 32"):
         IdentityKey(seed=bytes(size))
-    with pytest.raises(MalformedMessage, match=f"got {size} bytes, want 32"):
-        PublicIdentity(ed25519=bytes(size))
     with pytest.raises(InvalidInput):
         _ = TokenKey(seed=bytes(size)).public
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+@pytest.mark.parametrize("name", SIZES)
+def test_public_keys_have_their_length(name, more):
+    public = IdentityKey(seed=bytes(32)).public
+    got, want = SIZES[name] + more, SIZES[name]
+    with pytest.raises(
+        MalformedMessage, match=f"{name}: got {got} bytes, want {want}$"
+    ):
+        dataclasses.replace(public, **{name: bytes(got)})
+    with pytest.raises(MalformedMessage, match=f"{name}: got 0 bytes, want {want}$"):
+        dataclasses.replace(public, **{name: b""})
 
 
 def test_no_representation_shows_a_seed():

@@ -6,17 +6,29 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from fedxdr.core.errors import InvalidInput
 from fedxdr.core.ids import sha256
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.ledger import bundle, entries, heads, note, statements
-from fedxdr.ledger.block import SignedBlock, committed_block, in_order, next_block
+from fedxdr.ledger.block import (
+    Provenance,
+    SignedBlock,
+    committed_block,
+    in_order,
+    next_block,
+)
 from fedxdr.ledger.block import contributions_root as root_of_contributions
 from fedxdr.ledger.block import signatures_digest as digest_of_signatures
 from fedxdr.ledger.entries import (
     Genesis,
+    KeyCeremony,
     MemberEnrolled,
+    MemberKeyRotated,
     MemberKeys,
+    MemberSuspended,
+    ModelRetired,
+    OrchestratorReplaced,
     PlanAdopted,
     RoundFailed,
 )
@@ -28,6 +40,7 @@ from fedxdr.ledger.statements import (
     ApprovalStatement,
     ContributionStatement,
     EnrolmentStatement,
+    RotationStatement,
 )
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -50,17 +63,24 @@ class Federation:
 
     The keyword arguments that end in ``_lies`` replace fields after the truth was
     filled in, and what follows from them (signatures) is made anew with real keys.
+    Heads are signed with the keys in force at their size, where those are known here.
     """
 
     def __init__(self, organisations=ORGANISATIONS, seed=1):
         self.entropy = entropy = SeededEntropy(seed)
-        self.orchestrator = IdentityKey.generate(entropy)
-        self.keys = {org: IdentityKey.generate(entropy) for org in organisations}
+        self.made = {}
+        self.orchestrator = self.new_key()
+        self.keys = {org: self.new_key() for org in organisations}
         self.now = START
         self.blocks = []
         self.models = [b"model 0"]
         self.plan = dict(PLAN)
         self.rounds = 0
+
+    def new_key(self):
+        key = IdentityKey.generate(self.entropy)
+        self.made[key.public.fingerprint] = key
+        return key
 
     @property
     def last(self):
@@ -153,7 +173,7 @@ class Federation:
         **lies,
     ):
         if org not in self.keys:
-            self.keys[org] = IdentityKey.generate(self.entropy)
+            self.keys[org] = self.new_key()
         envelope = self.enrolment(org, **(statement_lies or {}))
         stated = statements.read(self.enrolment(org))
         truth = {
@@ -186,6 +206,83 @@ class Federation:
     def founded(self):
         """Return the federation with its founders and its first plan."""
         return self.begin().adopt()
+
+    def rotate(
+        self,
+        org,
+        *,
+        key=None,
+        signer=None,
+        proven=True,
+        entry_lies=None,
+        statement_lies=None,
+        approved_by=None,
+    ):
+        """Give a member another key; with key ``signer`` on its statement."""
+        key = key or self.new_key()
+        truth = {
+            "org": org,
+            "keys": MemberKeys.of(key.public),
+            "previous": self.keys[org].public.fingerprint,
+            "issued_at": self.now,
+        }
+        statement = RotationStatement(**truth | (statement_lies or {}))
+        truth = {
+            "change": self.next_change,
+            "org_id": org,
+            "keys": truth["keys"],
+            "previous": truth["previous"],
+        }
+        entry = MemberKeyRotated(**truth | (entry_lies or {}))
+        beside = [statements.sign(statement, signer or key)] if proven else []
+        self.change(entry, beside, approved_by=approved_by)
+        self.keys[org] = key
+        return self
+
+    def suspend(self, org, *, approved_by=None, **lies):
+        truth = {"change": self.next_change, "org_id": org, "reason": "It left."}
+        return self.change(MemberSuspended(**truth | lies), approved_by=approved_by)
+
+    def replace(self, origin, *, key=None, approved_by=None, **lies):
+        """Hand the ledger to another orchestrator."""
+        key = key or self.new_key()
+        truth = {
+            "change": self.next_change,
+            "orchestrator": MemberKeys.of(key.public),
+            "publisher": PUBLISHER,
+            "origin": origin,
+        }
+        entry = OrchestratorReplaced(**truth | lies)
+        self.change(entry, approved_by=approved_by)
+        self.orchestrator = key
+        return self
+
+    def retire(self, model, successor, *, approved_by=None, block_lies=None, **lies):
+        """Withdraw one model file and return to another."""
+        truth = {
+            "change": self.next_change,
+            "model_hash": sha256(model),
+            "successor": sha256(successor),
+            "reason": "It was poisoned.",
+        }
+        versions = self.standing().models
+        model_hash = sha256(successor)
+        after = {
+            "model_hash": model_hash,
+            "provenance": Provenance(model_version=versions.get(model_hash, "v0")),
+        }
+        entry = ModelRetired(**truth | lies)
+        return self.change(entry, approved_by=approved_by, **after | (block_lies or {}))
+
+    def ceremony(self, *holders, approved_by=None, **lies):
+        record = {"key": {"holders": list(holders)}}
+        truth = {
+            "change": self.next_change,
+            "record": record,
+            "fingerprint": entries.ceremony_fingerprint(record),
+            "holders": holders,
+        }
+        return self.change(KeyCeremony(**truth | lies), approved_by=approved_by)
 
     def fail(self, name, **lies):
         truth = {
@@ -316,42 +413,80 @@ class Federation:
         self.blocks[-1] = SignedBlock(block=bound, envelopes=in_order(envelopes))
         return self
 
-    def head(self, size=None, *, signer=None, cosigners=None, root=None, origin=None):
-        """Return the cosigned head over the first blocks, all by default."""
+    def key_of(self, keys, otherwise):
+        """Return the private half of keys on the ledger, if it was made here."""
+        return self.made.get(keys.fingerprint, otherwise)
+
+    def head(
+        self,
+        size=None,
+        *,
+        says=None,
+        signer=None,
+        cosigners=None,
+        root=None,
+        origin=None,
+        at=None,
+    ):
+        """Return the cosigned head over the first blocks, all by default.
+
+        ``says`` is the size that it states, if not the true one; ``cosigners`` names
+        who cosigns, each with the keys in force there.
+        """
         size = len(self.blocks) if size is None else size
         standing = self.standing(size)
         signed = heads.sign(
-            signer or self.orchestrator,
+            signer or self.key_of(standing.log.keys, self.orchestrator),
             origin=origin or standing.log.origin,
-            size=size,
+            size=size if says is None else says,
             root=root or heads.root_of([s.block.hash for s in self.blocks[:size]]),
-            at=self.now,
+            at=at or self.now,
         )
         by = sorted(standing.cosigners) if cosigners is None else cosigners
-        lines = [
-            line
-            for org in by
-            for line in heads.cosign(signed, self.keys[org], org=org, at=self.now)
-        ]
-        found = note.parse(signed)
-        return Note(
-            text=found.text, signatures=(*found.signatures, *lines)
-        ).to_bytes()
+        return with_lines(
+            signed, *(line for org in by for line in self.lines(signed, org, size, at))
+        )
+
+    def lines(self, head, org, size=None, at=None):
+        """Return a member's two lines for a head, by its keys at that size."""
+        member = self.standing(size).cosigners.get(org)
+        mine = self.keys[org]
+        key = mine if member is None else self.key_of(member.keys, mine)
+        return heads.cosign(head, key, org=org, at=at or self.now)
 
     def heads(self, **lies):
-        """Return the heads that a bundle holds: over turns, and the newest."""
+        """Return the heads that a bundle holds: over turns, and the newest.
+
+        Of a ledger that nobody could follow no heads are made: an audit never gets to
+        them.
+        """
         standing, found = Standing(), {}
-        for size, signed in enumerate(self.blocks, start=1):
-            standing.follow(signed, signed.block.hash)
-            if standing.is_turn and size > 1:
-                found[size] = self.head(size)
-        return found | {len(self.blocks): self.head(**lies)}
+        try:
+            for size, signed in enumerate(self.blocks, start=1):
+                standing.follow(signed, signed.block.hash)
+                if standing.is_turn and size > 1:
+                    found[size] = self.head(size)
+            return found | {len(self.blocks): self.head(**lies)}
+        except (InvalidInput, KeyError):
+            return found | {len(self.blocks): b"no head"}
 
     def export(self, *, models=None, heads=None, **lies):
-        files = [self.models[-1]] if models is None else models
+        files = [self.in_force] if models is None else models
         return bundle.write(
             blocks=self.blocks, models=files, heads=heads or self.heads(**lies)
         )
+
+    @property
+    def in_force(self):
+        """The file of the model in force, or the newest one made."""
+        wanted = self.last.model_hash
+        return next((m for m in self.models if sha256(m) == wanted), self.models[-1])
+
+
+def with_lines(head, *lines):
+    """Return a head with further signature lines."""
+    found = note.parse(head)
+    return Note(text=found.text, signatures=(*found.signatures, *lines)).to_bytes()
 
 
 @pytest.fixture
@@ -371,3 +506,14 @@ def small_bundle():
         .commit(cohort=ORGANISATIONS, survivors=("alpha", "charlie"))
         .export()
     )
+
+
+@pytest.fixture(scope="session")
+def whole():
+    """Return a truthful federation whose ledger has every kind of entry."""
+    told = Federation().founded().commit()
+    told.ceremony("alpha", "bravo").enrol("delta").rotate("bravo")
+    told.commit(cohort=("alpha", "bravo", "charlie", "delta"), survivors=ORGANISATIONS)
+    told.retire(b"model 2", b"model 1").fail("round-x").suspend("charlie")
+    told.replace("next.example/ledger")
+    return told.commit(cohort=("alpha", "bravo", "delta"))

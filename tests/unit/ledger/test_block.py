@@ -190,7 +190,7 @@ def test_a_block_that_is_too_long_is_refused(told):
 
 
 def test_a_block_that_would_be_too_long_is_not_made(told):
-    entry = PlanAdopted(plan={"text": "x" * 65_535}, plan_digest=sha256(b""))
+    entry = PlanAdopted(change=2, plan={"text": "x" * 65_535}, plan_digest=sha256(b""))
     with pytest.raises(TooLarge, match="limit 65535"):
         next_block(told.last, entry=entry, timestamp=told.tick())
 
@@ -205,7 +205,7 @@ def test_the_deepest_plan_is_written_and_read_and_no_deeper_one(told):
     plan = {}
     for _ in range(31):
         plan = {"k": plan}
-    entry = PlanAdopted(plan=plan, plan_digest=entries.plan_digest(plan))
+    entry = PlanAdopted(change=2, plan=plan, plan_digest=entries.plan_digest(plan))
     made = next_block(told.last, entry=entry, timestamp=told.tick()).block
     assert block.parse(made.body()) == made
     deeper = (

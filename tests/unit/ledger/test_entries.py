@@ -10,44 +10,73 @@ import pytest
 from fedxdr.core.canonical import encode, parse_jcs
 from fedxdr.core.errors import MalformedMessage
 from fedxdr.core.ids import sha256
-from fedxdr.ledger import entries
+from fedxdr.core.randomness import SeededEntropy
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.ledger import entries, forms
 from fedxdr.ledger.entries import (
     Genesis,
     KeyCeremony,
     MemberEnrolled,
+    MemberKeyRotated,
     MemberKeys,
+    MemberSuspended,
+    ModelRetired,
+    OrchestratorReplaced,
     PlanAdopted,
     RoundCommitted,
     RoundFailed,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-KEYS = MemberKeys(ed25519=bytes(range(32)))
+KEYS = MemberKeys.of(IdentityKey.generate(SeededEntropy(1)).public)
 D = sha256(b"something")
+# RFC 5480: a P-256 key in DER, uncompressed
+P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004") + (
+    bytes(range(64))
+)
 
 ENTRIES = {
-    "fedxdr/genesis/v1": Genesis(
+    "fedxdr/genesis/v2": Genesis(
         federation="Fédération 七",
         origin="soc.example/ledger",
         orchestrator=KEYS,
+        publisher=P256,
         created=NOW,
         protocol_version=1,
         initial_model=D,
         layout_digest=D,
+        founders={"alpha": D, "bravo": D},
     ),
-    "fedxdr/member-enrolled/v1": MemberEnrolled(
+    "fedxdr/member-enrolled/v2": MemberEnrolled(
+        change=1,
         org_id="alpha",
         name="Alpha Ltd",
         keys=KEYS,
         data_sources=("suricata-eve", "zeek-conn"),
         invitation_digest=D,
     ),
-    "fedxdr/plan-adopted/v1": PlanAdopted(
+    "fedxdr/member-key-rotated/v1": MemberKeyRotated(
+        change=2, org_id="alpha", keys=KEYS, previous=D
+    ),
+    "fedxdr/member-suspended/v1": MemberSuspended(
+        change=3, org_id="alpha", reason="It left."
+    ),
+    "fedxdr/orchestrator-replaced/v1": OrchestratorReplaced(
+        change=4, orchestrator=KEYS, publisher=P256, origin="next.example/ledger"
+    ),
+    "fedxdr/model-retired/v1": ModelRetired(
+        change=5, model_hash=D, successor=sha256(b"earlier"), reason="Poisoned."
+    ),
+    "fedxdr/plan-adopted/v2": PlanAdopted(
+        change=6,
         plan={"threshold": 2, "nested": {"rate": 1e-05, "on": True, "none": None}},
         plan_digest=D,
     ),
-    "fedxdr/key-ceremony/v1": KeyCeremony(
-        record={"key": {"threshold": 2}}, fingerprint=D, holders=("alpha", "bravo")
+    "fedxdr/key-ceremony/v2": KeyCeremony(
+        change=2**53 - 1,
+        record={"key": {"threshold": 2}},
+        fingerprint=D,
+        holders=("alpha", "bravo"),
     ),
     "fedxdr/round-committed/v1": RoundCommitted(
         round_id="round-1",
@@ -81,6 +110,14 @@ WRONG = [
     ("genesis", {"origin": "x" * 256}),
     ("genesis", {"origin": "ümlaut"}),
     ("genesis", {"origin": "ends\n"}),
+    ("genesis", {"publisher": b""}),
+    ("genesis", {"publisher": P256[:-1]}),
+    ("genesis", {"publisher": P256 + b"\0"}),
+    ("genesis", {"publisher": P256[:-65] + b"\x02" + P256[-64:]}),
+    ("genesis", {"publisher": b"\x31" + P256[1:]}),
+    ("genesis", {"founders": {}}),
+    ("genesis", {"founders": {"Alpha": D}}),
+    ("genesis", {"founders": {"alpha": "00"}}),
     ("genesis", {"created": NOW.replace(tzinfo=None)}),
     ("genesis", {"created": NOW.astimezone(timezone(timedelta(hours=2)))}),
     ("genesis", {"protocol_version": 0}),
@@ -93,6 +130,16 @@ WRONG = [
     ("member-enrolled", {"data_sources": ("a", "a")}),
     ("member-enrolled", {"data_sources": ("",)}),
     ("member-enrolled", {"invitation_digest": ""}),
+    ("member-key-rotated", {"org_id": "Alpha"}),
+    ("member-key-rotated", {"previous": "00"}),
+    ("member-suspended", {"org_id": "Alpha"}),
+    ("member-suspended", {"reason": ""}),
+    ("member-suspended", {"reason": "two\nlines"}),
+    ("orchestrator-replaced", {"origin": "has blank"}),
+    ("orchestrator-replaced", {"publisher": P256[1:]}),
+    ("model-retired", {"model_hash": "00"}),
+    ("model-retired", {"successor": "00"}),
+    ("model-retired", {"reason": ""}),
     ("plan-adopted", {"plan_digest": "x" * 64}),
     ("round-committed", {"round_id": "Round 1"}),
     ("round-committed", {"plan_digest": ""}),
@@ -109,6 +156,19 @@ WRONG = [
     ("round-failed", {"reason": ""}),
     ("round-failed", {"sentence": "tab\there"}),
     ("round-failed", {"survivors": ("bravo", "alpha")}),
+    *(
+        (name, {"change": number})
+        for name in (
+            "member-enrolled",
+            "member-key-rotated",
+            "member-suspended",
+            "orchestrator-replaced",
+            "model-retired",
+            "plan-adopted",
+            "key-ceremony",
+        )
+        for number in (0, -1)
+    ),
 ]
 
 
@@ -125,14 +185,36 @@ def test_every_kind_of_entry_is_in_the_union():
 
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
 def test_a_wrong_entry_cannot_be_built(name, wrong):
+    (truth,) = (e for tag, e in ENTRIES.items() if tag.split("/")[1] == name)
     with pytest.raises(MalformedMessage):
-        dataclasses.replace(ENTRIES[f"fedxdr/{name}/v1"], **wrong)
+        dataclasses.replace(truth, **wrong)
 
 
-@pytest.mark.parametrize("size", [0, 31, 33])
-def test_a_key_of_another_length_cannot_be_built(size):
-    with pytest.raises(MalformedMessage):
-        MemberKeys(ed25519=bytes(size))
+@pytest.mark.parametrize("more", [-1, 1])
+@pytest.mark.parametrize("name", MemberKeys.__slots__)
+def test_a_key_of_another_length_cannot_be_built(name, more):
+    size = len(getattr(KEYS, name))
+    with pytest.raises(MalformedMessage, match=f"{name}: got {size + more} bytes"):
+        dataclasses.replace(KEYS, **{name: bytes(size + more)})
+
+
+def test_the_keys_of_a_member_are_those_of_its_identity():
+    identity = IdentityKey.generate(SeededEntropy(1)).public
+    assert KEYS.identity == identity
+    assert KEYS.fingerprint == identity.fingerprint
+    assert KEYS.all == {
+        identity.ed25519,
+        identity.ml_dsa_65,
+        identity.tlog_ed25519,
+        identity.tlog_ml_dsa_44,
+    }
+
+
+def test_whatever_members_decide_is_numbered():
+    decided = [e for e in ENTRIES.values() if isinstance(e, entries.Change)]
+    assert sorted(e.change for e in decided) == [1, 2, 3, 4, 5, 6, 2**53 - 1]
+    undecided = {type(e) for e in ENTRIES.values() if not hasattr(e, "change")}
+    assert undecided == {Genesis, RoundCommitted, RoundFailed}
 
 
 @pytest.mark.parametrize("tag", ENTRIES)
@@ -157,13 +239,27 @@ def test_unknown_missing_and_mistyped_fields_are_refused(tag):
         {},
         {"type": None},
         {"type": []},
-        {"type": "fedxdr/genesis/v2"},
+        {"type": "fedxdr/genesis/v1"},
+        {"type": "fedxdr/genesis/v3"},
+        {"type": "fedxdr/member-enrolled/v1"},
         {"type": "Genesis"},
     ],
 )
 def test_unknown_kinds_of_entry_are_refused(value):
     with pytest.raises(MalformedMessage, match="an entry is one of"):
         entries.parse(value)
+
+
+@pytest.mark.parametrize("tag", ENTRIES)
+def test_the_digest_of_an_entry_is_as_documented(tag):
+    written = b"fedxdr/entry/v1\x00" + encode(ENTRIES[tag])
+    assert entries.entry_digest(ENTRIES[tag]) == hashlib.sha256(written).hexdigest()
+
+
+def test_the_digest_of_a_change_tells_its_number():
+    entry = ENTRIES["fedxdr/member-suspended/v1"]
+    later = dataclasses.replace(entry, change=entry.change + 1)
+    assert entries.entry_digest(entry) != entries.entry_digest(later)
 
 
 def test_the_digest_of_a_plan_is_as_documented():
@@ -181,13 +277,13 @@ def nested(depth, *, kind=list):
 
 @pytest.mark.parametrize("kind", [list, dict])
 def test_values_nested_too_deeply_are_refused(kind):
-    entries.require_shallow(nested(32, kind=kind), "this")
-    entries.require_shallow("scalar", "this")
+    forms.require_shallow(nested(32, kind=kind), "this")
+    forms.require_shallow("scalar", "this")
     with pytest.raises(MalformedMessage, match="this is nested deeper than 32"):
-        entries.require_shallow(nested(33, kind=kind), "this")
+        forms.require_shallow(nested(33, kind=kind), "this")
     with pytest.raises(MalformedMessage, match="a plan"):
-        PlanAdopted(plan=nested(33, kind=dict), plan_digest=D)
+        PlanAdopted(change=1, plan=nested(33, kind=dict), plan_digest=D)
 
 
 def test_in_order_sorts_and_removes_repetition():
-    assert entries.in_order(["b", "a", "b"]) == ("a", "b")
+    assert forms.in_order(["b", "a", "b"]) == ("a", "b")

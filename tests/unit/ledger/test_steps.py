@@ -8,7 +8,7 @@ from fedxdr.ledger.steps import Step, located, require
 
 
 def test_the_steps_are_numbered_in_order():
-    assert [int(step.split(" ")[0]) for step in Step] == list(range(12))
+    assert [int(step.split(" ")[0]) for step in Step] == list(range(13))
 
 
 def test_what_is_refused_inside_gets_step_and_height():

@@ -18,7 +18,7 @@ import binascii
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -79,16 +79,16 @@ def lineage(
     found = _find(model, blocks)
     ancestors = ancestors_of(blocks, found)
     retired = {b.entry.model_hash for b in blocks if isinstance(b.entry, ModelRetired)}
-    publisher = _publisher_of(blocks, ancestors[0].block_height)
-    script: Sequence[str] = ()
+    told: dict[str, Any] = {}
     if commands:
         place = _directory(model, found, folder)
+        publisher = _publisher_of(blocks, ancestors[0].block_height)
         script = how_to_verify(place, model_hash=found, publisher=publisher)
+        told = {"publisher": publisher.fingerprint, "how_to_verify": list(script)}
     if as_json:
         print_json(
             {
                 "model_hash": found,
-                "publisher_fingerprint": publisher.fingerprint,
                 "lineage": [
                     {
                         **canonical.builtins(ancestor),
@@ -96,16 +96,16 @@ def lineage(
                     }
                     for ancestor in ancestors
                 ],
-                **({"how_to_verify": list(script)} if commands else {}),
+                **told,
             }
         )
     elif commands:
         print(f"# Model {found} of {_federation(blocks)}.")
-        print(f"# {publisher.fingerprint} is the publisher's key on the ledger.")
+        print(f"# The publisher's key on the ledger: {told['publisher']}.")
         if bundle is not None and pin is None:
             print(_UNPINNED)
         print("# It is genuine if each command ends with status 0:")
-        print("\n".join(script))
+        print("\n".join(told["how_to_verify"]))
     elif graph:
         print("\n".join(_graph(ancestors, retired)))
     else:

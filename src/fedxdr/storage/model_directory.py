@@ -11,10 +11,10 @@
     SHA256SUMS          digests of the five above
     SHA256SUMS.sig      ECDSA signature over SHA256SUMS, DER
 
-``model_signing`` alone proves the four files and that there is no fifth; it reads
-``model.sig`` leniently, so that some bytes of it could change. ``sha256sum`` catches
-those, and ``openssl`` proves what ``sha256sum`` is asked. The directory cannot vouch
-for its own key: the commands pin model and key by digests taken from the ledger.
+``model_signing`` alone proves the four files and that there is no fifth; of
+``model.sig`` it passes over the last bits of base64. ``sha256sum`` catches those, and
+``openssl`` proves what ``sha256sum`` is asked. The directory cannot vouch for its own
+key: the commands pin model and key by digests taken from the ledger.
 
 Not here: whether the provenance is true and stands on the ledger (``fedxdr verify``),
 what a card says (publishing.py), who may fetch.
@@ -265,11 +265,11 @@ def _place(
     with _reported(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
+            if part.exists():
+                shutil.rmtree(part)
             if os.path.lexists(place):
                 _require_same(place, files, publisher)
                 return place
-            if part.exists():
-                shutil.rmtree(part)
             draft.mkdir(parents=True)
             try:
                 for name, data in files.items():

@@ -3,6 +3,7 @@
 
 import base64
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -286,3 +287,156 @@ def test_equal_sizes_want_equal_roots_and_no_proof():
         consistent(3, 3, [], new_root=HASHES[0])
     with pytest.raises(VerificationFailed, match="too long"):
         consistent(3, 3, [HASHES[0]])
+
+
+@pytest.mark.parametrize("size", range(41))
+def test_a_tree_has_the_roots_and_nodes_of_the_definition(size):
+    tree = merkle.Tree(HASHES[:size])
+    assert tree.size == size
+    for former in range(size + 1):
+        assert tree.root(former) == definition.tree_hash(DATA[:former])
+    assert tree.root() == tree.root(size)
+    for level in range(6):
+        for index in range(size >> level):
+            begin, end = index << level, index + 1 << level
+            assert tree.node(level, index) == definition.tree_hash(DATA[begin:end])
+
+
+def test_a_tree_proves_for_every_former_size_as_the_definition():
+    tree = merkle.Tree(HASHES[:33])
+    for size in range(1, 34):
+        for at in range(size):
+            assert tree.inclusion_proof(at, size) == definition.path(at, DATA[:size])
+            found = tree.consistency_proof(at + 1, size)
+            assert found == definition.proof(at + 1, DATA[:size])
+    assert tree.inclusion_proof(5) == tree.inclusion_proof(5, 33)
+    assert tree.consistency_proof(5) == tree.consistency_proof(5, 33)
+
+
+@given(st.lists(st.integers(0, 9), max_size=6))
+def test_however_a_tree_grows_it_is_the_same(steps):
+    tree, size = merkle.Tree(), 0
+    for step in steps:
+        if step == 1:
+            assert tree.append(HASHES[size]) == size
+        else:
+            tree.extend(HASHES[size : size + step])
+        size = min(size + step, len(HASHES))
+        whole = merkle.Tree(HASHES[:size])
+        assert tree.size == size
+        assert tree.root() == whole.root() == merkle.root(HASHES[:size])
+        assert tree._levels == whole._levels
+
+
+@given(st.integers(300, 5000), st.data())
+def test_the_proofs_of_a_large_tree_verify(size, data):
+    leaves = [merkle.leaf_hash(b"%d" % i) for i in range(size)]
+    tree = merkle.Tree(leaves)
+    assert tree.root() == merkle.root(leaves)
+    index = data.draw(st.integers(0, size - 1))
+    merkle.verify_inclusion(
+        leaf_hash=leaves[index],
+        index=index,
+        size=size,
+        proof=tree.inclusion_proof(index),
+        root=tree.root(),
+    )
+    merkle.verify_consistency(
+        old_size=index + 1,
+        new_size=size,
+        proof=tree.consistency_proof(index + 1),
+        old_root=tree.root(index + 1),
+        new_root=tree.root(),
+    )
+
+
+def test_a_proof_of_a_large_tree_hashes_a_few_nodes_only(monkeypatch):
+    tree = merkle.Tree([merkle.leaf_hash(b"%d" % i) for i in range(100_000)])
+    calls = []
+
+    def counted(left, right, node_hash=merkle.node_hash):
+        calls.append(1)
+        return node_hash(left, right)
+
+    monkeypatch.setattr(merkle, "node_hash", counted)
+    monkeypatch.setattr(merkle, "_lift", None)
+    tree.root()
+    tree.root(77_777)
+    tree.inclusion_proof(12_345)
+    tree.inclusion_proof(12_345, 77_777)
+    tree.consistency_proof(12_345, 77_777)
+    tree.append(merkle.leaf_hash(b"more"))
+    assert len(calls) <= 6 * 17
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_tree_takes_no_hash_of_another_length(length):
+    tree = merkle.Tree(HASHES[:3])
+    with pytest.raises(VerificationFailed, match="bytes"):
+        tree.append(bytes(length))
+    with pytest.raises(VerificationFailed, match="bytes"):
+        tree.extend([HASHES[3], bytes(length)])
+    assert tree.root() == merkle.root(HASHES[:3])
+
+
+def test_a_tree_has_nothing_outside_itself():
+    tree = merkle.Tree(HASHES[:5])
+    for level, index in ((0, 5), (0, -1), (1, 2), (2, 1), (3, 0), (-1, 0), (9, 0)):
+        with pytest.raises(VerificationFailed, match="no subtree"):
+            tree.node(level, index)
+    for size in (-1, 6):
+        with pytest.raises(VerificationFailed, match="no tree of"):
+            tree.root(size)
+        with pytest.raises(VerificationFailed, match="no tree of"):
+            tree.inclusion_proof(0, size)
+        with pytest.raises(VerificationFailed, match="no tree of"):
+            tree.consistency_proof(1, size)
+    for index, size in ((5, 5), (3, 3), (-1, 5), (0, 0)):
+        with pytest.raises(VerificationFailed, match="no leaf"):
+            tree.inclusion_proof(index, size)
+    for old, new in ((0, 5), (4, 3), (-1, 3), (0, 0)):
+        with pytest.raises(VerificationFailed, match="in order"):
+            tree.consistency_proof(old, new)
+
+
+# Every file of the same repository's testdata, where a copy of it is at hand.
+PUBLISHED = Path(__file__).parents[4] / "shared/vectors/tdmerkle/testdata"
+
+
+@pytest.mark.parametrize("kind", ["inclusion", "consistency"])
+def test_all_published_proofs(kind):
+    if not PUBLISHED.is_dir():
+        pytest.skip("no proofs of transparency-dev/merkle in ../shared/vectors")
+    cases = sorted((PUBLISHED / kind).rglob("*.json"))
+    assert len(cases) > 90
+    for path in cases:
+        case = json.loads(path.read_text("utf-8"))
+        given = _published(kind, case)
+        verify = getattr(merkle, f"verify_{kind}")
+        if case["wantErr"]:
+            with pytest.raises(VerificationFailed):
+                verify(**given)
+        else:
+            verify(**given)
+
+
+def _published(kind, case):
+    def raw(name):
+        return base64.b64decode(case[name] or "")
+
+    proof = [base64.b64decode(text) for text in case["proof"] or []]
+    if kind == "inclusion":
+        return {
+            "leaf_hash": raw("leafHash"),
+            "index": case["leafIdx"],
+            "size": case["treeSize"],
+            "proof": proof,
+            "root": raw("root"),
+        }
+    return {
+        "old_size": case["size1"],
+        "new_size": case["size2"],
+        "proof": proof,
+        "old_root": raw("root1"),
+        "new_root": raw("root2"),
+    }

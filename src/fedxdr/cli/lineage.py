@@ -26,14 +26,14 @@ from fedxdr.cli.console import print_json, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidSettings, NotFound
 from fedxdr.core.ids import Digest, sha256
-from fedxdr.crypto.publisher import Publisher
 from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import verifier
 from fedxdr.ledger.block import Block
-from fedxdr.ledger.entries import Genesis, ModelRetired, OrchestratorReplaced
+from fedxdr.ledger.entries import Genesis, ModelRetired
 from fedxdr.ledger.lineage import Ancestor, brings_model
 from fedxdr.ledger.lineage import lineage as ancestors_of
 from fedxdr.storage.model_directory import FOLDER, MODEL, how_to_verify
+from fedxdr.storage.publishing import publisher_at
 
 _PREFIX = re.compile(r"[0-9a-f]{8,64}")
 _SHORT = 16
@@ -82,7 +82,7 @@ def lineage(
     told: dict[str, Any] = {}
     if commands:
         place = _directory(model, found, folder)
-        publisher = _publisher_of(blocks, ancestors[0].block_height)
+        publisher = publisher_at(blocks, ancestors[0].block_height)
         script = how_to_verify(place, model_hash=found, publisher=publisher)
         told = {"publisher": publisher.fingerprint, "how_to_verify": list(script)}
     if as_json:
@@ -102,6 +102,8 @@ def lineage(
     elif commands:
         print(f"# Model {found} of {_federation(blocks)}.")
         print(f"# The publisher's key on the ledger: {told['publisher']}.")
+        if found in retired:
+            print("# It was WITHDRAWN: a later block says that it must not be used.")
         if bundle is not None and pin is None:
             print(_UNPINNED)
         print("# It is genuine if each command ends with status 0:")
@@ -184,14 +186,6 @@ def _directory(model: str, found: Digest, folder: Path | None) -> Path:
     if not place.is_dir():
         raise NotFound(f"model {found[:_SHORT]}… is not published in {folder / FOLDER}")
     return place
-
-
-def _publisher_of(blocks: Sequence[Block], height: int) -> Publisher:
-    """Return the key under which a block's model is published."""
-    for block in reversed(blocks[: height + 1]):
-        if isinstance(block.entry, Genesis | OrchestratorReplaced):
-            return Publisher(der=block.entry.publisher)
-    raise NotFound("a ledger without a Genesis names no publisher")
 
 
 def _federation(blocks: Sequence[Block]) -> str:

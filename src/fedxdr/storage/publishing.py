@@ -18,15 +18,16 @@ published with it; nothing in a card is markup that a block could choose.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fedxdr.core import canonical
-from fedxdr.core.errors import MalformedMessage
+from fedxdr.core.errors import MalformedMessage, NotFound
 from fedxdr.core.ids import sha256
 from fedxdr.crypto.publisher import Publisher, PublisherKey
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger.block import Block, SignedBlock
+from fedxdr.ledger.entries import Genesis, OrchestratorReplaced
 from fedxdr.ledger.lineage import brings_model
 from fedxdr.storage.model_directory import (
     KEY,
@@ -105,6 +106,47 @@ def mirror(
     )
 
 
+def unpublished(
+    folder: Path, blocks: Iterable[SignedBlock]
+) -> Iterator[tuple[SignedBlock, Publisher]]:
+    """Yield what is not published yet: each block that brings a model, and its key.
+
+    After a crash between commit and publication the model is still here.
+
+    Args:
+        folder: of all published models.
+        blocks: in order of height, from the Genesis.
+
+    Raises:
+        MalformedMessage: the ledger names a publisher's key that is none.
+    """
+    publisher: Publisher | None = None
+    for signed in blocks:
+        publisher = _named(signed.block) or publisher
+        if publisher is None or not brings_model(signed.block):
+            continue
+        if not (folder / signed.block.model_hash).exists():
+            yield signed, publisher
+
+
+def publisher_at(blocks: Iterable[Block], height: int) -> Publisher:
+    """Return the key under which the model of a block is published.
+
+    Args:
+        blocks: in order of height, from the Genesis.
+        height: of the block that brings the model.
+
+    Raises:
+        NotFound: no Genesis up to there.
+        MalformedMessage: the ledger names a key that is none.
+    """
+    keys = [_named(block) for block in blocks if block.height <= height]
+    for key in reversed(keys):
+        if key is not None:
+            return key
+    raise NotFound("a ledger without a Genesis names no publisher")
+
+
 def provenance_of(signed: SignedBlock) -> bytes:
     """Return a block, its envelopes and its hash as one line of RFC 8785 JSON."""
     body = signed.block.body()
@@ -131,6 +173,13 @@ def card_of(block: Block) -> bytes:
         "",
     )
     return "\n".join(lines).encode()
+
+
+def _named(block: Block) -> Publisher | None:
+    """Return the publisher's key that a block puts into force, if it does."""
+    if isinstance(block.entry, Genesis | OrchestratorReplaced):
+        return Publisher(der=block.entry.publisher)
+    return None
 
 
 def _rows(block: Block) -> Iterator[tuple[str, str]]:

@@ -334,7 +334,7 @@ class Federation:
 
     def figures(self):
         return {
-            "round": self.rounds,
+            "round": self.rounds + 1,
             "convergence": 0.25,
             "gradient_norm": 1.5,
             "survivors_weight": 1,
@@ -356,10 +356,14 @@ class Federation:
         provenance_lies=None,
         **lies,
     ):
-        """Append a round's block; ``contributed`` and ``accepted`` are envelopes."""
-        self.rounds += 1
-        name = name or f"round-{self.rounds}"
-        model = model or f"model {self.rounds}".encode()
+        """Append a round's block; ``contributed`` and ``accepted`` are envelopes.
+
+        Who accepts says what the block says, its lies included, unless
+        ``acceptance_lies`` has it say something else.
+        """
+        number = self.rounds + 1
+        name = name or f"round-{number}"
+        model = model or f"model {number}".encode()
         cohort = tuple(sorted(self.keys)) if cohort is None else cohort
         survivors = cohort if survivors is None else survivors
         if contributed is None:
@@ -368,10 +372,16 @@ class Federation:
                 for org in survivors
             ]
         if accepted is None:
+            said = {"figures": self.figures() | (metrics_lies or {})}
+            said["figures"].pop("num_clients", None)
+            for lies_, names in (
+                (provenance_lies, ("data_volume", "privacy_params")),
+                (entry_lies, ("task", "contributions", "contributions_root")),
+            ):
+                said |= {k: v for k, v in (lies_ or {}).items() if k in names}
+            said |= acceptance_lies or {}
             accepted = [
-                self.acceptance(
-                    org, name, model, contributed, **(acceptance_lies or {})
-                )
+                self.acceptance(org, name, model, contributed, **said)
                 for org in survivors
             ]
         signed = committed_block(
@@ -382,7 +392,7 @@ class Federation:
             cohort=cohort,
             sum_digest=sha256(b"sum of ", name.encode()),
             model_hash=sha256(model),
-            model_version=f"v{self.rounds}",
+            model_version=f"v{number}",
             metrics=self.figures(),
             training_config={"clip_norm": self.plan["clip_norm"]},
             data_sources=["suricata-eve"],
@@ -400,6 +410,7 @@ class Federation:
             }
             | lies,
         )
+        self.rounds += 1
         self.models.append(model)
         self.blocks.append(dataclasses.replace(signed, block=block))
         return self

@@ -34,7 +34,7 @@ def test_the_genesis_brings_the_model_the_log_and_the_founders(after):
     assert standing.genesis_hash == told.blocks[0].block.hash
     assert standing.log.keys.identity == told.orchestrator.public
     assert (standing.log.origin, standing.log.since) == ("test.example/ledger", 1)
-    assert list(standing.members) == ["alpha", "bravo", "charlie"]
+    assert sorted(standing.members) == ["alpha", "bravo", "charlie"]
     bravo = standing.members["bravo"]
     assert (bravo.name, bravo.since) == ("Bravo Ltd", 0)
     assert bravo.keys.identity == told.keys["bravo"].public

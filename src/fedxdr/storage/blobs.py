@@ -57,12 +57,25 @@ class FileBlobs:
 
     def has(self, digest: Digest) -> bool:
         """Return whether something is stored under that digest."""
-        try:
-            return (self._folder / ids.digest(digest)).exists()
-        except MalformedMessage:
-            return False
+        return _is_digest(digest) and (self._folder / digest).exists()
+
+    def all(self) -> dict[Digest, int]:
+        """Return the digest and size in bytes of everything stored."""
+        return {
+            Digest(path.name): path.stat().st_size
+            for path in sorted(self._folder.iterdir())
+            if _is_digest(path.name)
+        }
 
     def delete(self, digest: Digest) -> None:
         """Forget the bytes; nothing happens if there are none."""
         if self.has(digest):
             (self._folder / digest).unlink(missing_ok=True)
+
+
+def _is_digest(name: str) -> bool:
+    try:
+        ids.digest(name)
+    except MalformedMessage:
+        return False
+    return True

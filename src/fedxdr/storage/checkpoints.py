@@ -80,15 +80,30 @@ class SqlCheckpointStore:
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
+    def roots(self) -> dict[int, Digest]:
+        """Return every size stored with its root, the smallest first.
+
+        Raises:
+            IntegrityFault: as ``get``.
+        """
+        query = sa.select(CHECKPOINTS).order_by(CHECKPOINTS.c.size)
+        with self._database.read() as connection:
+            return {
+                row.size: Digest(row.root)
+                for row in map(_checked, connection.execute(query))
+            }
+
     def _read(self, query: sa.Select[Any]) -> tuple[int, bytes] | None:
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        try:
-            require_head(row.size, row.root, row.note)
-        except MalformedMessage as error:
-            raise IntegrityFault(
-                f"the stored head of {row.size} blocks is not the one of its row"
-            ) from error
-        return row.size, row.note
+        return None if row is None else (_checked(row).size, row.note)
+
+
+def _checked(row: sa.Row[Any]) -> sa.Row[Any]:
+    try:
+        require_head(row.size, row.root, row.note)
+    except MalformedMessage as error:
+        raise IntegrityFault(
+            f"the stored head of {row.size} blocks is not the one of its row"
+        ) from error
+    return row

@@ -80,7 +80,30 @@ class Database:
 
     def compact(self) -> None:
         """Give the room of deleted rows back to the disk."""
-        self._backend.compact()
+        if isinstance(self._backend, SqliteFile):
+            self._backend.compact()
+        else:
+            self._backend.compact(METADATA.sorted_tables)
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of this instant into a new SQLite file; from SQLite only.
+
+        Raises:
+            StorageFault: this is a server: copy its tables, moving.py.
+        """
+        if not isinstance(self._backend, SqliteFile):
+            raise StorageFault(f"{self.name} is no file that could be copied")
+        self._backend.copy_to(path)
+
+    def leave_no_journal(self) -> None:
+        """Let everything lie in one file from now on; SQLite only, before it is closed.
+
+        Raises:
+            StorageFault: this is a server.
+        """
+        if not isinstance(self._backend, SqliteFile):
+            raise StorageFault(f"{self.name} is no file")
+        self._backend.leave_no_journal()
 
     def close(self) -> None:
         """Release it for others."""

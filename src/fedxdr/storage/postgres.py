@@ -20,6 +20,7 @@ Source: PostgreSQL 16 documentation, 13.2 (isolation), 13.3.2 (row locks), 13.3.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -100,11 +101,12 @@ class PostgresServer:
     def erase_deleted(self) -> None:
         """Do nothing: see the module's docstring."""
 
-    def compact(self) -> None:
-        """Give the room of deleted rows back to the disk."""
+    def compact(self, tables: Iterable[sa.Table]) -> None:
+        """Give the room of deleted rows of some tables back to the disk."""
+        names = ", ".join(table.name for table in tables)
         with self.engine.connect() as connection:
             alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-            alone.exec_driver_sql("VACUUM (FULL, ANALYZE)")
+            alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {names}")
 
     def close(self) -> None:
         """Release the connections and with them the lock."""

@@ -30,6 +30,7 @@ _PRAGMAS = (
     "foreign_keys=ON",
     "secure_delete=ON",
 )
+_READER_PRAGMAS = ("busy_timeout=30000", "query_only=ON")
 
 
 class SqliteFile:
@@ -85,6 +86,30 @@ class SqliteFile:
                 raw.execute("VACUUM")
         self.erase_deleted()
 
+    def copy_to(self, path: Path) -> None:
+        """Write what was committed into a new file of its own, without a journal.
+
+        Writers go on meanwhile; the copy is of one instant.
+        """
+        with self.engine.connect() as connection:
+            source = connection.connection.driver_connection
+            target = sqlite3.connect(path)
+            try:
+                if source is not None:
+                    source.backup(target)
+                target.execute("PRAGMA journal_mode=DELETE")
+            finally:
+                target.close()
+
+    def leave_no_journal(self) -> None:
+        """Let everything lie in the one file; before it is closed for good."""
+        self.engine.dispose()
+        alone = sqlite3.connect(self.name)
+        try:
+            alone.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            alone.close()
+
     def close(self) -> None:
         """Release the file and its lock."""
         self.engine.dispose()
@@ -115,10 +140,9 @@ def _engine(path: Path, *, is_read_only: bool) -> Engine:
     @sa.event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
-        for pragma in _PRAGMAS:
+        # a reader leaves the file's journal mode as it is: that is written to the file
+        for pragma in _READER_PRAGMAS if is_read_only else _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
-        if is_read_only:
-            connection.execute("PRAGMA query_only=ON")
 
     @sa.event.listens_for(engine, "begin")
     def on_begin(connection: sa.Connection) -> None:

@@ -24,7 +24,7 @@ from typing import assert_never
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.points import check_ed25519
-from fedxdr.ledger import entries, statements
+from fedxdr.ledger import entries, policy, statements
 from fedxdr.ledger.block import GENESIS_PREV_HASH, Provenance, SignedBlock
 from fedxdr.ledger.entries import (
     Change,
@@ -66,9 +66,9 @@ def check_genesis(signed: SignedBlock, entry: Genesis, standing: Standing) -> No
             f"{what} of {sorted(found)}, founders are {sorted(entry.founders)}",
         )
     seen = set(entry.orchestrator.all)
-    _check_points(entry.orchestrator, 0)
-    at(len(seen) == len(entry.orchestrator.all), "the orchestrator has one key twice")
+    _check_keys("the orchestrator", entry.orchestrator, 0)
     for organisation, (envelope, statement) in enrolled.items():
+        _check_name(organisation, 0)
         with located(Step.MEMBERSHIP, 0):
             statements.require_signer(envelope, statement.keys)
         at(
@@ -76,7 +76,7 @@ def check_genesis(signed: SignedBlock, entry: Genesis, standing: Standing) -> No
             f"{organisation} enrolled with other keys than the Genesis names",
         )
         at(not seen & statement.keys.all, f"a key of {organisation} is somebody else's")
-        _check_points(statement.keys, 0)
+        _check_keys(organisation, statement.keys, 0)
         seen |= statement.keys.all
     used = [statement.invitation_digest for _, statement in enrolled.values()]
     at(len(set(used)) == len(used), "two founders used one invitation")
@@ -206,6 +206,7 @@ def _check_enrolment(
     """(6): a new name, new keys, a fresh invitation, proof that the keys are held."""
     height = signed.block.height
     at = partial(require, step=Step.MEMBERSHIP, height=height)
+    _check_name(entry.org_id, height)
     at(entry.org_id not in standing.members, f"{entry.org_id} is a member already")
     _check_new_keys(entry.org_id, entry.keys, standing)
     at(
@@ -257,20 +258,36 @@ def _one(signed: SignedBlock, kind: str, what: str) -> tuple[Envelope]:
     return (found[0],)
 
 
+def _check_name(organisation: OrgId, height: int) -> None:
+    """(6): a name that can stand in a policy for heads."""
+    require(
+        organisation != policy.NONE,
+        f"an organisation called {policy.NONE}, which in a policy is nobody",
+        step=Step.MEMBERSHIP,
+        height=height,
+    )
+
+
 def _check_new_keys(organisation: OrgId, keys: MemberKeys, standing: Standing) -> None:
     """(6): keys that nobody has or had, good points, no two alike."""
     height = standing.height + 1
-    at = partial(require, step=Step.MEMBERSHIP, height=height)
-    at(len(keys.all) == len(keys.__slots__), f"{organisation} has one key twice")
-    at(
+    require(
         not keys.all & standing.keys_seen,
         f"the key of {organisation} belongs or belonged to somebody",
+        step=Step.MEMBERSHIP,
+        height=height,
     )
-    _check_points(keys, height)
+    _check_keys(organisation, keys, height)
 
 
-def _check_points(keys: MemberKeys, height: int) -> None:
-    """(6): Ed25519 keys are canonical points of the prime-order group."""
+def _check_keys(holder: str, keys: MemberKeys, height: int) -> None:
+    """(6): four different keys, those of Ed25519 canonical and of prime order."""
+    require(
+        len(keys.all) == len(keys.__slots__),
+        f"{holder} has one key twice",
+        step=Step.MEMBERSHIP,
+        height=height,
+    )
     with located(Step.MEMBERSHIP, height):
         check_ed25519(keys.ed25519)
         check_ed25519(keys.tlog_ed25519)

@@ -67,7 +67,7 @@ class Federation:
     """
 
     def __init__(self, organisations=ORGANISATIONS, seed=1):
-        self.entropy = entropy = SeededEntropy(seed)
+        self.entropy = SeededEntropy(seed)
         self.made = {}
         self.orchestrator = self.new_key()
         self.keys = {org: self.new_key() for org in organisations}
@@ -143,7 +143,10 @@ class Federation:
         }
         return statements.sign(EnrolmentStatement(**truth | lies), self.keys[signer])
 
-    def begin(self, *, founders=None, enrolments=None, approved_by=None, **lies):
+    def begin(
+        self, *, founders=None, enrolments=None, approved_by=None, names=None, **lies
+    ):
+        """Append the Genesis; ``names`` are the fingerprints that it names."""
         founders = tuple(self.keys) if founders is None else founders
         truth = {
             "federation": "Test federation",
@@ -154,7 +157,8 @@ class Federation:
             "protocol_version": 1,
             "initial_model": sha256(self.models[0]),
             "layout_digest": sha256(b"layout"),
-            "founders": {org: self.keys[org].public.fingerprint for org in founders},
+            "founders": names
+            or {org: self.keys[org].public.fingerprint for org in founders},
         }
         entry = Genesis(**truth | lies)
         if enrolments is None:

@@ -193,7 +193,7 @@ def test_a_statement_in_another_form_than_the_canonical_one(founded):
     refused(told, Step.CONTRIBUTIONS, match="canonical")
 
 
-def without_ml_dsa(envelope, key):
+def without_ml_dsa(envelope, _):
     return dataclasses.replace(envelope, signatures=envelope.signatures[:1])
 
 
@@ -210,7 +210,7 @@ def with_a_wrong_ed25519(envelope, key):
     return dataclasses.replace(envelope, signatures=(wrong, ml_dsa))
 
 
-def with_a_further_signature(envelope, key):
+def with_a_further_signature(envelope, _):
     more = (*envelope.signatures, envelope.signatures[0])
     return dataclasses.replace(envelope, signatures=more)
 

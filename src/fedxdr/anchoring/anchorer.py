@@ -46,7 +46,6 @@ from fedxdr.ledger.checkpoint import Checkpoint
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
-_STOP_S = 5.0
 _STEP = "1 checkpoint"
 
 
@@ -292,12 +291,16 @@ class Anchorer:
         """Begin; returns at once."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End; a call to the chain that hangs is left behind, not waited for."""
+    def stop(self, *, wait_s: float = 5.0) -> None:
+        """End; a call to the chain that hangs for longer is left behind.
+
+        Args:
+            wait_s: how long to wait for a call under way, >= 0.
+        """
         self._ended.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(_STOP_S)
+            self._thread.join(wait_s)
 
     def _run(self) -> None:
         while not self._ended.is_set():

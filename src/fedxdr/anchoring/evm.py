@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -57,7 +58,7 @@ from fedxdr.ledger.checkpoint import Checkpoint
 
 TIMEOUT_S = 10.0
 MAX_FEE_WEI = 100 * 10**9
-"""Default limit: 100 gwei for each unit of gas; an anchor takes about 46,000 units."""
+"""Default limit: 100 gwei for each unit of gas; an anchor takes about 37,000 units."""
 
 _RAISE = (5, 4)
 _MAX_RAISES = 16
@@ -103,7 +104,7 @@ class AccountKey:
 
 
 class Node:
-    """A node that answers JSON-RPC over HTTP.
+    """A node that answers JSON-RPC over HTTP; a context manager.
 
     Args:
         rpc: its address, ``http(s)://…``; treated as a secret.
@@ -139,6 +140,28 @@ class Node:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    def __enter__(self) -> Self:
+        """Return the node."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def chain_id(self) -> int:
+        """Return the EIP-155 number of the node's chain.
+
+        Raises:
+            Unavailable: the node does not answer, or not as one.
+        """
+        with asking():
+            return int(self.web3.eth.chain_id)
 
     def facts(self, record: AnchorRecord) -> ChainFacts:
         """Return what this node says about a record.

@@ -83,7 +83,10 @@ class Database:
         if isinstance(self._backend, SqliteFile):
             self._backend.compact()
         else:
-            self._backend.compact(METADATA.sorted_tables)
+            there = set(sa.inspect(self.engine).get_table_names())
+            self._backend.compact(
+                table for table in METADATA.sorted_tables if table.name in there
+            )
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of this instant into a new SQLite file; from SQLite only.

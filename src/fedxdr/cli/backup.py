@@ -119,7 +119,7 @@ def compact(
         )
         return
     table(
-        f"{folder}: {'compacted' if yes else 'nothing changed; --yes does it'}",
+        "Compacted" if yes else "Nothing changed; --yes does it",
         ["files", "number", "bytes"],
         [
             ["needed", str(found.kept), f"{found.kept_bytes:,}"],

@@ -20,6 +20,7 @@ Rules that always hold:
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from fedxdr.ledger.checkpoint import Checkpoint
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
+_LONGEST_SLEEP_S = 3600.0
 _STEP = "1 checkpoint"
 
 
@@ -87,10 +89,11 @@ class Pace:
     def __post_init__(self) -> None:
         counts = (self.every_blocks, self.least_depth)
         waits = (self.every_s, self.poll_s, self.resend_s, self.first_wait_s)
-        if min(counts) < 1 or not min(waits) > 0:
-            raise InvalidSettings("the pace of anchors has counts >= 1 and waits > 0")
-        if not self.longest_wait_s >= self.first_wait_s:
-            raise InvalidSettings("the longest wait is not below the first")
+        is_right = min(counts) >= 1 and all(0 < wait < math.inf for wait in waits)
+        if not is_right or not self.first_wait_s <= self.longest_wait_s < math.inf:
+            raise InvalidSettings(
+                "the pace of anchors has counts >= 1 and waits > 0, the longest last"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +309,8 @@ class Anchorer:
         while not self._ended.is_set():
             self._wake.clear()
             wait = self.step()
+            if wait is not None:
+                wait = min(wait, _LONGEST_SLEEP_S)
             # what is offered during an outage must not ask the node more often
             (self._ended if self._failures else self._wake).wait(wait)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node of an Ethereum-compatible chain over JSON-RPC, and the contract on it.
 
-It does NOT wait for a transaction (but for ``deploy``), retry or decide (anchorer.py),
-and it does not check what a node says: a node lies if it likes.
+It does NOT wait for a transaction (but for ``deploy``) or decide which to send
+(anchorer.py), and it does not check what a node says: a node lies if it likes.
 
 Rules that always hold: an account's next transaction takes its first unused number;
 nothing above the fee limit is ever offered; code at the contract's address is compared
@@ -36,7 +36,7 @@ from web3.exceptions import (
     Web3RPCError,
 )
 from web3.middleware import ExtraDataToPOAMiddleware
-from web3.types import TxParams, TxReceipt, Wei
+from web3.types import RPCEndpoint, TxParams, TxReceipt, Wei
 
 from fedxdr.anchoring import contract as contracts
 from fedxdr.anchoring.chain import AnchoredHead, Chain
@@ -250,15 +250,21 @@ class Node:
             _require_affordable(price, max_fee_wei)
             return {"gasPrice": Wei(min(price * raised // unit, max_fee_wei))}
         _require_affordable(base, max_fee_wei)
-        try:
-            tip = eth.max_priority_fee
-        except Web3RPCError:
-            tip = Wei(_TIP_WEI)
+        tip = self._advised_tip()
         most = min((2 * base + tip) * raised // unit, max_fee_wei)
         return {
             "maxFeePerGas": Wei(most),
             "maxPriorityFeePerGas": Wei(min(tip * raised // unit, most)),
         }
+
+    def _advised_tip(self) -> int:
+        """Return the node's advice in wei; web3's own way would guess and warn."""
+        method = RPCEndpoint("eth_maxPriorityFeePerGas")
+        try:
+            advice: Any = self.web3.manager.request_blocking(method, [])
+        except Web3RPCError:
+            return _TIP_WEI
+        return int(advice, 16) if isinstance(advice, str) else int(advice)
 
 
 class EvmChain(Chain):

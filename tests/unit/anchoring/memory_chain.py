@@ -161,5 +161,3 @@ class MemoryWorld:
 
     def forget(self, blocks):
         self.ledger.forget(blocks)
-
-

@@ -57,7 +57,7 @@ def test_the_owner_stands_at_the_end_of_the_code():
 @pytest.mark.parametrize(
     "change",
     [
-        lambda code: b"",
+        lambda _: b"",
         lambda code: code[:-1],
         lambda code: code + b"\x00",
         lambda code: code[:-32],

@@ -136,7 +136,7 @@ def write(
         raise MalformedMessage("a bundle begins with the Genesis")
     files = {sha256(file): file for file in models}
     earlier = {size: head for size, head in heads.items() if size < len(blocks)}
-    if set(heads) != {*earlier, len(blocks)}:
+    if set(heads) != {*earlier, len(blocks)} or min(heads) < 1:
         raise MalformedMessage("a bundle ends with the head over all of its blocks")
     header = _Header(
         blocks=len(blocks), heads=len(earlier), models=len(files), origin=first.origin
@@ -178,9 +178,11 @@ def read(data: bytes) -> Bundle:
             raise MalformedMessage("models ascend by their digests, each once")
         earlier = [_read_head(_line(lines, i)) for i in range(middle, end)]
         sizes = [size for size, _ in earlier]
-        if sizes != sorted(set(sizes)) or not set(sizes) <= set(range(header.blocks)):
+        if sizes != sorted(set(sizes)) or not set(sizes) <= set(
+            range(1, header.blocks)
+        ):
             raise MalformedMessage(
-                "heads ascend by size, each once, the last one apart"
+                "heads ascend by size from 1, each once, the last one apart"
             )
         last = _line(lines, end)
         digest, head = _read_last(last)

@@ -35,6 +35,8 @@ from fedxdr.ledger.standing import Log
 
 LINES_OF_A_SIGNER = 2
 
+_LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
+
 
 def root_of(hashes: Sequence[Digest]) -> Digest:
     """Return the Merkle root over blocks with these hashes, in hexadecimal."""
@@ -109,20 +111,8 @@ def verify_log(head: bytes, log: Log) -> Checkpoint:
         BadSignature: another log's, or a signature that is missing or wrong.
         MalformedMessage: no head.
     """
-    ring = note.keyring(
-        (
-            VerifierKey(
-                name=log.origin, kind=ED25519, public_key=log.keys.tlog_ed25519
-            ),
-            VerifierKey(
-                name=log.origin,
-                kind=COSIGNATURE_ML_DSA_44,
-                public_key=log.keys.tlog_ml_dsa_44,
-            ),
-        )
-    )
     found = note.parse(head)
-    if len(note.signers(found, ring)) != LINES_OF_A_SIGNER:
+    if len(note.signers(found, note.keyring(_keys_of(log)))) != LINES_OF_A_SIGNER:
         raise BadSignature(f"the log {log.origin} did not sign this head with its keys")
     says = checkpoint.parse_body(found.text)
     if says.origin != log.origin or says.extensions:
@@ -163,27 +153,40 @@ def without_strangers(head: bytes, *, log: Log, keys: Iterable[str]) -> bytes:
         log: who signs it.
         keys: verifier keys of the members.
     """
-    ring = note.keyring(map(note.parse_verifier_key, keys))
+    ring = note.keyring((*_keys_of(log), *map(note.parse_verifier_key, keys)))
     found = note.parse(head)
     kept = dict.fromkeys(
-        line
-        for line in found.signatures
-        if line.name == log.origin or (line.name, line.key_id) in ring
+        line for line in found.signatures if (line.name, line.key_id) in ring
     )
     return Note(text=found.text, signatures=tuple(kept)).to_bytes()
 
 
-def cosigned_at(head: bytes, *, names: Iterable[str]) -> datetime | None:
-    """Return the latest time at which one of these witnesses cosigned, UTC.
+def cosigned_at(head: bytes, *, keys: Iterable[str]) -> datetime | None:
+    """Return the latest time at which one of these keys cosigned, UTC.
+
+    A time that no calendar has (a witness may write any) is passed over.
 
     Args:
         head: a note whose lines were verified.
-        names: of witnesses that did cosign it.
+        keys: verifier keys of witnesses.
     """
-    wanted = set(names)
+    ring = note.keyring(map(note.parse_verifier_key, keys))
     times = [
         cosignature.timestamp_of(line)
         for line in note.parse(head).signatures
-        if line.name in wanted
+        if (line.name, line.key_id) in ring
     ]
-    return datetime.fromtimestamp(max(times), tz=UTC) if times else None
+    known = [found for found in times if found <= _LAST_SECOND]
+    return datetime.fromtimestamp(max(known), tz=UTC) if known else None
+
+
+def _keys_of(log: Log) -> tuple[VerifierKey, VerifierKey]:
+    """Return the two keys by which a log signs its heads."""
+    return (
+        VerifierKey(name=log.origin, kind=ED25519, public_key=log.keys.tlog_ed25519),
+        VerifierKey(
+            name=log.origin,
+            kind=COSIGNATURE_ML_DSA_44,
+            public_key=log.keys.tlog_ml_dsa_44,
+        ),
+    )

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import copy
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -163,6 +163,7 @@ def verify(
         if one.rejected
     )
     newest = bundle.heads[len(bundle.blocks)]
+    keys = _cosigner_keys(standing, cosigned_by)
     return Report(
         federation=genesis.federation,
         origin=genesis.origin,
@@ -171,8 +172,7 @@ def verify(
         root=Digest(tree.root().hex()),
         cosigned_by=cosigned_by,
         quorum=policy.quorum(len(standing.cosigners)),
-        head_timestamp=heads.cosigned_at(newest, names=cosigned_by)
-        or standing.timestamp,
+        head_timestamp=heads.cosigned_at(newest, keys=keys) or standing.timestamp,
         members=tuple(sorted(standing.members)),
         rounds=tuple(standing.committed),
         rounds_failed=tuple(standing.failed),
@@ -210,11 +210,7 @@ def check_head(head: bytes, standing: Standing, root: bytes) -> tuple[OrgId, ...
     with located(Step.QUORUM):
         text = standing.policy_text().encode()
         cosigned = policy.parse(text).check(head)
-        keys = [
-            key
-            for org, member in standing.cosigners.items()
-            for key in witness_keys(org, member.keys)
-        ]
+        keys = _cosigner_keys(standing, standing.cosigners)
         kept = heads.without_strangers(head, log=log, keys=keys)
     require(
         kept == head,
@@ -222,6 +218,15 @@ def check_head(head: bytes, standing: Standing, root: bytes) -> tuple[OrgId, ...
         step=Step.QUORUM,
     )
     return tuple(sorted(OrgId(name) for name in cosigned))
+
+
+def _cosigner_keys(standing: Standing, organisations: Iterable[OrgId]) -> list[str]:
+    """Return the verifier keys of some who may cosign the newest head."""
+    return [
+        key
+        for org in organisations
+        for key in witness_keys(org, standing.cosigners[org].keys)
+    ]
 
 
 def _check_seen(seen: Checkpoint, root: bytes) -> None:

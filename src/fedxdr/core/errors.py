@@ -26,6 +26,7 @@ Three families that callers treat apart::
     │   ├── BudgetExhausted     the privacy purse does not hold what this would cost
     │   ├── TooLarge            a body, line or file above its limit
     │   └── Unavailable         the other party cannot be reached or is not ready
+    │       └── WaitingForQuorum  too few members consented or cosigned yet
     └── Fault                   ours: stop
         ├── IntegrityFault      stored bytes do not hash to what was recorded
         └── StorageFault        the disk or database said no
@@ -188,6 +189,12 @@ class Unavailable(Refused):
     """The other party cannot be reached or is not ready; try again later."""
 
     code: ClassVar[str] = "unavailable"
+
+
+class WaitingForQuorum(Unavailable):
+    """It needs the members' consent or cosignatures, and too few have come yet."""
+
+    code: ClassVar[str] = "waiting-for-quorum"
 
 
 class Fault(FedxdrError):

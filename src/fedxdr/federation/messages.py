@@ -17,20 +17,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from fedxdr.core import canonical
 from fedxdr.core.errors import BadSignature, MalformedMessage
 from fedxdr.core.ids import Digest, OrgId, RoundId, digest, org_id, round_id, sha256
 from fedxdr.crypto import envelope as dsse
-from fedxdr.crypto.envelope import Envelope, Signer
-from fedxdr.crypto.keys import PublicIdentity
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.federation.plan import Task
+from fedxdr.ledger import statements
 from fedxdr.ledger.statements import (
     ACCEPTANCE_TYPE,
     CONTRIBUTION_TYPE,
     AcceptanceStatement,
     ContributionStatement,
+    PrivacyClaim,
 )
 from fedxdr.secagg.committee_stages import (
     AnswerHead,
@@ -266,7 +268,11 @@ class Proposal:
     Attributes:
         model_hash: SHA-256 of the new snapshot.
         sum_digest: SHA-256 of the opened integer sum (little-endian int64).
+        contributions: survivor -> SHA-256 of its masked vector.
         contributions_root: RFC 6962 root over the contributions' digests.
+        data_volume: survivor -> its public sample bucket.
+        privacy_params: survivor -> what it claims to have done.
+        figures: those of the block, without ``num_clients``.
         prev_hash: hash of the block that the new one will follow.
         survivors: in the sum.
         dropouts: not in it.
@@ -276,7 +282,11 @@ class Proposal:
     parent_model: Digest
     model_hash: Digest
     sum_digest: Digest
+    contributions: dict[OrgId, Digest]
     contributions_root: Digest
+    data_volume: dict[OrgId, int]
+    privacy_params: dict[OrgId, PrivacyClaim]
+    figures: dict[str, float]
     prev_hash: Digest
     survivors: tuple[OrgId, ...]
     dropouts: tuple[OrgId, ...]
@@ -289,7 +299,11 @@ class Proposal:
             self.sum_digest,
             self.contributions_root,
             self.prev_hash,
+            *self.contributions.values(),
         )
+        for named in (self.contributions, self.data_volume, self.privacy_params):
+            if set(named) != set(self.survivors):
+                raise MalformedMessage("a proposal speaks of each survivor, once")
 
 
 Message = (
@@ -322,14 +336,16 @@ PAYLOAD_TYPES: dict[type, str] = {
     HelperAnswerMessage: "application/vnd.fedxdr.helper-answer.v1+json",
     CommitmentMessage: "application/vnd.fedxdr.commitment.v1+json",
     PartialMessage: "application/vnd.fedxdr.partial-decryption.v1+json",
-    Proposal: "application/vnd.fedxdr.proposal.v1+json",
+    Proposal: "application/vnd.fedxdr.proposal.v2+json",
     ContributionStatement: CONTRIBUTION_TYPE,
     AcceptanceStatement: ACCEPTANCE_TYPE,
 }
 
 
-def sign(message: Message, signer: Signer) -> Envelope:
-    """Return the message in a signed envelope."""
+def sign(message: Message, signer: IdentityKey) -> Envelope:
+    """Return the message in a signed envelope; a statement is signed twice."""
+    if isinstance(message, ContributionStatement | AcceptanceStatement):
+        return statements.sign(message, signer)
     return dsse.sign(PAYLOAD_TYPES[type(message)], canonical.encode(message), signer)
 
 
@@ -340,7 +356,16 @@ def open_signed(envelope: Envelope, type_: type[M], *, by: PublicIdentity) -> M:
         BadSignature: another type or key, or a signature that does not verify.
         MalformedMessage: not in canonical form.
     """
-    payload = dsse.verify(envelope, public_key=by, payload_type=PAYLOAD_TYPES[type_])
+    if issubclass(type_, ContributionStatement | AcceptanceStatement):
+        payload = dsse.verify_twice(
+            envelope, public_key=by, payload_type=PAYLOAD_TYPES[type_]
+        )
+    else:
+        payload = dsse.verify(
+            envelope, public_key=by, payload_type=PAYLOAD_TYPES[type_]
+        )
+    if type_ is AcceptanceStatement:
+        return cast("M", statements.parse(payload, AcceptanceStatement))
     return canonical.decode(payload, type_)
 
 
@@ -410,14 +435,14 @@ def open_by_sender(
 
 
 def signer_of(envelope: Envelope, members: dict[OrgId, PublicIdentity]) -> OrgId:
-    """Return the member whose key an envelope names; the signature is NOT checked.
+    """Return the member whose keys an envelope names; the signature is NOT checked.
 
     Raises:
-        BadSignature: not exactly one signature, or by a key that is not on the ledger.
+        BadSignature: not signed once, or twice in a statement, by a member's keys.
     """
     keyids = [signature.keyid for signature in envelope.signatures]
     for org, identity in members.items():
-        if keyids == [identity.keyid]:
+        if keyids in ([identity.keyid], [identity.keyid, identity.ml_dsa_keyid]):
             return org
     raise BadSignature("signed by a key that is no member's on the ledger")
 

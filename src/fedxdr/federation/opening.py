@@ -77,6 +77,20 @@ class Opened:
     metrics: dict[str, float]
     proof: bytes = b""
 
+    def figures(self, number: int) -> dict[str, float]:
+        """Return the figures of the round's block, all but ``num_clients``.
+
+        Args:
+            number: of the round.
+        """
+        return {
+            "round": number,
+            "convergence": self.convergence,
+            "gradient_norm": self.gradient_norm,
+            "survivors_weight": self.survivors_weight,
+            **self.metrics,
+        }
+
 
 def vector_size(plan: Plan, task: Task) -> int:
     """Return d: how many numbers a contribution holds."""

@@ -85,7 +85,27 @@ def check_genesis(signed: SignedBlock, entry: Genesis, standing: Standing) -> No
 
 
 def check_change(signed: SignedBlock, entry: Change, standing: Standing) -> None:
-    """(6), (7), (9): the change is the next one, approved, and makes sense.
+    """(6), (7), (9): the change is the next one, makes sense, and has a quorum.
+
+    Raises:
+        VerificationFailed: not so; with height and step.
+    """
+    check_proposed(signed, entry, standing)
+    keys = {org: member.keys for org, member in standing.members.items()}
+    approved = _check_approvals(signed, entry, keys, ledger=standing.genesis_hash)
+    require(
+        len(approved) >= standing.quorum,
+        f"{len(approved)} of {len(standing.members)} members approved, a quorum is "
+        f"{standing.quorum}",
+        step=Step.MEMBERSHIP,
+        height=signed.block.height,
+    )
+
+
+def check_proposed(signed: SignedBlock, entry: Change, standing: Standing) -> None:
+    """(6), (7), (9): all that a change must hold but its approvals.
+
+    So that nobody is asked to approve what could never stand on the ledger.
 
     Raises:
         VerificationFailed: not so; with height and step.
@@ -121,13 +141,6 @@ def check_change(signed: SignedBlock, entry: Change, standing: Standing) -> None
             assert_never(entry)
     check_quiet(signed, model, version)
     _check_kinds(signed, (*own, statements.APPROVAL_TYPE))
-    keys = {org: member.keys for org, member in standing.members.items()}
-    approved = _check_approvals(signed, entry, keys, ledger=standing.genesis_hash)
-    at(
-        len(approved) >= standing.quorum,
-        f"{len(approved)} of {len(standing.members)} members approved, a quorum is "
-        f"{standing.quorum}",
-    )
 
 
 def check_quiet(signed: SignedBlock, model: Digest | None, version: str) -> None:

@@ -189,6 +189,12 @@ class Tree:
         self._levels: list[list[bytes]] = [[]]
         self.extend(leaf_hashes)
 
+    def copy(self) -> Tree:
+        """Return a tree that can grow otherwise than this one."""
+        found = Tree()
+        found._levels = [list(level) for level in self._levels]
+        return found
+
     @property
     def size(self) -> int:
         """Number of leaves."""

@@ -45,7 +45,6 @@ _KEY_ID_BYTES = 4
 _MARK = "— "
 # All below U+0020 but the newline.
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f]")
-_HEX_KEY_ID = re.compile(r"[0-9a-f]{8}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,13 +175,13 @@ def parse_verifier_key(text: str) -> VerifierKey:
     """
     # (base64 has plus signs of its own: only the first two divide)
     parts = text.split("+", 2)
-    if len(parts) != 3 or not _HEX_KEY_ID.match(parts[1]):
+    if len(parts) != 3:
         raise MalformedMessage("a verifier key is NAME+KEYID+KEY")
     material = from_base64(parts[2])
     key = VerifierKey(name=parts[0], kind=material[0], public_key=material[1:])
     if key.key_id.hex() != parts[1]:
         raise MalformedMessage(
-            f"the verifier key says key ID {parts[1]}, its own is {key.key_id.hex()}"
+            f"the verifier key does not say its own key ID, {key.key_id.hex()}"
         )
     return key
 
@@ -212,6 +211,18 @@ def parse(data: bytes) -> Note:
         text=text.encode(),
         signatures=tuple(_parse_line(line) for line in block[:-1].split("\n")),
     )
+
+
+def parse_lines(data: bytes) -> tuple[NoteSignature, ...]:
+    """Return signature lines that came without their text.
+
+    Raises:
+        MalformedMessage: not lines, too many, or none.
+    """
+    block = require_text(data[:MAX_NOTE_BYTES])
+    if not block.endswith("\n") or block.count("\n") > MAX_SIGNATURES:
+        raise MalformedMessage("signature lines, each with its newline")
+    return tuple(_parse_line(line) for line in block[:-1].split("\n"))
 
 
 def _parse_line(line: str) -> NoteSignature:

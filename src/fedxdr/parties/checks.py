@@ -264,6 +264,8 @@ def check_proposal(dossier: Dossier, body: bytes) -> None:
         announcement.parent_model,
     ):
         raise InvalidInput("the proposal of another round or parent")
+    if proposal.contributions_root != contributions_root(proposal.contributions):
+        raise InvalidInput("the proposal's root is not that of its contributions")
     if proposal.prev_hash != dossier.head:
         raise InvalidInput("the proposal does not follow the ledger's newest block")
     if dossier.plan.collection_mode in MODES_WITH_SIGNED_SETS:

@@ -2,15 +2,20 @@
 """How an organisation becomes a member: an invitation, a proof, a receipt.
 
 The operator hands over one line. It carries the orchestrator's address, the name the
-organisation will have, a 128-bit secret and the fingerprint of the orchestrator's key.
-The organisation makes its own keys, checks the fingerprint, and proves that it knows
-the secret without sending it: HMAC-SHA256 over its signed enrolment and the key it
-believes to talk to. Whoever sits in between learns nothing he could use elsewhere.
+organisation will have, a 128-bit secret, the fingerprint of the orchestrator's keys
+and, once the federation is founded, size and root of its ledger. The organisation makes
+its own keys, checks the fingerprint, and proves that it knows the secret without
+sending it: HMAC-SHA256 over its signed enrolment and the key it believes to talk to.
+Whoever sits in between learns nothing he could use elsewhere.
+
+An invitation makes nobody a member: it lets an organisation apply. The founders decide
+about the Genesis, the members about everybody after them (governance.py).
 
 Rules that always hold:
     1. Private keys and the invitation's secret never travel.
     2. An invitation works once, for one name, until it expires.
     3. The receipt is signed by the key whose fingerprint was in the invitation.
+    4. The ledger that the organisation follows extends the one that was pinned.
 """
 
 from __future__ import annotations
@@ -39,12 +44,14 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.ledger import statements
 from fedxdr.ledger.entries import MemberKeys
+from fedxdr.ledger.merkle import HASH_BYTES
 from fedxdr.ledger.statements import ENROLMENT_TYPE, EnrolmentStatement
 from fedxdr.parties.ports import Invitation
 
-RECEIPT_TYPE = "application/vnd.fedxdr.receipt.v1+json"
+RECEIPT_TYPE = "application/vnd.fedxdr.receipt.v2+json"
 SECRET_BYTES = 16
 PIN_BYTES = 32
+_SIZE_BYTES = 4
 _SCHEME = "fedxdr+"
 _SERVER_SCHEMES = ("fedxdr+http", "fedxdr+https")
 
@@ -57,18 +64,24 @@ class InvitationToken:
         server: base address of the orchestrator, ``http://host:port``.
         org: the name the organisation will have.
         secret: 16 bytes.
-        pin: SHA-256 fingerprint (``keyid``) of the orchestrator's key.
+        pin: fingerprint of the orchestrator's keys.
+        size: of the ledger when it was made; 0 before the federation is founded.
+        root: Merkle root over so many blocks, 32 bytes; empty with size 0.
     """
 
     server: str
     org: OrgId
     secret: bytes = field(repr=False)
     pin: str
+    size: int = 0
+    root: bytes = b""
 
     @override
     def __str__(self) -> str:
-        """Return ``fedxdr+http://host:port/org#`` and 64 characters."""
+        """Return ``fedxdr+http://host:port/org#`` and 64 or 112 characters."""
         packed = self.secret + bytes.fromhex(self.pin)
+        if self.size:
+            packed += self.size.to_bytes(_SIZE_BYTES, "big") + self.root
         fragment = base64.urlsafe_b64encode(packed).decode()
         return f"{_SCHEME}{self.server}/{self.org}#{fragment}"
 
@@ -91,13 +104,19 @@ class InvitationToken:
             raise wrong from error
         if parts.scheme not in _SERVER_SCHEMES or not parts.netloc:
             raise wrong
-        if len(packed) != SECRET_BYTES + PIN_BYTES:
+        begin = SECRET_BYTES + PIN_BYTES
+        if len(packed) not in {begin, begin + _SIZE_BYTES + HASH_BYTES}:
+            raise wrong
+        size = int.from_bytes(packed[begin:][:_SIZE_BYTES], "big")
+        if (size == 0) != (len(packed) == begin):
             raise wrong
         return cls(
             server=f"{parts.scheme.removeprefix(_SCHEME)}://{parts.netloc}",
             org=org,
             secret=packed[:SECRET_BYTES],
-            pin=packed[SECRET_BYTES:].hex(),
+            pin=packed[SECRET_BYTES:begin].hex(),
+            size=size,
+            root=packed[begin + _SIZE_BYTES :],
         )
 
     @property
@@ -119,13 +138,27 @@ def new_invitation(
     orchestrator: PublicIdentity,
     expires: datetime,
     entropy: Entropy,
+    size: int = 0,
+    root: bytes = b"",
 ) -> tuple[InvitationToken, Invitation]:
-    """Return the line to hand over and what the orchestrator keeps of it."""
+    """Return the line to hand over and what the orchestrator keeps of it.
+
+    Args:
+        org: who may use it.
+        server: base address of the orchestrator.
+        orchestrator: its keys.
+        expires: until when.
+        entropy: for the secret.
+        size: of the ledger, as its members cosigned it; 0 without.
+        root: over so many blocks.
+    """
     token = InvitationToken(
         server=server.rstrip("/"),
         org=org,
         secret=entropy.draw(SECRET_BYTES),
-        pin=orchestrator.keyid,
+        pin=orchestrator.fingerprint,
+        size=size,
+        root=root,
     )
     kept = Invitation(
         invitation_id=token.invitation_id,
@@ -177,10 +210,10 @@ def apply_to_join(
     Raises:
         InvitationRefused: the key at that address is not the one that was pinned.
     """
-    if not hmac.compare_digest(orchestrator.keyid, token.pin):
+    if not hmac.compare_digest(orchestrator.fingerprint, token.pin):
         raise InvitationRefused(
             "the server at this address is not the one that the invitation pins "
-            f"(fingerprint {orchestrator.keyid[:16]}…, invitation {token.pin[:16]}…); "
+            f"(fingerprint {orchestrator.fingerprint[:16]}…, pinned {token.pin[:16]}…); "
             "nothing was sent: ask the operator for a new invitation"
         )
     statement = EnrolmentStatement(
@@ -245,29 +278,23 @@ def check_application(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What the orchestrator signs when an organisation has joined.
+    """What the orchestrator signs when an application has arrived.
 
     Attributes:
-        org: the new member.
-        keyid: name of its key.
+        org: the organisation.
+        fingerprint: of its keys.
         enrolment: digest of its enrolment's payload.
         federation: the federation's name.
         origin: the ledger's name.
-        genesis: hash of block 0.
-        height: of the block that enrols it.
-        block: hash of that block.
-        registered_at: UTC.
+        received_at: UTC.
     """
 
     org: OrgId
-    keyid: str
+    fingerprint: Digest
     enrolment: Digest
     federation: str
     origin: str
-    genesis: Digest
-    height: int
-    block: Digest
-    registered_at: datetime
+    received_at: datetime
 
 
 def sign_receipt(receipt: Receipt, signer: IdentityKey) -> Envelope:
@@ -285,7 +312,7 @@ def check_receipt(
     """
     payload = dsse.verify(envelope, public_key=orchestrator, payload_type=RECEIPT_TYPE)
     receipt = canonical.decode(payload, Receipt)
-    if (receipt.org, receipt.keyid) != (org, key.public.keyid):
+    if (receipt.org, receipt.fingerprint) != (org, key.public.fingerprint):
         raise BadSignature("the receipt is for another organisation or key")
     return receipt
 

@@ -32,6 +32,7 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.core.randomness import Entropy
+from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation import messages, rounds
 from fedxdr.federation.messages import (
@@ -55,15 +56,28 @@ from fedxdr.federation.rounds import (
     SumOpened,
     Wait,
 )
+from fedxdr.ledger import note_form
 from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
 from fedxdr.parties.collecting.catalogue import mode_of
-from fedxdr.parties.ports import Blobs, FactLog, Registry, Standing, StoredFact
+from fedxdr.parties.governance import ADOPTED, Governance
+from fedxdr.parties.heads import Heads
+from fedxdr.parties.ports import (
+    Blobs,
+    ChangeStore,
+    CheckpointStore,
+    FactLog,
+    Registry,
+    Standing,
+    StoredFact,
+)
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.serving import RoundServing
 
 logger = logging.getLogger(__name__)
+
+OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +100,8 @@ class Orchestrator(RoundServing):
         facts: facts and messages of rounds.
         blobs: masked contributions, sums and models.
         recorder: the ledger.
+        checkpoints: its signed heads.
+        changes: proposed changes of members, keys and plan.
         registry: members' last signs of life.
         clock: the time.
         entropy: for round names.
@@ -99,6 +115,8 @@ class Orchestrator(RoundServing):
         facts: FactLog,
         blobs: Blobs,
         recorder: Recorder,
+        checkpoints: CheckpointStore,
+        changes: ChangeStore,
         registry: Registry,
         clock: Clock,
         entropy: Entropy,
@@ -106,6 +124,16 @@ class Orchestrator(RoundServing):
         plan_for: Callable[[int, Mapping[str, Any]], Plan],
     ) -> None:
         super().__init__(facts=facts, blobs=blobs, recorder=recorder, identity=identity)
+        self.heads = Heads(
+            recorder=recorder, store=checkpoints, identity=identity, clock=clock
+        )
+        self.governance = Governance(
+            recorder=recorder,
+            heads=self.heads,
+            store=changes,
+            clock=clock,
+            is_busy=self._is_busy,
+        )
         self._registry = registry
         self._clock = clock
         self._entropy = entropy
@@ -124,7 +152,25 @@ class Orchestrator(RoundServing):
             round_id=round_.announcement.round_id if round_ else None,
             phase=round_.phase if round_ else None,
             height=self.recorder.size() - 1,
+            changes=self.governance.open_digests(),
         )
+
+    def _is_busy(self) -> bool:
+        return self._round is not None and not self._round.is_ended
+
+    # Members' consent and cosignatures.
+
+    def cosign(self, size: int, org: OrgId, lines: bytes) -> None:
+        """Store a member's cosignature of a head; see ``Heads.cosign``."""
+        found = note_form.parse_lines(lines)
+        self.heads.cosign(size, org, found)
+        self.version += 1
+        self.governance.advance()
+
+    def approve(self, digest: Digest, org: OrgId, approval: Envelope) -> None:
+        """Store a member's approval of a change; see ``Governance.approve``."""
+        self.governance.approve(digest, org, approval)
+        self.version += 1
 
     # Opening a round.
 
@@ -141,6 +187,8 @@ class Orchestrator(RoundServing):
         Raises:
             WrongPhase: a round is running.
             TooFewParticipants: fewer members than a sum needs.
+            WaitingForQuorum: the plan waits for approvals, or the newest block for
+                cosignatures; ask again.
         """
         if self._round is not None and not self._round.is_ended:
             raise WrongPhase(
@@ -148,6 +196,7 @@ class Orchestrator(RoundServing):
                 f"{self._round.phase}"
             )
         plan = self._plan_in_force(wishes or {})
+        self.heads.require_quorum()
         now = self._clock.now()
         in_force = self.recorder.in_force
         if task is None:
@@ -195,10 +244,25 @@ class Orchestrator(RoundServing):
                 f"{members} members; a sum needs at least {wanted.min_survivors}"
             )
         if in_force.plan != wanted:
-            self.recorder.record(
-                PlanAdopted(plan=canonical.builtins(wanted), plan_digest=wanted.digest)
-            )
+            self._propose_plan(wanted)
         return wanted
+
+    def _propose_plan(self, plan: Plan) -> None:
+        """Ask the members for a plan; return once a quorum of them wants it.
+
+        Raises:
+            WaitingForQuorum: too few have approved it yet.
+        """
+        entry = PlanAdopted(
+            change=self.governance.next_number,
+            plan=canonical.builtins(plan),
+            plan_digest=plan.digest,
+        )
+        filed = self.governance.propose(entry, by=OPERATOR)
+        self.version += 1
+        self.governance.advance()
+        if self.governance.proposal(filed.digest).outcome != ADOPTED:
+            raise self.governance.waiting_for(filed.digest)
 
     # Taking messages.
 
@@ -332,27 +396,25 @@ class Orchestrator(RoundServing):
                 proof=proof,
             ),
             slot="figures",
-            message=canonical.jcs(
-                {
-                    "round": round_.announcement.number,
-                    "convergence": opened.convergence,
-                    "gradient_norm": opened.gradient_norm,
-                    "survivors_weight": opened.survivors_weight,
-                    **opened.metrics,
-                }
-            ),
+            message=canonical.jcs(opened.figures(round_.announcement.number)),
         )
 
     def _propose(self, round_: Round) -> None:
         if round_.opened is None:
             raise NotFound("nothing to propose: the sum is not open")
         head = self.recorder.in_force.head_hash
+        contributions = self.contributions(round_)
+        stated = self.statements(round_)
         proposal = Proposal(
             round_id=round_.announcement.round_id,
             parent_model=round_.announcement.parent_model,
             model_hash=round_.opened.model_hash,
             sum_digest=round_.opened.sum_digest,
-            contributions_root=contributions_root(self.contributions(round_)),
+            contributions=contributions,
+            contributions_root=contributions_root(contributions),
+            data_volume={org: stated[org].sample_bucket for org in contributions},
+            privacy_params={org: stated[org].privacy for org in contributions},
+            figures=self.figures(round_),
             prev_hash=head,
             survivors=round_.survivors,
             dropouts=round_.dropouts,

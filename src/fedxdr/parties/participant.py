@@ -27,7 +27,6 @@ from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import (
     AlreadyAnswered,
-    BadSignature,
     InvalidInput,
     NotFound,
     Refused,
@@ -37,7 +36,7 @@ from fedxdr.core.errors import (
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto.envelope import Envelope
-from fedxdr.crypto.keys import IdentityKey, PublicIdentity
+from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation import sessions, wire
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import (
@@ -58,15 +57,14 @@ from fedxdr.federation.sessions import (
     Step,
     Wait,
 )
-from fedxdr.ledger import head as heads
-from fedxdr.ledger.block import SignedBlock
-from fedxdr.ledger.entries import Genesis
 from fedxdr.parties.checks import check_announcement
 from fedxdr.parties.collecting.catalogue import mode_of
 from fedxdr.parties.collecting.mode import Desk, ShareOf, no_share
 from fedxdr.parties.dossier import Dossier, Workings
+from fedxdr.parties.following import Follower, Joined
 from fedxdr.parties.ports import (
     Blobs,
+    CheckpointStore,
     FactLog,
     Fence,
     Learner,
@@ -101,6 +99,7 @@ class Participant:
         purse: what it has spent of its privacy.
         blobs: masked vectors and models.
         mirror: its own copy of the ledger.
+        checkpoints: heads of the ledger that it saw, with its cosignatures.
         link: the way to the orchestrator.
         learner: its data and fit.
         floor: what it insists on.
@@ -109,8 +108,9 @@ class Participant:
         does_replay: whether it recomputes every proposed model.
         share_of: its share of a ceremony's key.
         run: a pool's map for what is heavy.
-        genesis: hash of the ledger's block 0, from the receipt of joining; None (in
-            simulations) takes the first that is shown.
+        joined: which ledger it joined; by default (in simulations) the first that is
+            shown.
+        asks: whether a person decides about plans too.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class Participant:
         purse: PurseLog,
         blobs: Blobs,
         mirror: Recorder,
+        checkpoints: CheckpointStore,
         link: Link,
         learner: Learner,
         floor: Floor,
@@ -132,7 +133,8 @@ class Participant:
         does_replay: bool = True,
         share_of: ShareOf = no_share,
         run: Run = in_turn,
-        genesis: Digest | None = None,
+        joined: Joined | None = None,
+        asks: bool = False,
     ) -> None:
         self.me = me
         self.mirror = mirror
@@ -153,7 +155,17 @@ class Participant:
             share_of=share_of,
             run=run,
         )
-        self._genesis = genesis
+        self.follower = Follower(
+            me=me,
+            identity=identity,
+            mirror=mirror,
+            checkpoints=checkpoints,
+            link=link,
+            floor=floor,
+            clock=clock,
+            joined=joined or Joined(),
+            asks=asks,
+        )
         self._session: Session | None = None
         self._workings = Workings()
         self._sat_out: RoundId | None = None
@@ -180,6 +192,10 @@ class Participant:
         """
         standing = self._desk.link.standing(known=self._standing, wait_s=wait_s)
         self.follow_ledger(standing.height + 1)
+        self.follower.consent(standing.changes)
+        if not self.mirror.is_begun:
+            self._standing = standing
+            return standing
         if standing.round_id is not None and standing.phase is not None:
             is_said_over = standing.phase in ENDED
             if is_said_over and not self.mirror.has_round(standing.round_id):
@@ -203,44 +219,8 @@ class Participant:
         return self._desk.link.standing(known=None, wait_s=0)
 
     def follow_ledger(self, size: int) -> None:
-        """Fetch blocks into the mirror until it has at least that size.
-
-        Nothing enters that the orchestrator has not signed for: the head it signs must
-        have the root of the mirror with the new blocks.
-
-        Raises:
-            BadSignature: another ledger than the one that was joined, or a head that
-                the orchestrator did not sign over these blocks.
-            VerificationFailed: a block that breaks the ledger's rules.
-        """
-        begin = self.mirror.size()
-        if begin >= size:
-            return
-        envelope = self._desk.link.head()
-        end = canonical.decode(envelope.payload, heads.Head).size
-        found: list[SignedBlock] = []
-        while begin + len(found) < end:
-            at = begin + len(found)
-            more = self._desk.link.blocks(begin=at, end=min(end, at + _BLOCKS_AT_ONCE))
-            if not more:
-                break
-            found += more
-        head = heads.verify(envelope, public_key=self._orchestrator_of(found))
-        if (head.size, head.root) != (begin + len(found), self.mirror.root_with(found)):
-            raise BadSignature("the signed head is not over the blocks that were sent")
-        for signed in found:
-            self.mirror.append(signed)
-
-    def _orchestrator_of(self, found: list[SignedBlock]) -> PublicIdentity:
-        """Return the key that signs heads: the mirror's, or the joined genesis's."""
-        if self.mirror.is_begun:
-            return self.mirror.in_force.orchestrator
-        first = found[0].block if found else None
-        if first is None or not isinstance(first.entry, Genesis):
-            raise BadSignature("a ledger that does not begin with a genesis")
-        if self._genesis is not None and first.hash != self._genesis:
-            raise BadSignature("another ledger than the one that was joined")
-        return first.entry.orchestrator.identity
+        """Fetch blocks into the mirror and cosign; see ``Follower.follow``."""
+        self.follower.follow(size)
 
     def model(self, digest: Digest | None = None) -> bytes:
         """Return a model's file, the one in force by default; fetched once.
@@ -278,6 +258,7 @@ class Participant:
         """Return the stored announcement of a new round, None if we sit out."""
         envelope = self._desk.link.announcement(round_id)
         try:
+            self.follower.require_quorum()
             check_announcement(
                 envelope,
                 round_id=round_id,

@@ -22,6 +22,7 @@ from fedxdr.federation.phases import Phase
 from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import SignedBlock
+from fedxdr.parties.changes import ProposedChange
 from fedxdr.privacy.budget import Fact
 
 
@@ -153,7 +154,7 @@ class StoredChange:
     """A proposed change of members, keys or plan, and who approved it.
 
     Attributes:
-        digest: ``governance.change_digest`` of number and entry: its name.
+        digest: ``entries.entry_digest`` of the entry: its name.
         number: which change of the ledger it would be.
         entry: canonical bytes of the entry.
         envelopes: canonical bytes of what is signed beside it, for example the
@@ -362,12 +363,14 @@ class Standing:
     Attributes:
         round_id: the round, None before the first.
         phase: where it stands.
-        height: height of the newest block.
+        height: height of the newest block; -1 before the Genesis.
+        changes: names of the changes that wait for approvals.
     """
 
     round_id: RoundId | None
     phase: Phase | None
     height: int
+    changes: tuple[Digest, ...] = ()
 
 
 class Link(Protocol):
@@ -395,8 +398,20 @@ class Link(Protocol):
     def contribution(self, round_id: RoundId, digest: Digest) -> bytes:
         """Return the protected vector of a contribution, for replay."""
 
-    def head(self) -> Envelope:
-        """Return the orchestrator's signature over size and root of its ledger."""
+    def checkpoint(self, size: int | None = None) -> bytes:
+        """Return the signed head over the first blocks, by default the newest.
+
+        With the cosignatures that it has by now.
+        """
+
+    def cosign(self, size: int, lines: bytes) -> None:
+        """Deliver our two signature lines on a head, as a note has them."""
+
+    def changes(self) -> list[ProposedChange]:
+        """Return the changes that wait for approvals."""
+
+    def approve(self, digest: Digest, approval: Envelope) -> None:
+        """Deliver our approval of a change."""
 
     def blocks(self, *, begin: int, end: int) -> list[SignedBlock]:
         """Return blocks with heights [begin, end)."""

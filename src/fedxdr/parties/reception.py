@@ -169,20 +169,23 @@ def take_acceptance(
     statement = open_from(records, Envelope.from_json(body), AcceptanceStatement, org)
     same_round(round_, statement.round_id, org, statement.org)
     proposal = records.proposal(round_)
-    if (
-        statement.prev_hash,
-        statement.parent_model,
-        statement.model_hash,
-        statement.sum_digest,
-        statement.contributions_root,
-    ) != (
-        proposal.prev_hash,
-        proposal.parent_model,
-        proposal.model_hash,
-        proposal.sum_digest,
-        proposal.contributions_root,
+    announcement = round_.announcement
+    for said, wanted in (
+        (statement.task, announcement.task),
+        (statement.plan_digest, announcement.plan_digest),
+        (statement.builder, records.recorder.in_force.orchestrator.fingerprint),
+        (statement.prev_hash, proposal.prev_hash),
+        (statement.parent_model, proposal.parent_model),
+        (statement.model_hash, proposal.model_hash),
+        (statement.sum_digest, proposal.sum_digest),
+        (statement.contributions, proposal.contributions),
+        (statement.contributions_root, proposal.contributions_root),
+        (statement.data_volume, proposal.data_volume),
+        (statement.privacy_params, proposal.privacy_params),
+        (statement.figures, proposal.figures),
     ):
-        raise InvalidInput("a statement about another proposal")
+        if said != wanted:
+            raise InvalidInput("a statement about another proposal")
     return Checked(message=body, accepts=statement.verdict == "accepted")
 
 

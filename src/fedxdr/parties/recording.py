@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The orchestrator's hand on the ledger: append blocks, know what is in force, export.
+"""A party's hand on the ledger: append blocks, know what is in force, prove, export.
 
 What is in force (members, their keys, plan, model) is read from the blocks and from
 nothing else, so that a restarted orchestrator, an agent's mirror and an auditor all say
@@ -7,10 +7,14 @@ the same.
 
 A block enters only if it keeps the rules of the ledger (ledger/rules.py), whoever made
 it: an agent's mirror checks what it is sent exactly as the orchestrator checks itself.
+
+Not here: heads and their cosignatures (heads.py), who proposes what (governance.py).
 """
 
 from __future__ import annotations
 
+import bisect
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,23 +22,25 @@ from typing import Any
 
 from fedxdr.core.canonical import from_builtins
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import IntegrityFault, InvalidInput
+from fedxdr.core.errors import InvalidInput, Unavailable
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
-from fedxdr.crypto.keys import IdentityKey, PublicIdentity
+from fedxdr.crypto.keys import PublicIdentity
 from fedxdr.federation.plan import Plan
 from fedxdr.federation.protection import check_claim
 from fedxdr.ledger import block as blocks
-from fedxdr.ledger import bundle, head, rules, steps
-from fedxdr.ledger.block import Block, SignedBlock
+from fedxdr.ledger import bundle, change_rules, merkle, rules, steps
+from fedxdr.ledger.block import Block, Provenance, SignedBlock
 from fedxdr.ledger.entries import (
+    Change,
     Entry,
     Genesis,
     KeyCeremony,
+    ModelRetired,
     PlanAdopted,
     RoundCommitted,
 )
-from fedxdr.ledger.standing import Member, Standing
+from fedxdr.ledger.standing import Log, Member, Standing
 from fedxdr.parties.ports import Blobs, BlockStore
 from fedxdr.secagg.encrypted.ceremony import Ceremony
 
@@ -45,6 +51,8 @@ class InForce:
 
     Attributes:
         genesis: the first entry.
+        genesis_hash: hash of its block: the ledger's name in approvals.
+        log: who keeps the ledger, and under which name.
         head: the newest block.
         head_hash: its hash.
         members: organisation -> what the ledger knows of it.
@@ -54,9 +62,13 @@ class InForce:
         attempted: how many rounds were committed or failed.
         tasks: tasks of the committed rounds on the layout in force, in order.
         ceremonies: key ceremonies by fingerprint, the newest last.
+        changes: how many changes of members, keys or plan there were.
+        quorum: how many members decide the next one.
     """
 
     genesis: Genesis
+    genesis_hash: Digest
+    log: Log
     head: Block
     head_hash: Digest
     members: Mapping[OrgId, Member]
@@ -66,6 +78,8 @@ class InForce:
     attempted: int
     tasks: tuple[str, ...]
     ceremonies: Mapping[Digest, Ceremony]
+    changes: int
+    quorum: int
 
     @property
     def identities(self) -> dict[OrgId, PublicIdentity]:
@@ -80,7 +94,7 @@ class InForce:
     @property
     def orchestrator(self) -> PublicIdentity:
         """The key that signs announcements, proposals and heads."""
-        return self.genesis.orchestrator.identity
+        return self.log.keys.identity
 
 
 class Recorder:
@@ -100,14 +114,16 @@ class Recorder:
         self._blobs = blobs
         self._clock = clock
         self._standing = Standing()
-        self._hashes: list[Digest] = []
+        self._tree = merkle.Tree()
+        self._policies: list[tuple[int, Standing]] = []
+        self._turns: list[int] = []
         self._head: Block | None = None
         self._plan: Plan | None = None
         self._tasks: tuple[str, ...] = ()
         self._ceremonies: dict[Digest, Ceremony] = {}
         for signed in store.read(begin=0, end=store.size()):
-            self._check(signed)
-            self._follow(signed.block)
+            self._check(signed, self._standing)
+            self._follow(signed)
 
     @property
     def is_begun(self) -> bool:
@@ -119,16 +135,21 @@ class Recorder:
         """What is in force now.
 
         Raises:
-            IntegrityFault: the ledger is empty.
+            Unavailable: the federation is not founded yet.
         """
         standing = self._standing
-        genesis, model = standing.genesis, standing.model_hash
-        if self._head is None or genesis is None or model is None:
-            raise IntegrityFault("the ledger is empty: run `fedxdr server init` first")
+        genesis, model, log = standing.genesis, standing.model_hash, standing.log
+        if self._head is None or genesis is None or model is None or log is None:
+            raise Unavailable(
+                "the federation is not founded yet: the founders join, the operator "
+                "runs `fedxdr members propose --found`, and each founder approves"
+            )
         return InForce(
             genesis=genesis,
+            genesis_hash=standing.genesis_hash,
+            log=log,
             head=self._head,
-            head_hash=self._hashes[-1],
+            head_hash=standing.last_hash,
             members=dict(standing.members),
             plan=self._plan,
             model=model,
@@ -136,6 +157,8 @@ class Recorder:
             attempted=len(standing.committed) + len(standing.failed),
             tasks=self._tasks,
             ceremonies=dict(self._ceremonies),
+            changes=standing.changes,
+            quorum=standing.quorum,
         )
 
     @property
@@ -148,11 +171,34 @@ class Recorder:
         return self._standing.has_round(round_id)
 
     def record(self, entry: Entry, *, envelopes: Sequence[Envelope] = ()) -> Block:
-        """Append a block about an entry that changes no model."""
-        signed = blocks.next_block(
-            self._head, entry=entry, timestamp=self._now(), envelopes=envelopes
+        """Append a block about an entry that is no committed round."""
+        return self.append(self.draft(entry, envelopes=envelopes))
+
+    def draft(self, entry: Entry, *, envelopes: Sequence[Envelope] = ()) -> SignedBlock:
+        """Return the block that ``record`` would append."""
+        model = made = None
+        if isinstance(entry, ModelRetired):
+            model = entry.successor
+            version = self._standing.models.get(model, self._standing.model_version)
+            made = Provenance(model_version=version)
+        return blocks.next_block(
+            self._head,
+            entry=entry,
+            timestamp=self._now(),
+            envelopes=envelopes,
+            model_hash=model,
+            provenance=made,
         )
-        return self.append(signed)
+
+    def check_proposed(self, entry: Change, *, envelopes: Sequence[Envelope]) -> None:
+        """Return if a change could stand on the ledger now, once it is approved.
+
+        Raises:
+            InvalidInput: it could not.
+        """
+        signed = self.draft(entry, envelopes=envelopes)
+        change_rules.check_proposed(signed, entry, self._standing)
+        _check_whole(entry)
 
     def record_round(self, **fields: Any) -> Block:  # noqa: ANN401 - those of committed_block
         """Append the block of a committed round; fields as ``committed_block``."""
@@ -171,12 +217,34 @@ class Recorder:
         # judged as a reader will see it: from its bytes
         block = blocks.parse(signed.block.body())
         read = SignedBlock(block=block, envelopes=signed.envelopes)
-        self._check(read)
+        self._check(read, self._standing)
         self._store.append(read)
-        self._follow(block)
+        self._follow(read)
         return block
 
-    def _check(self, signed: SignedBlock) -> None:
+    @property
+    def standing(self) -> Standing:
+        """What is in force now; read it, never change it."""
+        return self._standing
+
+    def foresee(self, further: Sequence[SignedBlock]) -> list[tuple[Standing, Digest]]:
+        """Return what would be in force after each of some more blocks, and the root.
+
+        Raises:
+            VerificationFailed: a block that breaks a rule.
+        """
+        standing, tree = self._standing.fork(), self._tree.copy()
+        found: list[tuple[Standing, Digest]] = []
+        for signed in further:
+            self._check(signed, standing)
+            hash_ = signed.block.hash
+            standing.follow(signed, hash_)
+            tree.append(bytes.fromhex(hash_))
+            # of those before the last only who signs, and where it stands, is asked
+            found.append((copy.copy(standing), Digest(tree.root().hex())))
+        return found
+
+    def _check(self, signed: SignedBlock, standing: Standing) -> None:
         bound = blocks.signatures_digest(e.digest for e in signed.envelopes)
         steps.require(
             bound == signed.block.signatures_digest,
@@ -184,26 +252,34 @@ class Recorder:
             step=steps.Step.SIGNATURES_DIGEST,
             height=signed.block.height,
         )
-        rules.check(signed, self._standing)
-        if isinstance(signed.block.entry, PlanAdopted):
-            # the ledger reads a few terms of a plan; here it must be one as a whole
-            _plan_in(signed.block.entry)
-        if isinstance(signed.block.entry, KeyCeremony):
-            _ceremony_in(signed.block.entry)
-        if isinstance(signed.block.entry, RoundCommitted) and self._plan is not None:
-            plan = self._plan
+        rules.check(signed, standing)
+        entry = signed.block.entry
+        _check_whole(entry)
+        if isinstance(entry, RoundCommitted) and standing.plan is not None:
+            plan = from_builtins(dict(standing.plan.plan), Plan)
             for claim in signed.block.provenance.privacy_params.values():
                 check_claim(claim, plan.privacy, clip_norm=plan.clip_norm)
 
-    def _follow(self, block: Block) -> None:
+    def _follow(self, signed: SignedBlock) -> None:
+        block = signed.block
         hash_ = block.hash
-        self._standing.follow(block, hash_)
-        self._hashes.append(hash_)
+        self._standing.follow(signed, hash_)
+        self._tree.append(bytes.fromhex(hash_))
+        size = self._tree.size
+        if self._standing.is_turn:
+            self._turns.append(size)
+        before = self._policies[-1][1] if self._policies else None
+        if (
+            before is None
+            or before.cosigners != self._standing.cosigners
+            or before.log != self._standing.log
+        ):
+            self._policies.append((size, copy.copy(self._standing)))
         self._head = block
         match block.entry:
             case PlanAdopted():
-                before, self._plan = self._plan, _plan_in(block.entry)
-                if before is None or before.layout != self._plan.layout:
+                was, self._plan = self._plan, _plan_in(block.entry)
+                if was is None or was.layout != self._plan.layout:
                     self._tasks = ()
             case KeyCeremony():
                 found = _ceremony_in(block.entry)
@@ -220,35 +296,63 @@ class Recorder:
 
     def size(self) -> int:
         """Return how many blocks there are; asked often, so storage is not."""
-        return len(self._hashes)
+        return self._tree.size
 
-    def root_with(self, further: Sequence[SignedBlock]) -> Digest:
-        """Return the Merkle root that the ledger has after some more blocks."""
-        return head.root_of([*self._hashes, *(s.block.hash for s in further)])
+    @property
+    def tree(self) -> merkle.Tree:
+        """The Merkle tree over all blocks; read it, never change it."""
+        return self._tree
 
-    def signed_head(self, signer: IdentityKey) -> Envelope:
-        """Return the orchestrator's signature over size and root of the ledger."""
-        signed = head.head_of(self.in_force.genesis.origin, self._hashes, self._now())
-        return head.sign(signed, signer)
+    def root_at(self, size: int) -> Digest:
+        """Return the Merkle root over the first blocks, in hexadecimal."""
+        return Digest(self._tree.root(size).hex())
 
-    def export(self, signer: IdentityKey, *, models: Iterable[Digest] = ()) -> bytes:
+    def signers_at(self, size: int) -> Standing:
+        """Return who signs and who cosigns the head over the first blocks.
+
+        Args:
+            size: in [1, ``size()``].
+
+        Returns:
+            A standing whose ``log``, ``cosigners`` and ``policy_text`` are right; of
+            the rest of it nothing is promised.
+        """
+        at = bisect.bisect_right(self._policies, size, key=lambda found: found[0])
+        return self._policies[at - 1][1]
+
+    def turns_up_to(self, size: int) -> tuple[int, ...]:
+        """Return the sizes, beyond 1, whose newest block changed who cosigns."""
+        return tuple(turn for turn in self._turns if turn <= size)
+
+    def export(
+        self, *, heads: Mapping[int, bytes], models: Iterable[Digest] = ()
+    ) -> bytes:
         """Return the ledger as a bundle with the newest model and any others asked for.
 
         Args:
-            signer: the orchestrator's key, for the head.
+            heads: as ``bundle.write`` wants them; the largest says how many blocks.
             models: further snapshots to put in, by digest.
         """
-        wanted = {self.in_force.model, *models}
+        stored = self.blocks(begin=0, end=max(heads))
+        wanted = {stored[-1].block.model_hash, *models}
         return bundle.write(
-            blocks=self.blocks(begin=0, end=self.size()),
+            blocks=stored,
             models=[self._blobs.get(digest) for digest in sorted(wanted)],
-            head=self.signed_head(signer),
+            heads=heads,
         )
 
     def _now(self) -> datetime:
         """Return the present instant, never before the newest block's."""
         now = self._clock.now()
         return max(now, self._head.timestamp) if self._head else now
+
+
+def _check_whole(entry: Entry) -> None:
+    """Refuse a plan or ceremony of which the ledger's rules read a few terms only."""
+    if isinstance(entry, PlanAdopted):
+        _plan_in(entry)
+    if isinstance(entry, KeyCeremony):
+        _ceremony_in(entry)
 
 
 def _ceremony_in(entry: KeyCeremony) -> Ceremony:

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The orchestrator's desk for members: invites, enrols, publishes, recognises requests.
+"""The orchestrator's desk for members: invites, takes applications, founds, recognises.
 
-Not here: what an application must hold (enrolment.py).
+Not here: what an application must hold (enrolment.py), who decides (governance.py).
 
-Rules that always hold: a member and its key stand on the ledger before it is told so;
-an enrolment, and a record of a key ceremony, wait until no round is running; a nonce is
-accepted once.
+Rules that always hold: an application and a key ceremony become proposals, which the
+members decide; who has applied may read and approve the founding, and nothing else; a
+nonce is accepted once.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,27 +22,32 @@ from fedxdr.core.errors import (
     InvalidInput,
     NotFound,
     Refused,
+    TooFewParticipants,
+    Unauthorised,
+    Unavailable,
     UnknownSender,
     WrongPhase,
 )
-from fedxdr.core.ids import OrgId, org_id, sha256
+from fedxdr.core.ids import Digest, OrgId, org_id, sha256
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto import requests, tokens
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity, TokenKey
 from fedxdr.ledger import statements
 from fedxdr.ledger.block import Block
-from fedxdr.ledger.entries import KeyCeremony, MemberEnrolled
+from fedxdr.ledger.entries import Genesis, KeyCeremony, MemberEnrolled, MemberKeys
+from fedxdr.ledger.standing import Member
 from fedxdr.ledger.statements import EnrolmentStatement
 from fedxdr.parties import enrolment
+from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.enrolment import Application, InvitationToken, Receipt
-from fedxdr.parties.orchestrator import Orchestrator
+from fedxdr.parties.governance import ADOPTED
+from fedxdr.parties.orchestrator import OPERATOR, Orchestrator
 from fedxdr.parties.ports import Registration, Registry
 from fedxdr.secagg.encrypted.ceremony import Ceremony
 
 TOKEN_LIFETIME_S = 30 * 86_400
-OPERATOR = "operator"
-_RESERVED = (OPERATOR, "orchestrator", "auditor")
+_RESERVED = (OPERATOR, "orchestrator", "auditor", "none")
 
 
 class NameTaken(Refused):
@@ -53,15 +58,38 @@ class NameTaken(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """What a new member is told.
+    """What an organisation that applied is told.
 
     Attributes:
         receipt: signed by the orchestrator.
+        status: ``founding``, ``pending`` (the members decide) or ``active``.
         token: bearer token that lets it read.
     """
 
     receipt: Envelope
+    status: str
     token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charter:
+    """What the Genesis will say beside its founders.
+
+    Attributes:
+        federation: the federation's name.
+        origin: the ledger's name.
+        publisher: P-256 key for model files, DER SubjectPublicKeyInfo.
+        initial_model: SHA-256 of the first model's file.
+        layout_digest: of that model.
+        protocol_version: of the round protocol.
+    """
+
+    federation: str
+    origin: str
+    publisher: bytes
+    initial_model: Digest
+    layout_digest: Digest
+    protocol_version: int = 1
 
 
 class Registrar:
@@ -75,6 +103,7 @@ class Registrar:
         identity: the orchestrator's key.
         operator: the operator's public key.
         token_key: signs bearer tokens.
+        charter: what the Genesis says, or will say.
     """
 
     def __init__(
@@ -87,6 +116,7 @@ class Registrar:
         identity: IdentityKey,
         operator: PublicIdentity,
         token_key: TokenKey,
+        charter: Charter,
     ) -> None:
         self._orchestrator = orchestrator
         self._registry = registry
@@ -95,6 +125,7 @@ class Registrar:
         self._identity = identity
         self._operator = operator
         self._token_key = token_key
+        self._charter = charter
 
     @property
     def identity(self) -> PublicIdentity:
@@ -116,17 +147,50 @@ class Registrar:
         name = org_id(org)
         if name in _RESERVED:
             raise NameTaken(f"{name} is a reserved name; choose another")
-        if name in self._orchestrator.recorder.in_force.members:
+        if name in self._members:
             raise NameTaken(f"{name} is a member already; choose another name")
+        size, root = self._cosigned_head()
         token, kept = enrolment.new_invitation(
             org=name,
             server=server,
             orchestrator=self.identity,
             expires=self._clock.now() + timedelta(seconds=lifetime_s),
             entropy=self._entropy,
+            size=size,
+            root=root,
         )
         self._registry.invite(kept)
         return token
+
+    @property
+    def federation(self) -> str:
+        """The federation's name."""
+        return self._charter.federation
+
+    @property
+    def is_founded(self) -> bool:
+        """Whether the ledger has its Genesis."""
+        return self._orchestrator.recorder.is_begun
+
+    @property
+    def _members(self) -> Mapping[OrgId, Member]:
+        return self._orchestrator.recorder.in_force.members if self.is_founded else {}
+
+    def _cosigned_head(self) -> tuple[int, bytes]:
+        """Return size and root of the newest head with a quorum; 0 without one."""
+        try:
+            size = self._orchestrator.heads.newest_quorum()
+        except Unavailable:
+            return 0, b""
+        return size, bytes.fromhex(self._orchestrator.recorder.root_at(size))
+
+    def applications(self) -> dict[OrgId, ProposedChange]:
+        """Return the organisations that applied and are no members yet."""
+        return {
+            change.entry.org_id: change
+            for change in self._orchestrator.governance.proposals()
+            if isinstance(change.entry, MemberEnrolled)
+        }
 
     def applicant(
         self, request: requests.Request, application: Application
@@ -147,7 +211,7 @@ class Registrar:
     def enrol(
         self, application: Application, *, proof: requests.Proof | None = None
     ) -> Enrolled:
-        """Make an organisation a member.
+        """Take an organisation's application; its members decide about it.
 
         Args:
             application: what it sent.
@@ -158,13 +222,14 @@ class Registrar:
             ReplayedRequest: this very request was received before.
             InvitationRefused: unknown, used, expired, or for another name.
             BadSignature: the enrolment's signature is wrong.
-            NameTaken: a member has this name or key.
-            WrongPhase: a round is running.
+            NameTaken: a member or applicant has this name or key.
+            InvalidInput: keys that no member may have.
         """
         now = self._clock.now()
         invitation = self._registry.invitation(application.invitation_id)
-        again = self._enrolled_before(application)
-        if invitation is not None and again is not None:
+        known = self._registry.registration(_applicant(application))
+        again = invitation is not None and self._applied_before(application)
+        if invitation is not None and again:
             # a retry after a lost answer: the same key, proven again, however late
             invitation = dataclasses.replace(
                 invitation, used_at=None, expires=now + timedelta(seconds=1)
@@ -174,24 +239,20 @@ class Registrar:
         )
         if proof is not None:
             self._use_nonce(proof)
-        recorder = self._orchestrator.recorder
-        block = again or self._record(statement, application)
-        genesis = recorder.blocks(begin=0, end=1)[0].block
-        receipt = enrolment.sign_receipt(
-            Receipt(
-                org=statement.org,
-                keyid=statement.keys.identity.keyid,
-                enrolment=sha256(application.enrolment.payload),
-                federation=recorder.in_force.genesis.federation,
-                origin=recorder.in_force.genesis.origin,
-                genesis=genesis.hash,
-                height=block.height,
-                block=block.hash,
-                registered_at=now,
-            ),
-            self._identity,
-        )
-        if self._registry.registration(statement.org) is None:
+        if not again:
+            self._propose(statement, application)
+        if known is None or not again:
+            receipt = enrolment.sign_receipt(
+                Receipt(
+                    org=statement.org,
+                    fingerprint=statement.keys.fingerprint,
+                    enrolment=sha256(application.enrolment.payload),
+                    federation=self._charter.federation,
+                    origin=self._charter.origin,
+                    received_at=now,
+                ),
+                self._identity,
+            )
             self._registry.use(
                 application.invitation_id,
                 Registration(
@@ -202,37 +263,55 @@ class Registrar:
                 ),
                 at=now,
             )
+        else:
+            receipt = Envelope.from_json(known.receipt)
         self._orchestrator.version += 1
-        return Enrolled(receipt=receipt, token=self.issue_token(statement.org))
+        return Enrolled(
+            receipt=receipt,
+            status=self.status_of(statement.org),
+            token=self.issue_token(statement.org),
+        )
 
-    def _enrolled_before(self, application: Application) -> Block | None:
-        """Return the block that enrolled this very key with this very invitation."""
-        recorder = self._orchestrator.recorder
-        keyids = [s.keyid for s in application.enrolment.signatures]
-        for member in recorder.in_force.members.values():
-            if [member.keys.identity.keyid] == keyids:
-                block = recorder.blocks(begin=member.since, end=member.since + 1)[0]
-                entry = block.block.entry
-                if (
-                    isinstance(entry, MemberEnrolled)
-                    and entry.invitation_digest == application.invitation_id
-                ):
-                    return block.block
-        return None
+    def status_of(self, org: OrgId) -> str:
+        """Return ``active``, ``pending``, ``founding`` or ``unknown``."""
+        if org in self._members:
+            return "active"
+        if org in self.applications():
+            return "pending" if self.is_founded else "founding"
+        return "unknown"
 
-    def _record(self, statement: EnrolmentStatement, application: Application) -> Block:
-        """Put a new member on the ledger."""
-        recorder = self._orchestrator.recorder
-        members = recorder.in_force.members
-        if statement.org in members or statement.keys.identity.keyid in {
-            member.keys.identity.keyid for member in members.values()
-        }:
+    def _applied_before(self, application: Application) -> bool:
+        """Return whether this very key applied with this very invitation."""
+        statement = statements.read(application.enrolment)
+        if not isinstance(statement, EnrolmentStatement):
+            return False
+        member = self._members.get(statement.org)
+        if member is not None:
+            return member.keys == statement.keys
+        change = self.applications().get(statement.org)
+        return (
+            change is not None
+            and isinstance(change.entry, MemberEnrolled)
+            and change.entry.keys == statement.keys
+            and change.entry.invitation_digest == application.invitation_id
+        )
+
+    def _propose(
+        self, statement: EnrolmentStatement, application: Application
+    ) -> ProposedChange:
+        """File an application as a change that the members decide."""
+        governance = self._orchestrator.governance
+        taken = {org: member.keys for org, member in self._members.items()}
+        for org, change in self.applications().items():
+            if isinstance(change.entry, MemberEnrolled):
+                taken[org] = change.entry.keys
+        if statement.org in taken or any(
+            keys.all & statement.keys.all for keys in taken.values()
+        ):
             raise NameTaken(f"{statement.org} (or its key) is a member already")
-        running = self._orchestrator.current
-        if running is not None and not running.is_ended:
-            raise WrongPhase("a round is running: try again when it is over")
-        return recorder.record(
+        return governance.propose(
             MemberEnrolled(
+                change=governance.next_number,
                 org_id=statement.org,
                 name=statement.name,
                 keys=statement.keys,
@@ -240,13 +319,54 @@ class Registrar:
                 invitation_digest=statement.invitation_digest,
             ),
             envelopes=[application.enrolment],
+            by=statement.org,
+        )
+
+    def found(self) -> ProposedChange:
+        """Propose the Genesis, with all who applied as founders; each must approve.
+
+        Raises:
+            WrongPhase: the federation is founded already.
+            TooFewParticipants: nobody has applied.
+        """
+        if self.is_founded:
+            raise WrongPhase("the federation is founded already")
+        applied = self.applications()
+        if not applied:
+            raise TooFewParticipants("nobody has joined yet: invite the founders first")
+        envelopes = [e for change in applied.values() for e in change.envelopes]
+        enrolled = statements.by_organisation(envelopes, EnrolmentStatement)
+        charter = self._charter
+        governance = self._orchestrator.governance
+        for change in governance.proposals():
+            if isinstance(change.entry, Genesis):
+                if set(change.entry.founders) == set(applied):
+                    return change
+                governance.withdraw(change.digest)
+        self._orchestrator.version += 1
+        return governance.propose(
+            Genesis(
+                federation=charter.federation,
+                origin=charter.origin,
+                orchestrator=MemberKeys.of(self.identity),
+                publisher=charter.publisher,
+                created=self._clock.now(),
+                protocol_version=charter.protocol_version,
+                initial_model=charter.initial_model,
+                layout_digest=charter.layout_digest,
+                founders={
+                    org: statement.keys.fingerprint
+                    for org, (_, statement) in enrolled.items()
+                },
+            ),
+            envelopes=envelopes,
+            by=OPERATOR,
         )
 
     def publish(self, record: Ceremony) -> Block:
-        """Put the record of a key ceremony on the ledger; return its block.
+        """Propose the record of a key ceremony; return its block once it stands.
 
-        Handing in the newest one again changes nothing. It waits until no round is
-        running, as an enrolment does: an announcement names the block it follows.
+        Handing in the newest one again changes nothing.
 
         Args:
             record: the ceremony's public record. Whether its dealer can be trusted
@@ -255,9 +375,12 @@ class Registrar:
 
         Raises:
             InvalidInput: a holder that is no member.
-            WrongPhase: a round is running.
+            WaitingForQuorum: too few members have approved it yet; ask again.
         """
-        recorder = self._orchestrator.recorder
+        recorder, governance = (
+            self._orchestrator.recorder,
+            self._orchestrator.governance,
+        )
         in_force = recorder.in_force
         strangers = sorted(set(record.key.holders) - set(in_force.members))
         if strangers:
@@ -268,18 +391,20 @@ class Registrar:
         known = list(in_force.ceremonies)
         if known and known[-1] == record.fingerprint:
             return self.ceremony_block(record)
-        running = self._orchestrator.current
-        if running is not None and not running.is_ended:
-            raise WrongPhase("a round is running: try again when it is over")
-        block = recorder.record(
+        filed = governance.propose(
             KeyCeremony(
+                change=governance.next_number,
                 record=canonical.builtins(record),
                 fingerprint=record.fingerprint,
                 holders=record.key.holders,
-            )
+            ),
+            by=OPERATOR,
         )
         self._orchestrator.version += 1
-        return block
+        governance.advance()
+        if governance.proposal(filed.digest).outcome != ADOPTED:
+            raise governance.waiting_for(filed.digest)
+        return self.ceremony_block(record)
 
     def ceremony_block(self, record: Ceremony) -> Block:
         """Return the newest block that holds a ceremony's record.
@@ -303,7 +428,7 @@ class Registrar:
             key=self._token_key,
             subject=org,
             role="organisation",
-            issuer=self._orchestrator.recorder.in_force.genesis.federation,
+            issuer=self._charter.federation,
             now=self._clock.now(),
             lifetime_s=TOKEN_LIFETIME_S,
         )
@@ -312,14 +437,27 @@ class Registrar:
         """Return who bears a token.
 
         Raises:
-            Unauthorised: it is not ours, or has expired.
+            Unauthorised: it is not ours, has expired, or its bearer is no member any
+                more.
         """
-        return tokens.check(
+        subject = tokens.check(
             token,
             public_key=self._token_key.public,
-            issuer=self._orchestrator.recorder.in_force.genesis.federation,
+            issuer=self._charter.federation,
             now=self._clock.now(),
         ).subject
+        if subject not in self._members and subject not in self.applications():
+            raise Unauthorised(f"{subject} is no member of this federation")
+        return subject
+
+    def require_member(self, name: str) -> None:
+        """Return if a reader may see what is for members only.
+
+        Raises:
+            UnknownSender: an organisation that only applied.
+        """
+        if name != OPERATOR and name not in self._members:
+            raise UnknownSender(f"{name} is no member yet")
 
     def signer(self, request: requests.Request, *, is_write: bool) -> str:
         """Return who signed a request: an organisation's name, or ``operator``.
@@ -354,9 +492,23 @@ class Registrar:
         keyid = requests.claimed_keyid(headers)
         if keyid == self._operator.keyid:
             return OPERATOR, self._operator
-        for org, identity in self._orchestrator.recorder.in_force.identities.items():
-            if identity.keyid == keyid:
-                return org, identity
+        for org, member in self._members.items():
+            if member.keys.identity.keyid == keyid:
+                return org, member.keys.identity
+        for org, change in self.applications().items():
+            entry = change.entry
+            if isinstance(entry, MemberEnrolled) and (
+                entry.keys.identity.keyid == keyid
+            ):
+                return org, entry.keys.identity
         raise UnknownSender(
             f"key {keyid[:16]}… is no member's on the ledger: join first"
         )
+
+
+def _applicant(application: Application) -> OrgId:
+    """Return whose enrolment an application holds, nothing of it checked."""
+    statement = statements.read(application.enrolment)
+    if not isinstance(statement, EnrolmentStatement):
+        raise BadSignature("the application holds no enrolment statement")
+    return statement.org

@@ -83,10 +83,6 @@ class RoundRecords:
         """The newest round, running or ended."""
         return self._round
 
-    def signed_head(self) -> Envelope:
-        """Return our signature over size and root of the ledger."""
-        return self.recorder.signed_head(self._identity)
-
     def sign(self, message: messages.Message) -> Envelope:
         """Return a message signed by the orchestrator."""
         return messages.sign(message, self._identity)
@@ -215,19 +211,22 @@ class RoundRecords:
             },
         )
 
-    def uploads(self, round_: Round) -> dict[OrgId, Digest]:
-        """Return the digest of every contribution that arrived."""
+    def statements(self, round_: Round) -> dict[OrgId, ContributionStatement]:
+        """Return the statement about every contribution that arrived."""
         return self.once(
             round_,
-            "uploads",
+            "statements",
             Kind.CONTRIBUTION,
             lambda: {
-                org: canonical.decode(
-                    envelope.payload, ContributionStatement
-                ).contribution_digest
+                org: canonical.decode(envelope.payload, ContributionStatement)
                 for org, envelope in self.envelopes(round_, Kind.CONTRIBUTION).items()
             },
         )
+
+    def uploads(self, round_: Round) -> dict[OrgId, Digest]:
+        """Return the digest of every contribution that arrived."""
+        stated = self.statements(round_)
+        return {org: said.contribution_digest for org, said in stated.items()}
 
     def contributions(self, round_: Round) -> dict[OrgId, Digest]:
         """Return the digest of each survivor's contribution."""

@@ -18,6 +18,7 @@ from fedxdr.core.ids import Digest, OrgId
 from fedxdr.federation import rounds
 from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.rounds import Round
+from fedxdr.ledger import statements
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.ledger.entries import RoundCommitted, RoundFailed
 from fedxdr.ledger.lineage import lineage
@@ -178,7 +179,7 @@ def block_view(signed: SignedBlock) -> dict[str, Any]:
     value: dict[str, Any] = canonical.builtins(signed.block)
     value["hash"] = signed.block.hash
     value["signatures"] = {
-        canonical.decode(e.payload, AcceptanceStatement).org: e.to_value()
+        statements.parse(e.payload, AcceptanceStatement).org: e.to_value()
         for e in signed.envelopes
         if e.digest in signed.block.org_signatures.values()
     }

@@ -16,26 +16,29 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fedxdr.core.clock import ManualClock
-from fedxdr.core.errors import TooFewParticipants
-from fedxdr.core.ids import OrgId, sha256
+from fedxdr.core.errors import TooFewParticipants, WaitingForQuorum
+from fedxdr.core.ids import OrgId
 from fedxdr.core.layout import Vector
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.keys import IdentityKey, TokenKey
+from fedxdr.crypto.publisher import PublisherKey
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.plan import Plan, Task, default_threshold
 from fedxdr.federation.rounds import Round
-from fedxdr.ledger.entries import Genesis, MemberKeys
+from fedxdr.ledger.block import GENESIS_PREV_HASH
 from fedxdr.models import snapshot
-from fedxdr.parties import enrolment
+from fedxdr.parties import consent, enrolment
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.participant import Participant
 from fedxdr.parties.ports import Learner, Link
 from fedxdr.parties.recording import Recorder
-from fedxdr.parties.registrar import Registrar
+from fedxdr.parties.registrar import Charter, Registrar
 from fedxdr.storage.fence import MemoryFence
 from fedxdr.storage.memory import (
     MemoryBlobs,
     MemoryBlockStore,
+    MemoryChangeStore,
+    MemoryCheckpointStore,
     MemoryFactLog,
     MemoryNotes,
     MemoryRegistry,
@@ -45,6 +48,7 @@ from fedxdr.transport.loopback import Loopback
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _STEPS_PER_ROUND = 40
+_STEPS_TO_CONSENT = 4
 
 
 class SimulatedFederation:
@@ -83,11 +87,12 @@ class SimulatedFederation:
             store=MemoryBlockStore(), blobs=blobs, clock=self.clock
         )
         self.facts = MemoryFactLog()
-        self._begin(blobs, initial)
         self.orchestrator = Orchestrator(
             facts=self.facts,
             blobs=blobs,
             recorder=self.recorder,
+            checkpoints=MemoryCheckpointStore(),
+            changes=MemoryChangeStore(),
             registry=self.registry,
             clock=self.clock,
             entropy=self.entropy,
@@ -102,12 +107,18 @@ class SimulatedFederation:
             identity=self.identity,
             operator=self.operator.public,
             token_key=TokenKey.generate(self.entropy),
+            charter=self._charter(blobs, initial),
         )
-        self.participants: dict[OrgId, Participant] = {}
-        for org, learner in learners.items():
-            self.participants[org] = self._join(
+        self.keys = {org: IdentityKey.generate(self.entropy) for org in learners}
+        for org in learners:
+            self._apply(org)
+        self._found()
+        self.participants: dict[OrgId, Participant] = {
+            org: self._participant(
                 org, learner, floor or Floor(), link_of, does_replay=does_replay
             )
+            for org, learner in learners.items()
+        }
 
     def run_round(
         self, *, task: Task | None = None, absent: frozenset[OrgId] = frozenset()
@@ -121,23 +132,49 @@ class SimulatedFederation:
         Raises:
             TooFewParticipants: the round failed; the message says why.
         """
-        self.orchestrator.start_round(task=task)
+        self.start_round(task=task, absent=absent)
         for _ in range(_STEPS_PER_ROUND):
             before = self.orchestrator.version
-            for org, participant in self.participants.items():
-                if org not in absent:
-                    participant.step(wait_s=0)
+            self.step(absent=absent)
             if self.orchestrator.version == before:
                 self._pass_time()
             round_ = self.orchestrator.current
             if round_ is not None and round_.is_ended:
-                for org, participant in self.participants.items():
-                    if org not in absent:
-                        participant.step(wait_s=0)
+                self.step(absent=absent)
                 if round_.failure is not None:
                     raise TooFewParticipants(round_.failure.sentence)
                 return round_
         raise TooFewParticipants("the round did not end: it waits for signatures")
+
+    def start_round(
+        self,
+        *,
+        task: Task | None = None,
+        wishes: Mapping[str, Any] | None = None,
+        absent: frozenset[OrgId] = frozenset(),
+    ) -> Round:
+        """Open a round once the members have cosigned and consented.
+
+        Args:
+            task: what it is for; None: statistics once, then training.
+            wishes: fields of the plan that are to change.
+            absent: organisations that do not answer.
+
+        Raises:
+            WaitingForQuorum: too few did.
+        """
+        for _ in range(_STEPS_TO_CONSENT):
+            try:
+                return self.orchestrator.start_round(task=task, wishes=wishes)
+            except WaitingForQuorum:
+                self.step(absent=absent)
+        return self.orchestrator.start_round(task=task, wishes=wishes)
+
+    def step(self, *, absent: frozenset[OrgId] = frozenset()) -> None:
+        """Let every organisation look at the orchestrator once, and act."""
+        for org, participant in self.participants.items():
+            if org not in absent:
+                participant.step(wait_s=0)
 
     @property
     def vector(self) -> Vector:
@@ -165,23 +202,43 @@ class SimulatedFederation:
             **fields,
         )
 
-    def _begin(self, blobs: MemoryBlobs, initial: Vector) -> None:
+    def _charter(self, blobs: MemoryBlobs, initial: Vector) -> Charter:
         layout, architecture = self._plan["layout"], self._plan["architecture"]
         file = snapshot.save(initial, layout=layout, architecture=architecture)
-        blobs.put(file)
-        self.recorder.record(
-            Genesis(
-                federation="simulation",
-                origin="simulation.example/ledger",
-                orchestrator=MemberKeys.of(self.identity.public),
-                created=self.clock.now(),
-                protocol_version=1,
-                initial_model=sha256(file),
-                layout_digest=layout.digest,
-            )
+        return Charter(
+            federation="simulation",
+            origin="simulation.example/ledger",
+            publisher=PublisherKey(seed=self.entropy.draw(32)).public_der,
+            initial_model=blobs.put(file),
+            layout_digest=layout.digest,
         )
 
-    def _join(
+    def _apply(self, org: OrgId) -> None:
+        token = self.registrar.invite(org, server="http://127.0.0.1:1", lifetime_s=3600)
+        application = enrolment.apply_to_join(
+            token,
+            orchestrator=self.identity.public,
+            key=self.keys[org],
+            name=org,
+            data_sources=("simulation",),
+            now=self.clock.now(),
+        )
+        self.registrar.enrol(application)
+
+    def _found(self) -> None:
+        """Let every founder approve the Genesis."""
+        genesis = self.registrar.found()
+        for org, key in self.keys.items():
+            approval = consent.approve(
+                genesis,
+                me=org,
+                identity=key,
+                ledger=GENESIS_PREV_HASH,
+                now=self.clock.now(),
+            )
+            self.orchestrator.approve(genesis.digest, org, approval)
+
+    def _participant(
         self,
         org: OrgId,
         learner: Learner,
@@ -190,27 +247,17 @@ class SimulatedFederation:
         *,
         does_replay: bool,
     ) -> Participant:
-        token = self.registrar.invite(org, server="http://127.0.0.1:1", lifetime_s=3600)
-        key = IdentityKey.generate(self.entropy)
-        application = enrolment.apply_to_join(
-            token,
-            orchestrator=self.identity.public,
-            key=key,
-            name=org,
-            data_sources=("simulation",),
-            now=self.clock.now(),
-        )
-        self.registrar.enrol(application)
         blobs = MemoryBlobs()
         return Participant(
             me=org,
-            identity=key,
+            identity=self.keys[org],
             facts=MemoryFactLog(),
             notes=MemoryNotes(),
             fence=MemoryFence(),
             purse=MemoryPurseLog(),
             blobs=blobs,
             mirror=Recorder(store=MemoryBlockStore(), blobs=blobs, clock=self.clock),
+            checkpoints=MemoryCheckpointStore(),
             link=link_of(self.orchestrator, org),
             learner=learner,
             floor=floor,

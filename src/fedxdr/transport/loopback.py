@@ -12,6 +12,7 @@ from fedxdr.federation import wire
 from fedxdr.federation.phases import Kind
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import SignedBlock
+from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.ports import Standing
 
@@ -53,9 +54,22 @@ class Loopback:
         """Return the protected vector of a contribution, for replay."""
         return self._orchestrator.vector(round_id, digest)
 
-    def head(self) -> Envelope:
-        """Return the orchestrator's signature over size and root of its ledger."""
-        return self._orchestrator.signed_head()
+    def checkpoint(self, size: int | None = None) -> bytes:
+        """Return the signed head over the first blocks, by default the newest."""
+        heads = self._orchestrator.heads
+        return heads.newest() if size is None else heads.at(size)
+
+    def cosign(self, size: int, lines: bytes) -> None:
+        """Deliver our two signature lines on a head."""
+        self._orchestrator.cosign(size, self._org, lines)
+
+    def changes(self) -> list[ProposedChange]:
+        """Return the changes that wait for approvals."""
+        return self._orchestrator.governance.proposals()
+
+    def approve(self, digest: Digest, approval: Envelope) -> None:
+        """Deliver our approval of a change."""
+        self._orchestrator.approve(digest, self._org, approval)
 
     def blocks(self, *, begin: int, end: int) -> list[SignedBlock]:
         """Return blocks with heights [begin, end)."""

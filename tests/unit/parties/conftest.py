@@ -2,7 +2,7 @@
 """A small federation whose links lie, whose writes fail and whose parties restart.
 
 ``World`` runs the real protocol over memory (simulation/federation.py). What a test
-changes on the way of one organisation it writes into ``world.links[org].changes``; what
+changes on the way of one organisation it writes into ``world.links[org].lies``; what
 was quantised, before any mask, is read from ``world.quantised``.
 """
 
@@ -101,7 +101,7 @@ class Mortal:
 
     WRITES = frozenset(
         {"append", "begin", "put", "erase", "delete", "use", "touch"}
-        | {"create", "hold", "settle"}
+        | {"create", "hold", "settle", "propose", "approve", "close"}
     )
 
     def __init__(self, port: Any, fuse: Fuse) -> None:
@@ -118,18 +118,18 @@ class Mortal:
 class LyingLink(Loopback):
     """A loopback on which a test changes what an organisation gets to see.
 
-    ``changes`` maps a step or the name of a method to a function from the true answer
+    ``lies`` maps a step or the name of a method to a function from the true answer
     to the one given.
     """
 
     def __init__(self, world: World, orchestrator: Orchestrator, org: OrgId) -> None:
         super().__init__(orchestrator, org)
         self.world = world
-        self.changes: dict[Any, Callable[[Any], Any]] = {}
+        self.lies: dict[Any, Callable[[Any], Any]] = {}
         self.sent: list[tuple[Step, bytes]] = []
 
     def _changed(self, name: Any, value: Any) -> Any:
-        change = self.changes.get(name)
+        change = self.lies.get(name)
         return value if change is None else change(value)
 
     def _ask(self, name: Any, act: Callable[[], Any]) -> Any:
@@ -165,9 +165,21 @@ class LyingLink(Loopback):
         ask = super().contribution
         return self._ask("contribution", lambda: ask(round_id, digest))
 
-    def head(self):
-        ask = super().head
-        return self._ask("head", ask)
+    def checkpoint(self, size=None):
+        ask = super().checkpoint
+        return self._ask("checkpoint", lambda: ask(size))
+
+    def cosign(self, size, lines):
+        ask = super().cosign
+        return self._ask("cosign", lambda: ask(size, lines))
+
+    def changes(self):
+        ask = super().changes
+        return self._ask("changes", ask)
+
+    def approve(self, digest, approval):
+        ask = super().approve
+        return self._ask("approve", lambda: ask(digest, approval))
 
     def blocks(self, *, begin, end):
         ask = super().blocks
@@ -251,6 +263,7 @@ class World:
             mirror=Recorder(
                 store=old.mirror._store, blobs=old._desk.blobs, clock=self.fed.clock
             ),
+            checkpoints=old.follower.witness._store,
             link=old._desk.link,
             learner=old._desk.learner,
             floor=old._floor,
@@ -270,6 +283,8 @@ class World:
             facts=old._facts,
             blobs=old.blobs,
             recorder=recorder,
+            checkpoints=old.heads._store,
+            changes=old.governance._store,
             registry=old._registry,
             clock=old._clock,
             entropy=old._entropy,
@@ -293,6 +308,8 @@ class World:
             blobs=Mortal(agent._desk.blobs, fuse),
         )
         agent.mirror._store = Mortal(agent.mirror._store, fuse)
+        witness = agent.follower.witness
+        witness._store = Mortal(witness._store, fuse)
         return fuse
 
     def make_orchestrator_mortal(self) -> Fuse:
@@ -302,10 +319,12 @@ class World:
         old.blobs = Mortal(old.blobs, fuse)
         old._registry = Mortal(old._registry, fuse)
         old.recorder._store = Mortal(old.recorder._store, fuse)
+        old.heads._store = Mortal(old.heads._store, fuse)
+        old.governance._store = Mortal(old.governance._store, fuse)
         return fuse
 
     def start(self, task: str | None = None) -> None:
-        self.orchestrator.start_round(task=task)
+        self.fed.start_round(task=task)
 
     def go_on(
         self,

@@ -648,7 +648,7 @@ def test_a_proposal_that_is_not_this_rounds(proposal, changed, why):
 def test_whoever_is_lied_to_ends_its_session_and_the_others_go_on(plain_world, step):
     federation = plain_world(n=4)
     federation.play()
-    federation.links[A].changes[step] = lambda _: b"[1]"
+    federation.links[A].lies[step] = lambda _: b"[1]"
     round_ = federation.play()
     assert federation.why(A).startswith(f"refused: {step}: ")
     assert round_.phase is Phase.COMMITTED
@@ -671,7 +671,7 @@ def test_two_sets_for_two_halves_open_neither(plain_world):
         return messages.sign(other, federation.fed.identity).to_json()
 
     for org in (A, B):
-        federation.links[org].changes[Step.SURVIVOR_SET] = lie
+        federation.links[org].lies[Step.SURVIVOR_SET] = lie
     # an orchestrator that takes signatures over either set
     honest_check = federation.orchestrator._check
     federation.orchestrator._check = lambda round_, kind, org, body: (
@@ -693,7 +693,7 @@ def test_a_forged_announcement_is_not_answered(plain_world):
         honest = canonical.decode(envelope.payload, Announcement)
         return messages.sign(honest, federation.fed.operator)
 
-    federation.links[A].changes["announcement"] = forge
+    federation.links[A].lies["announcement"] = forge
     federation.start()
     with pytest.raises(BadSignature):
         federation.participant(A).step(wait_s=0)

@@ -93,7 +93,7 @@ def test_a_changed_wish_adopts_a_new_plan_first(world):
     federation = world(n=4)
     federation.play()
     plan = federation.fed.recorder.in_force.plan
-    federation.orchestrator.start_round(wishes={"clip_norm": 5.0})
+    federation.fed.start_round(wishes={"clip_norm": 5.0})
     assert federation.round.plan == dataclasses.replace(plan, clip_norm=5.0)
     head = federation.fed.recorder.in_force.head
     assert isinstance(head.entry, PlanAdopted)
@@ -590,7 +590,7 @@ def test_a_wrong_answer_is_named_and_left_out(world):
             dataclasses.replace(message, self_shares=wrong), federation.key(C)
         ).to_json()
 
-    federation.links[C].changes["send", Step.UNMASKING] = lie
+    federation.links[C].lies["send", Step.UNMASKING] = lie
     round_ = federation.play()
     assert round_.phase is Phase.COMMITTED
     assert np.array_equal(federation.opened_sum(round_), federation.plain_sum(round_))
@@ -614,7 +614,7 @@ def test_too_many_wrong_answers_open_nothing(world):
         return lie
 
     for org in (C, D):
-        federation.links[org].changes["send", Step.UNMASKING] = liar(org)
+        federation.links[org].lies["send", Step.UNMASKING] = liar(org)
     round_ = federation.play()
     assert round_.failure.reason == "cannot-open"
     assert federation.fed.recorder.in_force.model == model

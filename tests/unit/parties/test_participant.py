@@ -175,7 +175,7 @@ def test_an_answer_lost_on_the_way_is_asked_for_again(world):
                 lost.append(step)
                 raise Unavailable("the answer was lost")
 
-        link.changes["send"] = lose
+        link.lies["send"] = lose
         link.sent.clear()
         round_ = federation.play()
         assert lost == [step]
@@ -266,11 +266,11 @@ def test_a_round_is_over_when_the_ledger_says_so(world, phase):
     federation.start()
     federation.go_on(until=Phase.SHARES)
     link = federation.links[OrgId("org-a")]
-    link.changes["standing"] = lambda said: dataclasses.replace(said, phase=phase)
+    link.lies["standing"] = lambda said: dataclasses.replace(said, phase=phase)
     with pytest.raises(InvalidInput, match="the ledger does not say so"):
         federation.participant("org-a").step(wait_s=0)
     assert federation.session("org-a").ended is None
-    del link.changes["standing"]
+    del link.lies["standing"]
     assert_exact(federation, federation.go_on())
 
 
@@ -282,12 +282,12 @@ def test_on_one_parent_no_second_set_is_signed(world):
     federation.play()
     # five of seven sign and unmask; all reject the model, so the parent stays in force
     for org in federation.orgs:
-        federation.links[org].changes["evidence"] = lambda _: b"[]"
+        federation.links[org].lies["evidence"] = lambda _: b"[]"
     round_ = federation.play(gone=leaving("org-a", Phase.SHARES))
     assert round_.failure.reason == "rejected"
     assert round_.opened is not None
     for org in federation.orgs:
-        del federation.links[org].changes["evidence"]
+        del federation.links[org].lies["evidence"]
     parent = federation.fed.recorder.in_force.model
     assert round_.announcement.parent_model == parent
     # now with org-a: the difference of the two sums would be its update
@@ -306,7 +306,7 @@ def test_no_new_plan_lets_a_second_set_be_signed_for_statistics(world):
     federation = world(n=4)
     federation.play("statistics")
     federation.play("training")
-    federation.orchestrator.start_round(task="statistics", wishes={"clip_norm": 5.0})
+    federation.fed.start_round(task="statistics", wishes={"clip_norm": 5.0})
     round_ = federation.go_on(gone=leaving("org-d", Phase.SHARES))
     assert round_.opened is None
     assert "another survivor set was signed" in federation.why("org-a")
@@ -383,7 +383,7 @@ def test_an_agent_set_back_to_a_backup_sits_the_round_out(world):
 def test_a_model_that_is_another_file_is_refused(world):
     federation = world(n=3)
     link = federation.links[OrgId("org-a")]
-    link.changes["model"] = lambda file: file + b"x"
+    link.lies["model"] = lambda file: file + b"x"
     with pytest.raises(InvalidInput, match="hash"):
         federation.participant("org-a").model(federation.fed.recorder.in_force.model)
 
@@ -395,7 +395,7 @@ def test_a_model_is_fetched_once(world):
     digest = federation.fed.recorder.in_force.model
     file = agent.model()
     assert sha256(file) == digest
-    federation.links[OrgId("org-a")].changes["model"] = lambda _: b""
+    federation.links[OrgId("org-a")].lies["model"] = lambda _: b""
     assert agent.model() == file
 
 
@@ -416,7 +416,7 @@ def test_what_is_not_there_yet_is_waited_for(world):
         link.changes.pop(Step.MAIL)
         raise NotFound("not yet")
 
-    link.changes[Step.MAIL] = not_yet
+    link.lies[Step.MAIL] = not_yet
     assert federation.play().phase is Phase.COMMITTED
 
 
@@ -429,11 +429,11 @@ def test_another_ledger_than_the_joined_one_is_not_mirrored(world):
     agent._genesis = federation.fed.recorder.blocks(begin=0, end=1)[0].block.hash
     other = stranger.fed.recorder
     link = federation.links[OrgId("org-a")]
-    link.changes["blocks"] = lambda _: other.blocks(begin=0, end=9)
+    link.lies["blocks"] = lambda _: other.blocks(begin=0, end=9)
     with pytest.raises(BadSignature, match="another ledger"):
         agent.follow_ledger(4)
     assert agent.mirror.size() == 0
-    del link.changes["blocks"]
+    del link.lies["blocks"]
     agent.follow_ledger(4)
     assert agent.mirror.in_force == federation.fed.recorder.in_force
 
@@ -445,8 +445,8 @@ def test_a_fork_of_the_mirrored_ledger_is_refused(world):
     size = federation.participant("org-a").mirror.size()
     link = federation.links[OrgId("org-a")]
     other = stranger.fed.recorder
-    link.changes["head"] = lambda _: stranger.orchestrator.signed_head()
-    link.changes["blocks"] = lambda _: other.blocks(begin=size - 1, end=99)
+    link.lies["head"] = lambda _: stranger.orchestrator.signed_head()
+    link.lies["blocks"] = lambda _: other.blocks(begin=size - 1, end=99)
     stranger.play()
     with pytest.raises(BadSignature):
         federation.participant("org-a").follow_ledger(size + 1)
@@ -465,10 +465,10 @@ def test_a_block_that_the_orchestrator_did_not_sign_for_is_refused(world):
     forged = next_block(
         recorder.in_force.head, entry=failed, timestamp=federation.fed.clock.now()
     )
-    federation.orchestrator.start_round(wishes={"clip_norm": 5.0})
+    federation.fed.start_round(wishes={"clip_norm": 5.0})
     assert recorder.size() == size + 1
     link = federation.links[OrgId("org-a")]
-    link.changes["blocks"] = lambda _: [forged]
+    link.lies["blocks"] = lambda _: [forged]
     with pytest.raises(BadSignature, match="not over the blocks"):
         agent.follow_ledger(size + 1)
     assert agent.mirror.size() == size
@@ -498,7 +498,7 @@ def test_what_cannot_be_reached_while_a_message_is_made_ends_nothing(world, what
             raise Unavailable("the network is down")
         return _
 
-    link.changes[what] = lose
+    link.lies[what] = lose
     if what == "model":
         # the agent lost its copies and has to fetch the parent
         federation.participant("org-a")._desk.blobs._blobs.clear()

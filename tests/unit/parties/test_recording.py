@@ -62,7 +62,7 @@ def test_failed_rounds_count_as_attempted(federation):
 def test_a_new_plan_of_the_same_layout_keeps_its_tasks(federation):
     federation.play()
     assert federation.fed.recorder.in_force.tasks == ("statistics", "training")
-    federation.orchestrator.start_round(wishes={"clip_norm": 3.0})
+    federation.fed.start_round(wishes={"clip_norm": 3.0})
     assert federation.fed.recorder.in_force.tasks == ("statistics", "training")
     assert federation.fed.recorder.in_force.plan.clip_norm == 3.0
 

@@ -94,7 +94,7 @@ def test_another_sum_is_rejected(world):
 
 def test_one_organisation_that_rejects_does_not_stop_a_quorum(world):
     federation = world(n=4)
-    federation.links[B].changes["evidence"] = lambda _: b"{}"
+    federation.links[B].lies["evidence"] = lambda _: b"{}"
     round_ = federation.play()
     assert verdict(federation, B).verdict == "rejected"
     assert round_.rejections == {B}
@@ -105,7 +105,7 @@ def evidence_changed(federation, org, change) -> None:
     def lie(body: bytes) -> bytes:
         return wire.pack_evidence(change(wire.unpack_evidence(body)))
 
-    federation.links[org].changes["evidence"] = lie
+    federation.links[org].lies["evidence"] = lie
 
 
 def restated(federation, org, envelope, **changed) -> Envelope:
@@ -180,7 +180,7 @@ def test_evidence_that_is_not_the_rounds_is_rejected(world, name, change, why):
 
 def test_a_contribution_that_does_not_hash_to_its_name_is_rejected(world):
     federation = world(n=4)
-    federation.links[A].changes["contribution"] = lambda v: v[:-1] + b"\x07"
+    federation.links[A].lies["contribution"] = lambda v: v[:-1] + b"\x07"
     federation.play()
     assert "hash" in verdict(federation, A).reason
 
@@ -221,7 +221,7 @@ def test_a_clear_round_without_our_contribution_is_rejected(clear):
         return messages.sign(changed, clear.fed.identity).to_json()
 
     for org in clear.orgs:
-        clear.links[org].changes[Step.PROPOSAL] = proposal
+        clear.links[org].lies[Step.PROPOSAL] = proposal
         evidence_changed(
             clear,
             org,
@@ -245,7 +245,7 @@ def test_a_clear_proposal_about_other_contributions_is_rejected(clear, changed, 
             dataclasses.replace(true, **changed), clear.fed.identity
         ).to_json()
 
-    clear.links[A].changes[Step.PROPOSAL] = proposal
+    clear.links[A].lies[Step.PROPOSAL] = proposal
     clear.start()
     clear.go_on(until=Phase.PROPOSED)
     agent = clear.participant(A)
@@ -272,7 +272,7 @@ def test_a_clear_round_of_too_few_is_rejected(clear):
         )
         return messages.sign(changed, clear.fed.identity).to_json()
 
-    clear.links[A].changes[Step.PROPOSAL] = proposal
+    clear.links[A].lies[Step.PROPOSAL] = proposal
     evidence_changed(clear, A, only_two)
     clear.start()
     clear.go_on(until=Phase.PROPOSED)

@@ -97,7 +97,7 @@ def test_a_seed_that_does_not_open_leaves_its_sender_out_and_nobody_else(committ
         signed = messages.sign(spoiled, federation.key(D))
         return wire.pack_contribution(dataclasses.replace(packed, mail=(signed,)))
 
-    federation.links[D].changes["send", Step.CONTRIBUTION] = spoil
+    federation.links[D].lies["send", Step.CONTRIBUTION] = spoil
     round_ = federation.play()
     assert_exact(federation, round_)
     assert round_.survivors == (A, B, C)
@@ -170,7 +170,7 @@ def test_a_helper_answers_for_no_smaller_set(asked):
             asked.fed.identity,
         ).to_json()
 
-    asked.links[A].changes[Step.SURVIVOR_SET] = fewer
+    asked.links[A].lies[Step.SURVIVOR_SET] = fewer
     round_ = asked.go_on()
     assert round_.opened is None
     assert "we answer for 3 or more" in asked.why(A)
@@ -181,7 +181,7 @@ def test_a_helper_believes_only_the_orchestrators_set(asked):
         message = canonical.decode(Envelope.from_json(body).payload, SurvivorSet)
         return messages.sign(message, asked.key(B)).to_json()
 
-    asked.links[A].changes[Step.SURVIVOR_SET] = signed_by_another
+    asked.links[A].lies[Step.SURVIVOR_SET] = signed_by_another
     assert asked.go_on().opened is None
     assert "refused" in asked.why(A)
 
@@ -191,7 +191,7 @@ def test_a_helper_answers_for_one_set_per_parent_model(asked):
     def lost(_body):
         raise Unavailable("lost")
 
-    asked.links[A].changes["send", Step.UNMASKING] = lost
+    asked.links[A].lies["send", Step.UNMASKING] = lost
     round_ = asked.go_on()
     assert round_.opened is None
     asked.links[A].changes.clear()
@@ -213,7 +213,7 @@ def test_a_helper_key_that_was_swapped_is_refused(committee):
         )
         return wire.pack_envelopes([envelopes[0], forged])
 
-    federation.links[C].changes[Step.KEY_LIST] = swap
+    federation.links[C].lies[Step.KEY_LIST] = swap
     round_ = federation.play()
     assert C not in round_.survivors
     assert "refused" in federation.why(C)
@@ -221,7 +221,7 @@ def test_a_helper_key_that_was_swapped_is_refused(committee):
 
 def test_helpers_that_the_plan_does_not_name_are_refused(committee):
     federation = committee()
-    federation.links[C].changes[Step.KEY_LIST] = lambda body: wire.pack_envelopes(
+    federation.links[C].lies[Step.KEY_LIST] = lambda body: wire.pack_envelopes(
         wire.unpack_envelopes(body)[:1]
     )
     federation.play()
@@ -237,7 +237,7 @@ def test_a_header_in_anothers_name_is_refused_by_the_helper(committee):
         forged = messages.sign(victim, federation.fed.identity)
         return wire.pack_envelopes([*envelopes[:3], forged])
 
-    federation.links[A].changes[Step.HEADERS] = forge
+    federation.links[A].lies[Step.HEADERS] = forge
     assert federation.play().opened is None
     assert "refused" in federation.why(A)
 
@@ -289,7 +289,7 @@ def test_a_helpers_report_is_checked(committee, change, why):
         held.append(body)
         raise InvalidInput("held")
 
-    federation.links[A].changes["send", Step.VETTING] = hold
+    federation.links[A].lies["send", Step.VETTING] = hold
     with pytest.raises(InvalidInput, match="held"):
         federation.participant(A).step(wait_s=0)
     message = canonical.decode(Envelope.from_json(held[0]).payload, VettingMessage)
@@ -310,7 +310,7 @@ def test_an_answer_for_another_set_or_sum_is_refused(asked):
         held.append(body)
         raise InvalidInput("held")
 
-    asked.links[A].changes["send", Step.UNMASKING] = hold
+    asked.links[A].lies["send", Step.UNMASKING] = hold
     with pytest.raises(InvalidInput, match="held"):
         asked.participant(A).step(wait_s=0)
     packed = wire.unpack_contribution(held[0], size_bytes=len_of(held[0]))

@@ -186,7 +186,7 @@ def test_a_ceremony_of_strangers_or_under_another_fingerprint_is_refused(encrypt
 
 def swapped(federation, org, step, change):
     """Let an organisation send something else at a step."""
-    federation.links[org].changes["send", step] = change
+    federation.links[org].lies["send", step] = change
 
 
 def test_an_upload_that_was_not_committed_to_is_refused(encrypted):
@@ -341,7 +341,7 @@ def left_out(message):
     ],
 )
 def test_a_set_that_would_open_another_sum_is_not_signed(asked, change, why):
-    asked.links[A].changes[Step.SURVIVOR_SET] = resign(asked, change)
+    asked.links[A].lies[Step.SURVIVOR_SET] = resign(asked, change)
     asked.go_on()
     assert why in asked.why(A)
 
@@ -351,9 +351,7 @@ def test_decryptors_compute_the_product_themselves(asked):
     asked.go_on(until=Phase.SURVIVORS)
     uploads = asked.orchestrator.contributions(asked.round)
     link = asked.links[A]
-    link.changes["contribution"] = lambda _vector: asked.orchestrator.blobs.get(
-        uploads[C]
-    )
+    link.lies["contribution"] = lambda _vector: asked.orchestrator.blobs.get(uploads[C])
     asked.go_on()
     assert "does not hash to its name" in asked.why(A)
 

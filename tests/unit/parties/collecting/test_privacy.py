@@ -372,9 +372,7 @@ def test_statistics_are_not_opened_twice_under_other_terms(world, change):
     federation = world(n=4, floor=Floor(modes=("secagg", "committee")))
     federation.learners[D].count = 1 << 10
     federation.play("statistics")
-    federation.fed.orchestrator.start_round(
-        task="statistics", wishes=OTHER_SUMS[change]
-    )
+    federation.fed.start_round(task="statistics", wishes=OTHER_SUMS[change])
     gone = (lambda org, _: org == D) if "layout" in change else (lambda *_: False)
     round_ = federation.go_on(gone=gone)
     assert round_.opened is None
@@ -394,6 +392,6 @@ def test_training_on_one_parent_is_not_opened_twice_under_other_terms(world, cha
     # the helpers have answered, the orchestrator says that it came to nothing
     federation.go_on(gone=lambda org, phase: org == B and phase is Phase.SURVIVORS)
     assert federation.round.opened is None
-    federation.fed.orchestrator.start_round(task="training", wishes=change)
+    federation.fed.start_round(task="training", wishes=change)
     assert federation.go_on().opened is None
     assert "another" in federation.why(A)

@@ -84,6 +84,6 @@ def test_a_set_that_leaves_a_neighbourhood_too_small_is_not_signed(world):
         )
         return messages.sign(forged, federation.fed.identity).to_json()
 
-    federation.links[victim].changes[Step.SURVIVOR_SET] = cut_off
+    federation.links[victim].lies[Step.SURVIVOR_SET] = cut_off
     federation.participant(victim).step(wait_s=0)
     assert "neighbour" in federation.why(victim)

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An organisation's agent and the ledger: it mirrors, cosigns and consents.
+
+Not here: rounds (participant.py), what a witness checks (witness.py), what an agent may
+approve alone (consent.py).
+
+Rules that always hold: the ledger followed is the one that was joined; a head is
+cosigned once, stored before it is sent; a change is considered once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedxdr.core.clock import Clock
+from fedxdr.core.errors import BadSignature, BelowFloor, InvalidInput, NotFound
+from fedxdr.core.ids import Digest, OrgId
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.federation.floor import Floor
+from fedxdr.ledger import checkpoint
+from fedxdr.ledger.block import SignedBlock
+from fedxdr.ledger.checkpoint import Checkpoint
+from fedxdr.ledger.entries import Genesis, entry_digest
+from fedxdr.parties import consent
+from fedxdr.parties.ports import CheckpointStore, Link
+from fedxdr.parties.recording import Recorder
+from fedxdr.parties.witness import Witness
+
+logger = logging.getLogger(__name__)
+
+_BLOCKS_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """Which ledger an organisation joined, as far as it knows.
+
+    Attributes:
+        genesis: hash of block 0, once it was seen.
+        founding: ``entry_digest`` of the Genesis that a founder approved.
+        pinned: the head that the invitation pins.
+    """
+
+    genesis: Digest | None = None
+    founding: Digest | None = None
+    pinned: Checkpoint | None = None
+
+
+class Follower:
+    """One organisation's mirror of the ledger, and its say in it.
+
+    Args:
+        me: its name.
+        identity: its key.
+        mirror: its own copy of the ledger.
+        checkpoints: heads of the ledger that it saw, with its cosignatures.
+        link: the way to the orchestrator.
+        floor: what it insists on.
+        clock: the time.
+        joined: which ledger it joined.
+        asks: whether a person decides about plans too.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: OrgId,
+        identity: IdentityKey,
+        mirror: Recorder,
+        checkpoints: CheckpointStore,
+        link: Link,
+        floor: Floor,
+        clock: Clock,
+        joined: Joined,
+        asks: bool = False,
+    ) -> None:
+        self._me = me
+        self._identity = identity
+        self._mirror = mirror
+        self.witness = Witness(me=me, mirror=mirror, store=checkpoints, clock=clock)
+        self._link = link
+        self._floor = floor
+        self._clock = clock
+        self._joined = joined
+        self._asks = asks
+        self._considered: set[Digest] = set()
+        self._cosigned = 0
+
+    def follow(self, size: int) -> None:
+        """Fetch blocks into the mirror until it has at least that size, and cosign.
+
+        Nothing enters that the log has not signed for, nor what builds on a change of
+        the members without their quorum (witness.py).
+
+        Raises:
+            BadSignature: another ledger than the one that was joined, or a head that
+                the log did not sign over these blocks.
+            VerificationFailed: a block that breaks the ledger's rules.
+        """
+        begin = self._mirror.size()
+        if begin < size:
+            head = self._link.checkpoint()
+            end = checkpoint.parse(head).size
+            if end < begin:
+                self.witness.check_old(head)
+                return
+            found: list[SignedBlock] = []
+            while begin + len(found) < end:
+                at = begin + len(found)
+                more = self._link.blocks(begin=at, end=min(end, at + _BLOCKS_AT_ONCE))
+                if not more:
+                    break
+                found += more
+            self._check_joined(found)
+            self.witness.take(head, found, head_of=self._link.checkpoint)
+            self._check_pinned()
+        self._cosign()
+
+    def _check_joined(self, found: list[SignedBlock]) -> None:
+        """Refuse a first block of another ledger than the one that was joined."""
+        if self._mirror.is_begun:
+            return
+        first = found[0].block if found else None
+        if first is None or not isinstance(first.entry, Genesis):
+            raise BadSignature("a ledger that does not begin with a genesis")
+        joined = self._joined
+        if joined.genesis not in {None, first.hash} or joined.founding not in {
+            None,
+            entry_digest(first.entry),
+        }:
+            raise BadSignature("another ledger than the one that was joined")
+
+    def _check_pinned(self) -> None:
+        """Refuse a ledger that does not extend the head that the invitation pins."""
+        pinned = self._joined.pinned
+        if (
+            pinned is not None
+            and pinned.size <= self._mirror.size()
+            and self._mirror.root_at(pinned.size) != pinned.root.hex()
+        ):
+            raise BadSignature(
+                "the ledger does not extend the one that the invitation pins: ask a "
+                "member whether its ledger is the same"
+            )
+
+    def _cosign(self) -> None:
+        """Cosign the newest head, once; stored before it is sent."""
+        size = self._mirror.size()
+        if size == self._cosigned or not size:
+            return
+        lines = self.witness.cosign(self._identity)
+        if lines is not None:
+            try:
+                self._link.cosign(*lines)
+            except NotFound:
+                return  # the log has moved on, and we shall see where
+        self._cosigned = size
+
+    def consent(self, changes: Sequence[Digest]) -> None:
+        """Approve what this agent may decide alone; say once what waits for a person.
+
+        Plans within the local floor, and key ceremonies, unless a person is to be asked
+        for everything.
+
+        Args:
+            changes: names of those that are open, as the orchestrator says.
+        """
+        fresh = set(changes) - self._considered
+        if not fresh or not self._mirror.is_begun:
+            return
+        in_force = self._mirror.in_force
+        member = in_force.members.get(self._me)
+        if member is None:
+            return
+        for change in self._link.changes():
+            if change.digest not in fresh:
+                continue
+            self._considered.add(change.digest)
+            entry = change.entry
+            is_next = getattr(entry, "change", 0) == in_force.changes + 1
+            if not is_next or self._me in change.approved_by:
+                continue
+            if self._asks or not consent.may_decide(entry, floor=self._floor):
+                logger.warning(
+                    "a change waits for a person",
+                    extra={"digest": change.digest, "kind": entry.type},
+                )
+                continue
+            self._link.approve(
+                change.digest,
+                consent.approve(
+                    change,
+                    me=self._me,
+                    identity=self._identity,
+                    ledger=in_force.genesis_hash,
+                    now=self._clock.now(),
+                ),
+            )
+
+    def require_quorum(self) -> None:
+        """Refuse a round on a head that no quorum of the members has cosigned.
+
+        Raises:
+            BelowFloor: it has none, whatever the orchestrator says.
+        """
+        head = self._link.checkpoint(self._mirror.size())
+        try:
+            self.witness.require_quorum(head)
+        except InvalidInput as error:
+            raise BelowFloor(f"the newest head has no quorum: {error}") from error

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who decides about members, keys and plans: proposals, approvals, adoption.
+
+Anybody the orchestrator knows may propose; the founders all approve the Genesis, a
+quorum of the members approves every later change, each with its own signature over the
+very entry. The orchestrator collects; it cannot approve for anybody, and what it puts
+on the ledger without a quorum no mirror takes.
+
+Not here: how an agent or a person decides (consent.py), the rules of the ledger
+(ledger/change_rules.py).
+
+Rules that always hold: a change is adopted between rounds only, on a head with a
+quorum; when one is adopted, the others that are open are proposed anew under the next
+number, and need new approvals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from fedxdr.core import canonical
+from fedxdr.core.clock import Clock
+from fedxdr.core.errors import (
+    BadSignature,
+    InvalidInput,
+    NotFound,
+    UnknownSender,
+    VerificationFailed,
+    WaitingForQuorum,
+    WrongPhase,
+)
+from fedxdr.core.ids import Digest, OrgId
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.ledger import entries, statements
+from fedxdr.ledger.block import GENESIS_PREV_HASH, Block
+from fedxdr.ledger.entries import Change, Genesis, MemberEnrolled, MemberKeys
+from fedxdr.ledger.statements import ApprovalStatement
+from fedxdr.parties.changes import ProposedChange, founders_of, governed
+from fedxdr.parties.heads import Heads
+from fedxdr.parties.ports import ChangeStore, StoredChange
+from fedxdr.parties.recording import Recorder
+
+logger = logging.getLogger(__name__)
+
+ADOPTED, WITHDRAWN = "adopted", "withdrawn"
+
+
+class Governance:
+    """The orchestrator's desk for changes.
+
+    Args:
+        recorder: the ledger.
+        heads: its signed heads.
+        store: the proposals.
+        clock: the time.
+        is_busy: whether a round is running.
+    """
+
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        heads: Heads,
+        store: ChangeStore,
+        clock: Clock,
+        is_busy: Callable[[], bool],
+    ) -> None:
+        self._recorder = recorder
+        self._heads = heads
+        self._store = store
+        self._clock = clock
+        self._is_busy = is_busy
+        self._open: tuple[Digest, ...] | None = None
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next change has."""
+        return self._recorder.in_force.changes + 1 if self._recorder.is_begun else 1
+
+    def open_digests(self) -> tuple[Digest, ...]:
+        """Return the names of the open changes; asked often, so storage is not."""
+        if self._open is None:
+            self._open = tuple(found.digest for found in self._store.all())
+        return self._open
+
+    def proposals(self, *, is_open: bool = True) -> list[ProposedChange]:
+        """Return the changes, in the order in which they were proposed."""
+        return [_read(stored) for stored in self._store.all(is_open=is_open)]
+
+    def proposal(self, digest: Digest) -> ProposedChange:
+        """Return one change, open or not.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return _read(self._stored(digest))
+
+    def propose(
+        self,
+        entry: Genesis | Change,
+        *,
+        envelopes: Sequence[Envelope] = (),
+        by: str,
+    ) -> ProposedChange:
+        """File a change for approval; the same one again changes nothing.
+
+        Args:
+            entry: with the number of the next change.
+            envelopes: what its subject signed, without approvals.
+            by: who proposes it.
+
+        Raises:
+            InvalidInput: it could not stand on the ledger, approved or not.
+        """
+        if self._recorder.is_begun:
+            if isinstance(entry, Genesis):
+                raise InvalidInput("the federation is founded already")
+            self._recorder.check_proposed(entry, envelopes=envelopes)
+        elif not isinstance(entry, Genesis | MemberEnrolled):
+            raise InvalidInput(
+                "the federation is not founded yet: only founders can be enrolled"
+            )
+        digest = entries.entry_digest(entry)
+        self._store.propose(
+            StoredChange(
+                digest=digest,
+                number=1 if isinstance(entry, Genesis) else entry.change,
+                entry=canonical.encode(entry),
+                envelopes=tuple(envelope.to_json() for envelope in envelopes),
+                proposed_by=by,
+                proposed_at=self._clock.now(),
+            )
+        )
+        self._open = None
+        logger.info("change proposed", extra={"digest": digest, "by": by})
+        return self.proposal(digest)
+
+    def withdraw(self, digest: Digest) -> None:
+        """Close a change that shall not be adopted any more.
+
+        Raises:
+            NotFound: there is none.
+            WrongPhase: it is closed already.
+        """
+        stored = self._stored(digest)
+        if stored.outcome:
+            raise WrongPhase(f"this change is closed: it was {stored.outcome}")
+        self._close(digest, WITHDRAWN)
+
+    def approve(self, digest: Digest, org: OrgId, envelope: Envelope) -> Block | None:
+        """Store an approval; return the block if the change was adopted by it.
+
+        Args:
+            digest: of the change.
+            org: whose approval it is.
+            envelope: its signed ``ApprovalStatement``.
+
+        Raises:
+            NotFound: no such change.
+            WrongPhase: the change is closed.
+            UnknownSender: who has no say in it.
+            BadSignature: not signed by that organisation's keys.
+            InvalidInput: over another entry, another ledger, or expired.
+        """
+        stored = self._stored(digest)
+        if stored.outcome:
+            raise WrongPhase(f"this change is closed: it was {stored.outcome}")
+        voters = self._voters(_read(stored))
+        if org not in voters:
+            raise UnknownSender(f"{org} has no say in this change")
+        statement = statements.verify(
+            envelope, kind=ApprovalStatement, keys=voters[org]
+        )
+        if statement.org != org:
+            raise BadSignature(f"{org} signed in the name of {statement.org}")
+        if (statement.entry, statement.ledger) != (digest, self._ledger()):
+            raise InvalidInput("an approval of another change, or on another ledger")
+        if statement.expires <= self._clock.now():
+            raise InvalidInput("the approval has expired")
+        self._store.approve(digest, org, envelope.to_json())
+        logger.info("change approved", extra={"digest": digest, "org": org})
+        return self.advance()
+
+    def advance(self) -> Block | None:
+        """Adopt the first open change that has its quorum; return its block."""
+        if not self.open_digests() or self._is_busy():
+            return None
+        for stored in self._store.all():
+            proposal = _read(stored)
+            approvals = self._counting(stored, proposal)
+            if len(approvals) >= self._needed(proposal):
+                if self._recorder.is_begun:
+                    try:
+                        self._heads.require_quorum()
+                    except WaitingForQuorum:
+                        return None
+                return self._adopt(proposal, approvals)
+        return None
+
+    def waiting_for(self, digest: Digest) -> WaitingForQuorum:
+        """Return the error that says what a change waits for."""
+        proposal = self.proposal(digest)
+        missing = sorted(set(self._voters(proposal)) - set(proposal.approved_by))
+        kind = proposal.entry.type.split("/")[1]
+        return WaitingForQuorum(
+            f"{kind} {digest[:16]}… is approved by {len(proposal.approved_by)} of the "
+            f"{self._needed(proposal)} that it takes; not yet by {', '.join(missing)}: "
+            "their agents must be running, and where they ask a person, that person "
+            "approves with `fedxdr plan approve` or `fedxdr members approve`"
+        )
+
+    def _adopt(
+        self, proposal: ProposedChange, approvals: Iterable[Envelope]
+    ) -> Block | None:
+        try:
+            block = self._recorder.record(
+                proposal.entry, envelopes=[*proposal.envelopes, *approvals]
+            )
+        except VerificationFailed as error:
+            logger.warning(
+                "change withdrawn",
+                extra={"digest": proposal.digest, "reason": str(error)},
+            )
+            self._close(proposal.digest, WITHDRAWN)
+            return None
+        self._close(proposal.digest, ADOPTED)
+        logger.info(
+            "change adopted", extra={"digest": proposal.digest, "height": block.height}
+        )
+        self._renumber()
+        return block
+
+    def _renumber(self) -> None:
+        """Propose what is still open anew, under the number that is next now."""
+        members = self._recorder.in_force.members
+        for stored in self._store.all():
+            proposal = _read(stored)
+            entry = proposal.entry
+            is_in = isinstance(entry, MemberEnrolled) and entry.org_id in members
+            self._close(proposal.digest, ADOPTED if is_in else WITHDRAWN)
+            if is_in or isinstance(entry, Genesis):
+                continue
+            try:
+                self.propose(
+                    dataclasses.replace(entry, change=self.next_number),
+                    envelopes=proposal.envelopes,
+                    by=proposal.proposed_by,
+                )
+            except InvalidInput as error:
+                logger.warning(
+                    "change withdrawn",
+                    extra={"digest": proposal.digest, "reason": str(error)},
+                )
+
+    def _counting(
+        self, stored: StoredChange, proposal: ProposedChange
+    ) -> tuple[Envelope, ...]:
+        """Return the approvals that count now: by whom has a say, and not expired."""
+        voters, now = self._voters(proposal), self._clock.now()
+        found = []
+        for org, data in sorted(stored.approvals.items()):
+            envelope = Envelope.from_json(data)
+            stated = statements.parse(envelope.payload, ApprovalStatement)
+            is_signer = org in voters and (
+                envelope.signatures[0].keyid == voters[org].identity.keyid
+            )
+            if is_signer and stated.expires > now:
+                found.append(envelope)
+        return tuple(found)
+
+    def _voters(self, proposal: ProposedChange) -> dict[OrgId, MemberKeys]:
+        if isinstance(proposal.entry, Genesis):
+            return founders_of(proposal)
+        members = self._recorder.in_force.members if self._recorder.is_begun else {}
+        return {org: member.keys for org, member in members.items()}
+
+    def _needed(self, proposal: ProposedChange) -> int:
+        if isinstance(proposal.entry, Genesis):
+            return len(proposal.entry.founders)
+        # before the founding an enrolment waits to become part of the Genesis
+        return self._recorder.in_force.quorum if self._recorder.is_begun else 1
+
+    def _ledger(self) -> Digest:
+        if not self._recorder.is_begun:
+            return GENESIS_PREV_HASH
+        return self._recorder.in_force.genesis_hash
+
+    def _stored(self, digest: Digest) -> StoredChange:
+        stored = self._store.get(digest)
+        if stored is None:
+            raise NotFound("there is no such change")
+        return stored
+
+    def _close(self, digest: Digest, outcome: str) -> None:
+        self._store.close(digest, outcome=outcome)
+        self._open = None
+
+
+def _read(stored: StoredChange) -> ProposedChange:
+    return ProposedChange(
+        digest=stored.digest,
+        entry=governed(entries.parse(canonical.parse_jcs(stored.entry))),
+        envelopes=tuple(map(Envelope.from_json, stored.envelopes)),
+        proposed_by=stored.proposed_by,
+        proposed_at=stored.proposed_at,
+        approved_by=tuple(sorted(stored.approvals)),
+        outcome=stored.outcome,
+    )

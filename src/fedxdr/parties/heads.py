@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The orchestrator's signed heads: it signs each once, members cosign, all can read.
+
+One head per size: it is signed after its newest block was stored, and stored before
+anybody gets to see it. Killed in between, the same root is signed again.
+
+Not here: what a member checks before it cosigns (witness.py), the forms (ledger/heads).
+
+Rules that always hold: there are never two roots for one size; a line is stored only if
+it is good and its member's; nothing is built on a head without a quorum.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from fedxdr.core.clock import Clock
+from fedxdr.core.errors import NotFound, UnknownSender, WaitingForQuorum
+from fedxdr.core.ids import OrgId
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.ledger import heads, policy
+from fedxdr.ledger.note_form import NoteSignature
+from fedxdr.ledger.standing import witness_keys
+from fedxdr.parties.ports import CheckpointStore
+from fedxdr.parties.recording import Recorder
+
+logger = logging.getLogger(__name__)
+
+
+class Heads:
+    """Signed heads of one ledger, in the hands of who keeps it.
+
+    Args:
+        recorder: the ledger.
+        store: the heads.
+        identity: the orchestrator's key.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        store: CheckpointStore,
+        identity: IdentityKey,
+        clock: Clock,
+    ) -> None:
+        self._recorder = recorder
+        self._store = store
+        self._identity = identity
+        self._clock = clock
+        self._cosigned: dict[int, tuple[OrgId, ...]] = {}
+
+    def newest(self) -> bytes:
+        """Return the head over the whole ledger, with the cosignatures it has.
+
+        Raises:
+            NotFound: the ledger is empty.
+        """
+        return self.at(self._recorder.size())
+
+    def at(self, size: int) -> bytes:
+        """Return the head over the first blocks; the newest is signed when asked for.
+
+        Raises:
+            NotFound: no head of that size was ever published.
+        """
+        stored = self._store.get(size) if size > 0 else None
+        if stored is not None:
+            return stored
+        signers = self._recorder.signers_at(size) if size > 0 else None
+        is_ours = (
+            signers is not None
+            and signers.log is not None
+            and signers.log.keys.identity == self._identity.public
+        )
+        if size != self._recorder.size() or signers is None or not is_ours:
+            raise NotFound(f"there is no head over {size} blocks")
+        root = self._recorder.root_at(size)
+        head = heads.sign(
+            self._identity,
+            origin=self._recorder.in_force.log.origin,
+            size=size,
+            root=root,
+            at=self._clock.now(),
+        )
+        self._store.put(size, root, head)
+        return head
+
+    def cosign(self, size: int, org: OrgId, lines: tuple[NoteSignature, ...]) -> None:
+        """Store a member's two lines on a head.
+
+        Args:
+            size: of the head.
+            org: who sent them.
+            lines: of kinds 0x04 and 0x06.
+
+        Raises:
+            NotFound: there is no such head.
+            UnknownSender: its cosignature does not count for this head.
+            BadSignature: a line that is not good.
+        """
+        head = self.at(size)
+        member = self._recorder.signers_at(size).cosigners.get(org)
+        if member is None:
+            raise UnknownSender(f"{org} does not cosign the head over {size} blocks")
+        if org in self.cosigned_by(size):
+            return
+        keys = witness_keys(org, member.keys)
+        note = heads.member_lines(lines, head=head, org=org, keys=keys)
+        self._store.put(size, self._recorder.root_at(size), note.to_bytes())
+        self._cosigned.pop(size, None)
+        logger.info("head cosigned", extra={"size": size, "org": org})
+
+    def cosigned_by(self, size: int) -> tuple[OrgId, ...]:
+        """Return who cosigned a head so far, sorted."""
+        if size not in self._cosigned:
+            text = self._recorder.signers_at(size).policy_text()
+            found = policy.parse(text.encode()).cosigners(self.at(size))
+            self._cosigned[size] = tuple(sorted(OrgId(name) for name in found))
+        return self._cosigned[size]
+
+    def has_quorum(self, size: int) -> bool:
+        """Return whether enough members cosigned a head."""
+        wanted = policy.quorum(len(self._recorder.signers_at(size).cosigners))
+        return len(self.cosigned_by(size)) >= wanted
+
+    def require_quorum(self) -> None:
+        """Return if something may be built on the newest block.
+
+        Raises:
+            WaitingForQuorum: too few members cosigned the head over it.
+        """
+        size = self._recorder.size()
+        if not size:
+            raise WaitingForQuorum("the federation is not founded yet")
+        if self.has_quorum(size):
+            return
+        members = self._recorder.signers_at(size).cosigners
+        missing = sorted(set(members) - set(self.cosigned_by(size)))
+        raise WaitingForQuorum(
+            f"the newest block, {size - 1}, waits for the cosignatures of "
+            f"{policy.quorum(len(members))} of {len(members)} members; not yet there: "
+            f"{', '.join(missing)}. Their agents must be running"
+        )
+
+    def newest_quorum(self) -> int:
+        """Return the size of the newest head with a quorum.
+
+        Raises:
+            WaitingForQuorum: no head has one.
+        """
+        for size in reversed(self._store.sizes()):
+            if size <= self._recorder.size() and self.has_quorum(size):
+                return size
+        self.require_quorum()
+        return self._recorder.size()
+
+    def for_bundle(self) -> dict[int, bytes]:
+        """Return the heads that a bundle of the cosigned ledger holds, by size.
+
+        Raises:
+            WaitingForQuorum: no head has a quorum yet.
+        """
+        end = self.newest_quorum()
+        sizes = {end, *self._recorder.turns_up_to(end)}
+        return {
+            size: heads.without_strangers(
+                self.at(size),
+                log=signers.log,
+                keys=[
+                    key
+                    for org, member in signers.cosigners.items()
+                    for key in witness_keys(org, member.keys)
+                ],
+            )
+            for size in sizes
+            if size > 1 or size == end
+            if (signers := self._recorder.signers_at(size)).log is not None
+        }

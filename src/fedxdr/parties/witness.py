@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An organisation's agent as a witness: it cosigns only what extends what it saw.
+
+Its mirror of the ledger is what it saw. A head is taken only with the blocks under it,
+each of which keeps the ledger's rules; it is stored before a cosignature of it leaves,
+and one root is stored for a size.
+
+Not here: fetching (participant.py), collecting cosignatures (heads.py).
+
+Rules that always hold:
+    1. What the log signed and what the mirror holds agree, or nothing is taken.
+    2. A block that changes who cosigns is built on only with a quorum of those that
+       cosigned before (ledger/verifier.py says why).
+    3. Nothing dated further ahead than clocks may differ is cosigned.
+    4. Stored first, sent then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from fedxdr.core.clock import Clock
+from fedxdr.core.errors import BadSignature, InvalidInput, NotFound
+from fedxdr.core.ids import Digest, OrgId
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.ledger import checkpoint, heads, note, verifier
+from fedxdr.ledger.block import SignedBlock
+from fedxdr.ledger.cosignature import merge
+from fedxdr.ledger.note_form import Note
+from fedxdr.ledger.standing import Standing, witness_keys
+from fedxdr.parties.ports import CheckpointStore
+from fedxdr.parties.recording import Recorder
+
+CLOCK_SKEW = timedelta(minutes=5)
+
+HeadOf = Callable[[int], bytes]
+
+
+class Witness:
+    """One organisation's heads of one ledger.
+
+    Args:
+        me: its name.
+        mirror: its copy of the ledger.
+        store: the heads that it saw, with its own cosignatures.
+        clock: the time.
+    """
+
+    def __init__(
+        self, *, me: OrgId, mirror: Recorder, store: CheckpointStore, clock: Clock
+    ) -> None:
+        self._me = me
+        self._mirror = mirror
+        self._store = store
+        self._clock = clock
+
+    def take(
+        self, head: bytes, further: Sequence[SignedBlock], *, head_of: HeadOf
+    ) -> None:
+        """Append blocks to the mirror, and store the head over them.
+
+        Args:
+            head: signed by the log, over mirror and further blocks.
+            further: what follows on the mirror; may be empty.
+            head_of: fetches the head over the first blocks, with its cosignatures.
+
+        Raises:
+            BadSignature: the log did not sign this head over these blocks, or signed
+                another root before.
+            VerificationFailed: a block that breaks the rules, or a change of who
+                cosigns without a quorum.
+        """
+        foreseen = self._mirror.foresee(further)
+        standing, root = foreseen[-1] if foreseen else self._now()
+        size = standing.height + 1
+        self._check(head, standing, root)
+        begin = self._mirror.size()
+        steps = [self._now(), *foreseen] if begin else foreseen
+        for at, turned in steps[:-1]:
+            size_then = at.height + 1
+            is_seen = self._store.get(size_then) is not None
+            if (
+                at.is_turn
+                and at.height > 0
+                and not (is_seen and size_then <= begin and self._has_quorum(size_then))
+            ):
+                self._take_turn(head_of(at.height + 1), at, turned)
+        for signed in further:
+            self._mirror.append(signed)
+        self._keep(size, root, head)
+
+    def check_old(self, head: bytes) -> None:
+        """Return if a head over fewer blocks than the mirror holds is of this ledger.
+
+        Raises:
+            BadSignature: the log signed another root over so many blocks.
+        """
+        says = checkpoint.parse(head)
+        standing = self._mirror.signers_at(says.size)
+        if standing.log is None:
+            raise BadSignature("a head of no log")
+        heads.verify_log(head, standing.log)
+        if says.root.hex() != self._mirror.root_at(says.size):
+            raise BadSignature("the log signed another history than the mirror holds")
+
+    def cosign(self, identity: IdentityKey) -> tuple[int, bytes] | None:
+        """Return size and lines of our cosignature of the newest head, stored first.
+
+        Args:
+            identity: our key.
+
+        Returns:
+            None if our cosignature of it does not count: we are no member for it.
+
+        Raises:
+            InvalidInput: the newest block is dated too far ahead of our clock.
+        """
+        size = self._mirror.size()
+        head = self._store.get(size)
+        member = self._mirror.signers_at(size).cosigners.get(self._me)
+        if head is None or member is None:
+            return None
+        if member.keys.identity != identity.public:
+            return None
+        ring = note.keyring(
+            map(note.parse_verifier_key, witness_keys(self._me, member.keys))
+        )
+        found = note.parse(head)
+        mine = tuple(
+            line for line in found.signatures if (line.name, line.key_id) in ring
+        )
+        if not mine:
+            dated = self._mirror.in_force.head.timestamp
+            if dated > self._clock.now() + CLOCK_SKEW:
+                raise InvalidInput(
+                    f"the newest block is dated {dated:%Y-%m-%d %H:%M:%S} UTC, ahead "
+                    "of our clock: it is not cosigned"
+                )
+            mine = heads.cosign(head, identity, org=self._me, at=self._clock.now())
+            both = Note(text=found.text, signatures=(*found.signatures, *mine))
+            self._store.put(size, self._mirror.root_at(size), both.to_bytes())
+        return size, "".join(line.line() for line in mine).encode()
+
+    def require_quorum(self, head: bytes) -> None:
+        """Return if a quorum cosigned the head over the whole mirror, and keep it.
+
+        Raises:
+            VerificationFailed: another head, or no quorum.
+        """
+        standing, root = self._now()
+        found = self._known(head, standing)
+        verifier.check_head(found, standing, bytes.fromhex(root))
+        self._keep(standing.height + 1, root, found)
+
+    def for_bundle(self) -> dict[int, bytes]:
+        """Return the stored heads that a bundle of the mirror holds, by size.
+
+        The largest is the newest one that has a quorum; empty if none has.
+        """
+        sizes = [size for size in self._store.sizes() if size <= self._mirror.size()]
+        newest = next(filter(self._has_quorum, reversed(sizes)), 0)
+        wanted = {newest, *self._mirror.turns_up_to(newest)} - {0}
+        return {size: self._stored(size) for size in wanted}
+
+    def _has_quorum(self, size: int) -> bool:
+        at = self._mirror.signers_at(size).at_height(size - 1)
+        root = bytes.fromhex(self._mirror.root_at(size))
+        try:
+            verifier.check_head(self._stored(size), at, root)
+        except InvalidInput:
+            return False
+        return True
+
+    def _stored(self, size: int) -> bytes:
+        """Return a stored head with the lines of those that count for it."""
+        head = self._store.get(size)
+        if head is None:
+            raise NotFound(f"no head over {size} blocks was seen here")
+        return self._known(head, self._mirror.signers_at(size))
+
+    def _take_turn(self, head: bytes, standing: Standing, root: Digest) -> None:
+        found = self._known(head, standing)
+        verifier.check_head(found, standing, bytes.fromhex(root))
+        self._keep(standing.height + 1, root, found)
+
+    def _check(self, head: bytes, standing: Standing, root: Digest) -> None:
+        if standing.log is None:
+            raise BadSignature("a ledger that does not begin with a Genesis")
+        says = heads.verify_log(head, standing.log)
+        if (says.size, says.root.hex()) != (standing.height + 1, root):
+            raise BadSignature("the signed head is not over the blocks that were sent")
+
+    def _keep(self, size: int, root: Digest, head: bytes) -> None:
+        """Store a head with the lines that it has here and there."""
+        before = self._store.get(size)
+        if before is not None:
+            head = merge(note.parse(before), note.parse(head)).to_bytes()
+        self._store.put(size, root, head)
+
+    def _known(self, head: bytes, standing: Standing) -> bytes:
+        if standing.log is None:
+            return head
+        keys = [
+            key
+            for org, member in standing.cosigners.items()
+            for key in witness_keys(org, member.keys)
+        ]
+        return heads.without_strangers(head, log=standing.log, keys=keys)
+
+    def _now(self) -> tuple[Standing, Digest]:
+        size = self._mirror.size()
+        return self._mirror.standing, self._mirror.root_at(size)

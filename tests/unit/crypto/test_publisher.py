@@ -217,7 +217,10 @@ def padded(data):
         HEADER + bytes(64),
         der_of((U[0], U[1] ^ 1)),
         der_of((U[0] + P if U[0] + P < 2**256 else P, U[1])),
-        HEADER[:-1] + b"\x06" + KEY.public_der[27:],  # hybrid form
+        HEADER[:-1] + b"\x06" + KEY.public_der[27:],  # hybrid form, wrong parity
+        HEADER[:-1]
+        + b"\x07"
+        + KEY.public_der[27:],  # hybrid form, which libraries take
         HEADER[:-1] + b"\x00" + KEY.public_der[27:],
     ],
 )

@@ -178,3 +178,10 @@ def test_a_body_has_a_limit():
     assert checkpoint.parse(BODY + line).body() == BODY + line
     with pytest.raises(MalformedMessage, match="1,000,000"):
         checkpoint.parse(BODY + b"x" + line)
+
+
+@pytest.mark.parametrize("text", ["9223372036854775808", "01", "-1", "1\n", "", "1e3"])
+def test_numbers_have_one_spelling_and_a_limit(text):
+    assert checkpoint.parse_decimal("9223372036854775807") == 2**63 - 1
+    with pytest.raises(MalformedMessage):
+        checkpoint.parse_decimal(text)

@@ -486,6 +486,7 @@ A, B, C = (KEYS[name] for name in "ABC")
         pytest.param("quorum\n", id="quorum of nothing"),
         pytest.param("quorum none none\n", id="quorum of two"),
         pytest.param("quorum none", id="no last newline"),
+        pytest.param("quorum none ", id="no last newline, a blank"),
         pytest.param("log\nquorum none\n", id="log without key"),
         pytest.param("witness A\nquorum none\n", id="witness without key"),
         pytest.param(f"witness {A}\nquorum none\n", id="witness without name"),

@@ -12,8 +12,9 @@ from fedxdr.ledger import block, bundle
 from fedxdr.ledger.steps import Step
 from fedxdr.ledger.verifier import verify
 
-BLOCKS = 7
-LINES = 1 + BLOCKS + 1 + 1
+# small_bundle: Genesis, plan, round, member, round; a model; the head over the turn
+BLOCKS = 5
+LINES = 1 + BLOCKS + 1 + 1 + 1
 
 
 def closed_again(lines):
@@ -38,21 +39,26 @@ def test_what_was_written_is_read(federation):
     assert list(read.blocks) == told.blocks
     assert list(read.hashes) == [signed.block.hash for signed in told.blocks]
     assert read.models == {sha256(file): file for file in told.models}
+    assert sorted(read.heads) == [len(told.blocks)]
     assert (
-        bundle.write(blocks=read.blocks, models=read.models.values(), head=read.head)
+        bundle.write(blocks=read.blocks, models=read.models.values(), heads=read.heads)
         == data
     )
 
 
-def test_order_of_envelopes_and_models_when_writing_does_not_matter(federation):
+def test_order_of_envelopes_models_and_heads_when_writing_does_not_matter(federation):
     told = federation().founded().commit()
-    head = bundle.read(told.export()).head
+    heads = told.enrol("delta").heads()
     turned = [
         dataclasses.replace(signed, envelopes=signed.envelopes[::-1])
         for signed in told.blocks
     ]
-    one = bundle.write(blocks=told.blocks, models=told.models, head=head)
-    other = bundle.write(blocks=turned, models=told.models[::-1], head=head)
+    one = bundle.write(blocks=told.blocks, models=told.models, heads=heads)
+    other = bundle.write(
+        blocks=turned,
+        models=told.models[::-1],
+        heads=dict(sorted(heads.items(), reverse=True)),
+    )
     assert one == other
 
 
@@ -65,24 +71,31 @@ def test_the_line_of_a_block_is_its_height_and_two(small_bundle):
 
 def test_nothing_but_a_ledger_is_written(federation):
     told = federation().founded()
-    head = bundle.read(told.export(models=[b"model 0"])).head
+    heads = told.heads()
     with pytest.raises(MalformedMessage, match="Genesis"):
-        bundle.write(blocks=[], models=[], head=head)
+        bundle.write(blocks=[], models=[], heads=heads)
     with pytest.raises(MalformedMessage, match="Genesis"):
-        bundle.write(blocks=told.blocks[1:], models=[], head=head)
+        bundle.write(blocks=told.blocks[1:], models=[], heads=heads)
 
 
-@pytest.mark.parametrize("line", range(LINES))
-def test_every_flipped_byte_is_found(small_bundle, line):
-    """Flip every byte with 0x01, every 23rd with 0x80, 0x20 and 0xff as well."""
-    lines = small_bundle.split(b"\n")
+@pytest.mark.parametrize("sizes", [[], [1], [3], [1, 3], [2, 3], [0, 2], [-1, 2]])
+def test_a_ledger_is_written_with_the_head_over_all_of_it(federation, sizes):
+    told = federation().founded()
+    heads = dict.fromkeys(sizes, told.head())
+    with pytest.raises(MalformedMessage, match="head over all of its blocks"):
+        bundle.write(blocks=told.blocks, models=[], heads=heads)
+
+
+def every_byte_is_found(data, line, *, step):
+    """Flip bytes of a line, the first and last among them, by four masks in turn."""
+    lines = data.split(b"\n")
     begin = sum(len(before) + 1 for before in lines[:line])
     end = begin + len(lines[line]) + 1
     height = line - 1 if 1 <= line <= BLOCKS else None
-    flips = [(at, 0x01) for at in range(begin, end)]
-    flips += [(at, bits) for at in range(begin, end, 23) for bits in (0x80, 0x20, 0xFF)]
-    for at, bits in flips:
-        mutated = bytearray(small_bundle)
+    places = sorted({*range(begin, end, step), end - 2, end - 1})
+    for turn, at in enumerate(places):
+        bits = (0x01, 0x80, 0x20, 0xFF)[turn % 4]
+        mutated = bytearray(data)
         mutated[at] ^= bits
         with pytest.raises(InvalidInput) as caught:
             verify(bytes(mutated))
@@ -91,6 +104,19 @@ def test_every_flipped_byte_is_found(small_bundle, line):
         assert failure.step in list(Step), (at, bits, failure)
         if height is not None:
             assert failure.height == height, (at, bits, failure)
+
+
+@pytest.mark.parametrize("line", range(LINES))
+def test_flipped_bytes_are_found(small_bundle, line):
+    size = len(small_bundle.split(b"\n")[line])
+    every_byte_is_found(small_bundle, line, step=max(1, size // 40))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("line", range(LINES))
+def test_every_flipped_byte_is_found(small_bundle, line):
+    every_byte_is_found(small_bundle, line, step=1)
 
 
 CONTAINERS = {
@@ -107,7 +133,8 @@ CONTAINERS = {
     "no head": lambda data: data.rsplit(b"\n", 2)[0] + b"\n",
     "short header": lambda _: b'{"blocks":1}\n',
     "deep nesting": lambda data: b"[" * 100_000 + data,
-    "another version": lambda data: data.replace(b'":1}', b'":2}', 1),
+    "the version before": lambda data: data.replace(b'":2}', b'":1}', 1),
+    "another version": lambda data: data.replace(b'":2}', b'":3}', 1),
 }
 
 
@@ -124,13 +151,77 @@ def test_a_missing_block_is_refused_at_its_height(small_bundle):
     assert (failure.step, failure.height) == (Step.CONTAINER, 3)
 
 
+@pytest.mark.parametrize("line", [BLOCKS + 1, BLOCKS + 2, BLOCKS + 3])
+def test_a_missing_model_or_head_is_refused(small_bundle, line):
+    lines = small_bundle.split(b"\n")[:-1]
+    failure = refusal(b"\n".join([*lines[:line], b""]))
+    assert (failure.step, failure.height) == (Step.CONTAINER, None)
+    if line < LINES - 1:
+        failure = refusal(closed_again([*lines[:line], *lines[line + 1 :]]))
+        assert (failure.step, failure.height) == (Step.CONTAINER, None)
+
+
+def with_heads(lines, *others):
+    """Return a bundle whose heads before the last are these."""
+    first = lines[0].replace(b'"heads":1', b'"heads":%d' % len(others))
+    return closed_again([first, *lines[1 : BLOCKS + 2], *others, lines[-1]])
+
+
+def test_heads_ascend_each_once_between_the_first_block_and_the_last(small_bundle):
+    lines = small_bundle.split(b"\n")[:-1]
+    good = lines[-2]
+    assert good.endswith(b'"size":4}')
+    bundle.read(with_heads(lines, good))
+
+    def of(size):
+        return good.replace(b'"size":4}', b'"size":%d}' % size)
+
+    bundle.read(with_heads(lines, of(1), of(2), good))
+    for wrong in (
+        [good, good],
+        [good, of(2)],
+        [of(0)],
+        [of(0), good],
+        [of(-1)],
+        [good, of(5)],
+        [good, of(6)],
+    ):
+        failure = refusal(with_heads(lines, *wrong))
+        assert failure.step == Step.CONTAINER
+        assert "heads ascend" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'{"head":', b'{ "head":'),
+        (b'"size":4', b'"size":4.0'),
+        (b'"size":4', b'"size":"4"'),
+        (b'"size":4', b'"more":1,"size":4'),
+        (b'"size":4', b'"size":4,"size":4'),
+        (b"test.example", b"\\u0074est.example"),
+        (b'"head":"', b'"head":"\\ud800'),
+    ],
+)
+def test_a_head_in_another_form_is_refused(small_bundle, old, new):
+    lines = small_bundle.split(b"\n")[:-1]
+    assert old in lines[-2]
+    failure = refusal(with_heads(lines, lines[-2].replace(old, new, 1)))
+    assert (failure.step, failure.height) == (Step.CONTAINER, None)
+
+
 @pytest.mark.parametrize("name", ["empty line after", "blank after", "twice"])
 def test_bytes_after_the_end_are_named(small_bundle, name):
     assert "bytes after the last line" in str(refusal(CONTAINERS[name](small_bundle)))
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(b'"blocks":7', b'"blocks":0'), (b'"models":1', b'"models":-1')]
+    ("old", "new"),
+    [
+        (b'"blocks":5', b'"blocks":0'),
+        (b'"models":1', b'"models":-1'),
+        (b'"heads":1', b'"heads":-1'),
+    ],
 )
 def test_a_bundle_without_blocks_or_of_less_than_nothing(small_bundle, old, new):
     lines = small_bundle.split(b"\n")[:-1]
@@ -138,31 +229,31 @@ def test_a_bundle_without_blocks_or_of_less_than_nothing(small_bundle, old, new)
     assert "at least one block" in str(refusal(closed_again(lines)))
 
 
-@pytest.mark.parametrize("count", [b"6", b"8", b"0", b"-1", b"7.0", b"1e9", b"null"])
+@pytest.mark.parametrize("count", [b"4", b"6", b"0", b"-1", b"5.0", b"1e9", b"null"])
 def test_another_count_of_blocks_is_refused(small_bundle, count):
     lines = small_bundle.split(b"\n")[:-1]
-    lines[0] = lines[0].replace(b'"blocks":7', b'"blocks":' + count)
+    lines[0] = lines[0].replace(b'"blocks":5', b'"blocks":' + count)
     refusal(closed_again(lines))
 
 
 def test_a_changed_block_is_refused_by_its_hash(small_bundle):
     lines = small_bundle.split(b"\n")[:-1]
-    lines[6] = lines[6].replace(b'"convergence":0.25', b'"convergence":0.5')
+    lines[3] = lines[3].replace(b'"convergence":0.25', b'"convergence":0.5')
     failure = refusal(closed_again(lines))
-    assert (failure.step, failure.height) == (Step.LINKS, 5)
+    assert (failure.step, failure.height) == (Step.LINKS, 2)
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b'"height":5', b'"height": 5'),
-        (b'"height":5', b'"height":5.0'),
-        (b'"height":5', b'"height":"5"'),
-        (b'"height":5', b'"height":5,"height":5'),
-        (b'"height":5', b'"height":5,"hitherto":5'),
-        (b'"height":5,', b""),
-        (b'"height":5', b'"height":-1'),
-        (b'"height":5', b'"height":0'),
+        (b'"height":2', b'"height": 2'),
+        (b'"height":2', b'"height":2.0'),
+        (b'"height":2', b'"height":"2"'),
+        (b'"height":2', b'"height":2,"height":2'),
+        (b'"height":2', b'"height":2,"hitherto":5'),
+        (b'"height":2,', b""),
+        (b'"height":2', b'"height":-1'),
+        (b'"height":2', b'"height":0'),
         (b'"alpha"', b'"\\u0061lpha"'),
         (b'"alpha"', b'"Alpha"'),
         (b"fedxdr/round-committed/v1", b"fedxdr/round-committed/v2"),
@@ -170,9 +261,9 @@ def test_a_changed_block_is_refused_by_its_hash(small_bundle):
         (b'"convergence":0.25', b'"convergence":0.250'),
         (b'"convergence":0.25', b'"convergence":1e999'),
         (b'"convergence":0.25', b'"convergence":null'),
-        (b'"timestamp":"2026-01-02T03:04:11Z"', b'"timestamp":"2026-01-02T03:04:11"'),
+        (b'"timestamp":"2026-01-02T03:04:08Z"', b'"timestamp":"2026-01-02T03:04:08"'),
         (
-            b'"timestamp":"2026-01-02T03:04:11Z"',
+            b'"timestamp":"2026-01-02T03:04:08Z"',
             b'"timestamp":"2026-01-02T05:04+02:00"',
         ),
         (b'"model_version":"v1"', b'"model_version":"' + b"v" * 501 + b'"'),
@@ -183,13 +274,13 @@ def test_a_block_in_another_form_is_refused_even_under_its_own_hash(
     small_bundle, old, new
 ):
     lines = small_bundle.split(b"\n")[:-1]
-    body, rest = lines[6].removeprefix(b'{"block":').split(b',"envelopes":')
+    body, rest = lines[3].removeprefix(b'{"block":').split(b',"envelopes":')
     assert old in body
     body = body.replace(old, new, 1)
     rest = rest[:-66] + block.hash_of(body).encode() + b'"}'
-    lines[6] = b'{"block":' + body + b',"envelopes":' + rest
+    lines[3] = b'{"block":' + body + b',"envelopes":' + rest
     failure = refusal(closed_again(lines))
-    assert (failure.step, failure.height) == (Step.FORM, 5)
+    assert (failure.step, failure.height) == (Step.FORM, 2)
 
 
 @pytest.mark.parametrize(
@@ -204,10 +295,10 @@ def test_a_block_in_another_form_is_refused_even_under_its_own_hash(
 )
 def test_a_line_in_another_form_is_refused(small_bundle, old, new):
     lines = small_bundle.split(b"\n")[:-1]
-    lines[6] = lines[6].replace(old, new, 1)
+    lines[3] = lines[3].replace(old, new, 1)
     failure = refusal(closed_again(lines))
     assert failure.step in (Step.FORM, Step.LINKS)
-    assert failure.height == 5
+    assert failure.height == 2
 
 
 @pytest.mark.parametrize(
@@ -215,7 +306,7 @@ def test_a_line_in_another_form_is_refused(small_bundle, old, new):
     [
         (b'{"payload":', b'{ "payload":'),
         (b'"payload":"', b'"payload":"\\u0065'),
-        (b'=="}]', b'"}]'),
+        (b'=="},', b'"},'),
         (b'"signatures":[{', b'"signatures":[{"more":1,'),
         (b'"signatures":', b'"signed":1,"signatures":'),
     ],
@@ -229,13 +320,13 @@ def test_an_envelope_in_another_form_is_refused_even_when_bound(federation, old,
         told.last, signatures_digest=block.signatures_digest(map(sha256, other))
     ).body()
     lines = told.export().split(b"\n")[:-1]
-    lines[6] = b'{"block":%b,"envelopes":[%b],"hash":"%b"}' % (
+    lines[3] = b'{"block":%b,"envelopes":[%b],"hash":"%b"}' % (
         body,
         b",".join(other),
         block.hash_of(body).encode(),
     )
     failure = refusal(closed_again(lines))
-    assert (failure.step, failure.height) == (Step.FORM, 5)
+    assert (failure.step, failure.height) == (Step.FORM, 2)
 
 
 @pytest.mark.parametrize("depth", [500, 900, 5000])
@@ -246,13 +337,13 @@ def test_an_envelope_that_is_nested_too_deeply_is_refused(federation, depth):
         told.last, signatures_digest=block.signatures_digest([sha256(deep)])
     ).body()
     lines = told.export().split(b"\n")[:-1]
-    lines[6] = b'{"block":%b,"envelopes":[%b],"hash":"%b"}' % (
+    lines[3] = b'{"block":%b,"envelopes":[%b],"hash":"%b"}' % (
         body,
         deep,
         block.hash_of(body).encode(),
     )
     failure = refusal(closed_again(lines))
-    assert (failure.step, failure.height) == (Step.FORM, 5)
+    assert (failure.step, failure.height) == (Step.FORM, 2)
 
 
 def test_envelopes_in_another_order_are_refused(federation):
@@ -261,9 +352,9 @@ def test_envelopes_in_another_order_are_refused(federation):
     signed = told.blocks[-1]
     beside = [e.to_json() for e in signed.envelopes]
     swapped = [beside[1], beside[0], *beside[2:]]
-    turned[6] = turned[6].replace(b",".join(beside), b",".join(swapped))
+    turned[3] = turned[3].replace(b",".join(beside), b",".join(swapped))
     failure = refusal(closed_again(turned))
-    assert (failure.step, failure.height) == (Step.SIGNATURES_DIGEST, 5)
+    assert (failure.step, failure.height) == (Step.SIGNATURES_DIGEST, 2)
 
 
 @pytest.mark.parametrize("keep", [slice(1, None), slice(0, -1), slice(0, 0)])
@@ -271,30 +362,30 @@ def test_missing_envelopes_are_refused(federation, keep):
     told = federation().founded().commit()
     lines = told.export().split(b"\n")[:-1]
     beside = [e.to_json() for e in told.blocks[-1].envelopes]
-    lines[6] = lines[6].replace(b",".join(beside), b",".join(beside[keep]))
+    lines[3] = lines[3].replace(b",".join(beside), b",".join(beside[keep]))
     failure = refusal(closed_again(lines))
-    assert (failure.step, failure.height) == (Step.SIGNATURES_DIGEST, 5)
+    assert (failure.step, failure.height) == (Step.SIGNATURES_DIGEST, 2)
 
 
 def test_an_envelope_twice_is_refused(federation):
     told = federation().founded().commit()
     lines = told.export().split(b"\n")[:-1]
     first = told.blocks[-1].envelopes[0].to_json()
-    lines[6] = lines[6].replace(first, first + b"," + first)
+    lines[3] = lines[3].replace(first, first + b"," + first)
     failure = refusal(closed_again(lines))
-    assert (failure.step, failure.height) == (Step.SIGNATURES_DIGEST, 5)
+    assert (failure.step, failure.height) == (Step.SIGNATURES_DIGEST, 2)
 
 
 def test_a_model_file_with_another_digest_is_refused(small_bundle):
     lines = small_bundle.split(b"\n")[:-1]
-    lines[-2] = lines[-2].replace(b"bW9kZWwgMg==", b"bW9kZWwgMw==")
+    lines[BLOCKS + 1] = lines[BLOCKS + 1].replace(b"bW9kZWwgMg==", b"bW9kZWwgMw==")
     assert refusal(closed_again(lines)).step == Step.MODELS
 
 
 @pytest.mark.parametrize("other", [b"bW9kZWwgMh==", b"bW9kZWwgMg", b"bW9kZWwgMg==="])
 def test_other_base64_of_the_same_model_is_refused(small_bundle, other):
     lines = small_bundle.split(b"\n")[:-1]
-    lines[-2] = lines[-2].replace(b"bW9kZWwgMg==", other)
+    lines[BLOCKS + 1] = lines[BLOCKS + 1].replace(b"bW9kZWwgMg==", other)
     assert refusal(closed_again(lines)).step == Step.CONTAINER
 
 
@@ -317,8 +408,9 @@ def test_a_wrong_digest_of_the_container_is_refused(small_bundle):
     [
         (b'{"digest":', b'{ "digest":'),
         (b',"head":', b',"hat":1,"head":'),
-        (b'"head":{"payload"', b'"head":{ "payload"'),
-        (b'"signatures":', b'"signed":1,"signatures":'),
+        (b'"head":"test.', b'"head": "test.'),
+        (b'"head":"test.', b'"head":"\\u0074est.'),
+        (b'"head":"test.', b'"head":5,"hidden":"test.'),
     ],
 )
 def test_a_last_line_in_another_form_is_refused(small_bundle, old, new):

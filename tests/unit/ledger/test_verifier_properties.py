@@ -14,7 +14,7 @@ from fedxdr.core.ids import sha256
 from fedxdr.ledger import block
 from fedxdr.ledger.verifier import verify
 
-BLOCKS = 7
+BLOCKS = 5
 VALUES = st.sampled_from(
     [
         None,

@@ -14,23 +14,36 @@ other and the row before, or an ``IntegrityFault`` names the height; no row is s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from fedxdr.core.canonical import jcs, parse_jcs
 from fedxdr.core.errors import IntegrityFault, MalformedMessage, NotFound
 from fedxdr.core.ids import Digest
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import block as blocks
-from fedxdr.ledger.block import GENESIS_PREV_HASH, SignedBlock
+from fedxdr.ledger.block import GENESIS_PREV_HASH, Block, SignedBlock
 from fedxdr.storage.database import Database
 from fedxdr.storage.refusals import does_not_follow, require_bound
 from fedxdr.storage.schema import BLOCKS
 
 _MOST = 2**62  # heights above are asked for, but never there; columns have 64 bits
 _PAGE_ROWS = 1_000
+
+# made once: making them takes longer than running them
+_NEWEST = (
+    sa.select(BLOCKS.c.height, BLOCKS.c.hash).order_by(BLOCKS.c.height.desc()).limit(1)
+)
+_INSERT = BLOCKS.insert()
+_SQLITE = sqlite.dialect(paramstyle="named")
+_NEWEST_SQL = str(
+    _NEWEST.compile(dialect=_SQLITE, compile_kwargs={"literal_binds": True})
+)
+_INSERT_SQL = str(_INSERT.compile(dialect=_SQLITE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,30 +78,26 @@ class SqlBlockStore:
             IntegrityFault: it does not follow the newest block, or binds other
                 envelopes than those beside it; nothing was written.
         """
-        require_bound(signed)
-        block = signed.block
-        body = block.body()
-        newest = (
-            sa.select(BLOCKS.c.height, BLOCKS.c.hash)
-            .order_by(BLOCKS.c.height.desc())
-            .limit(1)
-        )
+        self.extend((signed,))
+
+    def extend(self, further: Iterable[SignedBlock]) -> None:
+        """Add the next blocks, all of them or none: one sync of the disk for many.
+
+        Raises:
+            IntegrityFault: as ``append``, about any of them; nothing was written.
+        """
+        made = [_row(signed) for signed in further]
+        rows = [row for _, row in made]
+        raw_write = self._database.write_raw()
+        if raw_write is not None:
+            with raw_write as raw:
+                _require_next(raw.execute(_NEWEST_SQL).fetchone(), made)
+                raw.executemany(_INSERT_SQL, rows)
+            return
         with self._database.write() as connection:
-            row = connection.execute(newest).one_or_none()
-            height, prev = (
-                (0, GENESIS_PREV_HASH) if row is None else (row.height + 1, row.hash)
-            )
-            if (block.height, block.prev_hash) != (height, prev):
-                raise does_not_follow(block.height, newest=height - 1)
-            connection.execute(
-                BLOCKS.insert().values(
-                    height=block.height,
-                    model_hash=block.model_hash,
-                    hash=blocks.hash_of(body),
-                    body=body,
-                    envelopes=jcs([e.to_value() for e in signed.envelopes]),
-                )
-            )
+            _require_next(connection.execute(_NEWEST).one_or_none(), made)
+            if rows:
+                connection.execute(_INSERT, rows)
 
     def head(self) -> SignedBlock | None:
         """Return the newest block, None for an empty ledger."""
@@ -175,6 +184,34 @@ class SqlBlockStore:
                 f"{count} blocks are stored, the newest is {newest}: some are missing"
             )
         return int(count)
+
+
+def _require_next(
+    newest: Any,  # noqa: ANN401 - height and hash, a row of either driver
+    further: Sequence[tuple[Block, dict[str, Any]]],
+) -> None:
+    """Refuse blocks that do not follow the newest row and each other."""
+    height, prev = -1, GENESIS_PREV_HASH
+    if newest is not None:
+        height, prev = newest
+    for block, row in further:
+        if (block.height, block.prev_hash) != (height + 1, prev):
+            raise does_not_follow(block.height, newest=height)
+        height, prev = height + 1, row["hash"]
+
+
+def _row(signed: SignedBlock) -> tuple[Block, dict[str, Any]]:
+    """Return a block and what its row will hold."""
+    require_bound(signed)
+    block = signed.block
+    body = block.body()
+    return block, {
+        "height": block.height,
+        "model_hash": block.model_hash,
+        "hash": blocks.hash_of(body),
+        "body": body,
+        "envelopes": jcs([envelope.to_value() for envelope in signed.envelopes]),
+    }
 
 
 def checked(

@@ -8,6 +8,7 @@ two keeps that is in sqlite.py and postgres.py.
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -68,6 +69,12 @@ class Database:
     def write(self) -> AbstractContextManager[sa.Connection]:
         """Return a transaction that writes: alone, durable once it is left."""
         return self._backend.writer.begin()
+
+    def write_raw(self) -> AbstractContextManager[sqlite3.Connection] | None:
+        """Return a transaction that writes past SQLAlchemy; None on a server."""
+        if isinstance(self._backend, SqliteFile):
+            return self._backend.write_raw()
+        return None
 
     @property
     def is_sqlite(self) -> bool:

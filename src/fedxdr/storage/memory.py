@@ -8,7 +8,7 @@ contract suite checks on both.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from fedxdr.core.errors import (
@@ -111,12 +111,23 @@ class MemoryBlockStore:
 
     def append(self, signed: SignedBlock) -> None:
         """Add the next block: compare-and-swap on height and prev_hash."""
-        refusals.require_bound(signed)
-        block = signed.block
-        prev = self._blocks[-1].block.hash if self._blocks else GENESIS_PREV_HASH
-        if (block.height, block.prev_hash) != (len(self._blocks), prev):
-            raise refusals.does_not_follow(block.height, newest=len(self._blocks) - 1)
-        self._blocks.append(signed)
+        self.extend((signed,))
+
+    def extend(self, further: Iterable[SignedBlock]) -> None:
+        """Add the next blocks, all of them or none."""
+        added: list[SignedBlock] = []
+        newest = self.head()
+        for signed in further:
+            refusals.require_bound(signed)
+            block = signed.block
+            height, prev = -1, GENESIS_PREV_HASH
+            if newest is not None:
+                height, prev = newest.block.height, newest.block.hash
+            if (block.height, block.prev_hash) != (height + 1, prev):
+                raise refusals.does_not_follow(block.height, newest=height)
+            added.append(signed)
+            newest = signed
+        self._blocks += added
 
     def head(self) -> SignedBlock | None:
         """Return the newest block, None for an empty ledger."""

@@ -15,6 +15,9 @@ import sqlalchemy as sa
 
 METADATA = sa.MetaData()
 
+# SQLite's own row numbers have 64 bits; under another name they would be a second index
+_SIZE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 # names are compared and ordered byte by byte, whatever the server's language is
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
@@ -43,7 +46,7 @@ MESSAGES = sa.Table(
 BLOCKS = sa.Table(
     "blocks",
     METADATA,
-    sa.Column("height", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("height", _SIZE, primary_key=True, autoincrement=False),
     sa.Column("model_hash", _TEXT, nullable=False, index=True),
     sa.Column("hash", _TEXT, nullable=False, unique=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
@@ -52,7 +55,7 @@ BLOCKS = sa.Table(
 CHECKPOINTS = sa.Table(
     "checkpoints",
     METADATA,
-    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("size", _SIZE, primary_key=True, autoincrement=False),
     sa.Column("root", _TEXT, nullable=False),
     sa.Column("note", sa.LargeBinary, nullable=False),
 )

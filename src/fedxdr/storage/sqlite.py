@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -65,6 +67,31 @@ class SqliteFile:
     def prepare(self, metadata: sa.MetaData) -> None:
         """Make the tables that are not there."""
         metadata.create_all(self.writer)
+
+    @contextmanager
+    def write_raw(self) -> Iterator[sqlite3.Connection]:
+        """Hand out a transaction that writes, past SQLAlchemy: a quarter of its time.
+
+        Raises:
+            StorageFault: the database says no; nothing was written.
+        """
+        held = self.engine.raw_connection()
+        raw = held.driver_connection
+        try:
+            if raw is None:
+                raise StorageFault(f"the database {self.name} is closed")
+            raw.execute("BEGIN IMMEDIATE")
+            try:
+                yield raw
+                raw.execute("COMMIT")
+            except BaseException:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StorageFault(f"the database {self.name} said no: {error}") from error
+        finally:
+            held.close()
 
     def erase_deleted(self) -> None:
         """Move the journal into the database file and cut it off.
@@ -147,7 +174,12 @@ def _engine(path: Path, *, is_read_only: bool) -> Engine:
     @sa.event.listens_for(engine, "begin")
     def on_begin(connection: sa.Connection) -> None:
         writes = connection.get_execution_options().get(WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        # past SQLAlchemy, which takes as long for this word as SQLite for a row
+        raw = connection.connection.cursor()
+        try:
+            raw.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        except sqlite3.Error as error:
+            raise StorageFault(f"the database {path.name} said no: {error}") from error
 
     @sa.event.listens_for(engine, "handle_error")
     def on_error(context: sa.engine.ExceptionContext) -> None:

@@ -264,6 +264,19 @@ def test_a_block_that_does_not_follow_is_not_written(store):
     assert store.blocks.read(begin=0, end=9) == made[:2]
 
 
+def test_many_blocks_are_added_together_or_not_at_all(store):
+    made = chain(5)
+    store.blocks.extend([])
+    for wrong in ([made[1]], [made[0], made[2]], [*made, made[4]]):
+        with pytest.raises(IntegrityFault, match="does not follow"):
+            store.blocks.extend(wrong)
+        assert store.blocks.size() == 0
+    store.blocks.extend(made[:3])
+    store.blocks.extend(made[3:])
+    store = store.reopen()
+    assert store.blocks.read(begin=0, end=9) == made
+
+
 def test_a_block_with_other_envelopes_is_not_written(store):
     first = chain(1)[0]
     other = Envelope(

@@ -52,6 +52,27 @@ def test_a_reader_makes_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def spoil(database, statement):
+    with database.write_raw() as raw:
+        raw.execute("DELETE FROM blocks")
+        raw.execute(statement)
+
+
+def test_appends_past_sqlalchemy_are_transactions_too(database):
+    made = chain(3)
+    store = SqlBlockStore(database)
+    store.append(made[0])
+    for wrong in ("INSERT INTO blocks VALUES (1)", "no SQL"):
+        with pytest.raises(StorageFault, match="said no"):
+            spoil(database, wrong)
+    assert store.read(begin=0, end=9) == made[:1]
+    store.append(made[1])
+    with database.write() as connection:
+        connection.execute(sa.text("DROP TABLE blocks"))
+    with pytest.raises(StorageFault, match="no such table"):
+        store.append(made[2])
+
+
 def test_room_is_given_back(database, place):
     notes = SqlNotes(database)
     for number in range(20):

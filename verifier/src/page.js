@@ -22,7 +22,9 @@ function element(kind, options = {}, ...inner) {
 const code = (text) => element("code", {}, text);
 const rows = (pairs, options) =>
   element("dl", options, ...pairs.flatMap(([what, ...found]) => [element("dt", {}, what), element("dd", {}, ...found)]));
-const bullets = (sentences) => element("ul", {}, ...sentences.map((sentence) => element("li", {}, sentence)));
+// A sentence with commands between backticks.
+const told = (sentence) => sentence.split("`").map((part, i) => (i % 2 ? code(part) : part));
+const bullets = (sentences) => element("ul", {}, ...sentences.map((sentence) => element("li", {}, ...told(sentence))));
 
 function showFault(name, { step, height, message }) {
   const where = height === null ? "in the bundle as a whole" : `in block ${height}`;
@@ -40,8 +42,8 @@ function showReport(name, report) {
   return [
     element("div", { className: "verdict good" },
       element("strong", {}, "Verified"),
-      element("p", {}, `${name}: ${report.blocks} blocks of ${report.federation}, every one of them in order.`)),
-    element("h2", {}, "What this did not check"),
+      element("p", {}, `${name}: no fault in ${report.blocks} blocks of ${report.federation}. The accountant’s step was not made.`)),
+    element("h2", {}, "What this does not prove"),
     bullets(report.warnings),
     element("h2", {}, "The ledger"),
     rows([

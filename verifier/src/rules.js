@@ -169,9 +169,11 @@ function checkGenesis(context, standing) {
   located(6, height, () => requireGoodPoints(entry.orchestrator));
   const keys = new Map();
   for (const [org, { envelope, says }] of enrolled) {
+    at(6)(org !== "none", "nobody is called none");
     located(6, height, () => requireSigner(envelope, says.keys));
     at(6)(fingerprint(says.keys) === entry.founders[org], `${org} enrolled with other keys than the genesis names`);
     at(6)(allKeys(says.keys).every((key) => !seen.has(key)), `a key of ${org} is somebody else's`);
+    at(6)(new Set(allKeys(says.keys)).size === 4, `${org} has one key twice`);
     located(6, height, () => requireGoodPoints(says.keys));
     allKeys(says.keys).forEach((key) => seen.add(key));
     keys.set(org, says.keys);
@@ -231,7 +233,7 @@ const CHANGES = {
   "member-enrolled"(context, standing) {
     const { entry, at } = context;
     const { org_id: org, name, keys, data_sources, invitation_digest } = entry;
-    at(6)(!standing.members.has(org), `${org} is a member already`);
+    at(6)(org !== "none" && !standing.members.has(org), `${org} is a member already, or nobody`);
     requireNewKeys(keys, context, standing);
     at(6)(!standing.invitations.has(invitation_digest), `${org} joined with an invitation that was used before`);
     requireProof(context, "enrolment", { org, name, keys, data_sources, invitation_digest });

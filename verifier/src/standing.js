@@ -29,6 +29,7 @@ export function follow(standing, { block, envelopes, hash }) {
     for (const found of envelopes.filter((one) => one.payloadType === TYPES.enrolment)) {
       const stated = statement(found, "enrolment");
       enrol(stated.org, stated);
+      standing.invitations.add(stated.invitation_digest);
     }
   }
   if (kind === "genesis" || kind === "orchestrator-replaced") {

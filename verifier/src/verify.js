@@ -13,7 +13,7 @@ import { H, fingerprint, fromHex, hex, leafHash, root } from "./signatures.js";
 const BODY_LIMIT = 65_535;
 const DEPTH_LIMIT = 900;
 const HALF_PAIR = /\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]/;
-const EPSILON = "what epsilon the privacy claims amount to is recomputed by `fedxdr verify` only";
+const EPSILON = "What epsilon the privacy claims amount to is recomputed by `fedxdr verify` only.";
 
 // Returns {ok, step, height, message, report}; throws for nothing that a bundle can hold.
 // onProgress(done, all) may return a promise, for a page that wants to be drawn.
@@ -174,7 +174,7 @@ function reportOf({ bundle, genesis, standing, cosigned, generations, pinned, he
     roundsFailed: rounds("round-failed"), model: standing.model, version: standing.version, models: bundle.models, generations,
     warnings: [
       EPSILON,
-      ...(pinned === null ? ["no orchestrator key was pinned: the bundle itself says who published it"] : []),
+      ...(pinned === null ? ["No orchestrator key was pinned: the bundle itself says who published it."] : []),
       ...rejections(bundle.blocks),
     ],
   };
@@ -184,5 +184,5 @@ function rejections(blocks) {
   const count = ({ envelopes }) =>
     envelopes.filter((one) => one.payloadType === "application/vnd.in-toto+json")
       .filter((one) => parseJson(decodeText(fromBase64(one.payload))).predicate.fedxdr_acceptance.verdict === "rejected").length;
-  return blocks.filter(count).map((signed) => `block ${signed.block.height}: ${count(signed)} of ${signed.block.entry.cohort.length} rejected the result`);
+  return blocks.filter(count).map((signed) => `Block ${signed.block.height}: ${count(signed)} of ${signed.block.entry.cohort.length} rejected the result.`);
 }

@@ -14,7 +14,7 @@ Source: design of the ledger, "Signatures: two kinds, kept apart" and "Verificat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -41,24 +41,23 @@ class RoundEvidence:
     Attributes:
         round_id: the round.
         height: of its block.
-        cohort: how many organisations were announced.
-        survivors: how many are in the sum.
-        threshold: how many had to accept.
-        accepted: how many did.
-        rejected: how many said no.
-        replayed: how many of those that accepted say that they replayed it.
-        private: how many of the survivors claim a mechanism other than ``none``.
+        cohort: the organisations announced.
+        threshold: how many of them had to accept.
+        accepted: who did.
+        rejected: who said no.
+        replayed: who accepted and says that it replayed the round.
+        epsilon_left: organisation in the sum -> which share of the plan's epsilon it
+            has left, in [0, 1]; None for who claims no mechanism.
     """
 
     round_id: RoundId
     height: int
-    cohort: int
-    survivors: int
+    cohort: frozenset[OrgId]
     threshold: int
-    accepted: int
-    rejected: int
-    replayed: int
-    private: int
+    accepted: frozenset[OrgId]
+    rejected: frozenset[OrgId]
+    replayed: frozenset[OrgId]
+    epsilon_left: Mapping[OrgId, float | None]
 
 
 def check_round(
@@ -90,16 +89,15 @@ def check_round(
     return RoundEvidence(
         round_id=entry.round_id,
         height=block.height,
-        cohort=len(entry.cohort),
-        survivors=len(entry.survivors),
+        cohort=frozenset(entry.cohort),
         threshold=plan.terms.threshold,
-        accepted=len(yes),
-        rejected=len(accepted) - len(yes),
-        replayed=sum(statement.replayed for statement in yes),
-        private=sum(
-            claim.mechanism != "none"
-            for claim in block.provenance.privacy_params.values()
-        ),
+        accepted=frozenset(statement.org for statement in yes),
+        rejected=frozenset(s.org for s in accepted if s.verdict == "rejected"),
+        replayed=frozenset(s.org for s in yes if s.replayed),
+        epsilon_left={
+            organisation: _epsilon_left(claim, plan)
+            for organisation, claim in block.provenance.privacy_params.items()
+        },
     )
 
 
@@ -307,8 +305,7 @@ def _check_privacy(block: Block, entry: RoundCommitted, plan: PlanInForce) -> No
         claims, entry.survivors, "privacy parameters", block.height, Step.PRIVACY
     )
     at = partial(require, step=Step.PRIVACY, height=block.height)
-    planned = plan.plan.get("privacy")
-    promised = planned if isinstance(planned, dict) else {}
+    promised = _promised(plan)
     mechanism = promised.get("mechanism", "none")
     for organisation, claim in claims.items():
         at(
@@ -333,6 +330,19 @@ def _check_privacy(block: Block, entry: RoundCommitted, plan: PlanInForce) -> No
             f"{organisation} claims an epsilon of {claim.epsilon}, the plan lets it "
             f"spend {promised.get('epsilon')}",
         )
+
+
+def _promised(plan: PlanInForce) -> Mapping[str, object]:
+    """Return what a plan says of privacy."""
+    planned = plan.plan.get("privacy")
+    return planned if isinstance(planned, dict) else {}
+
+
+def _epsilon_left(claim: PrivacyClaim, plan: PlanInForce) -> float | None:
+    """Return which share of the plan's epsilon a claim that passed (8) leaves."""
+    if not isinstance(claim.epsilon, float | int):
+        return None
+    return max(0.0, 1 - claim.epsilon / _number(_promised(plan).get("epsilon")))
 
 
 def _number(value: object) -> float:

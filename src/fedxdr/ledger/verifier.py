@@ -158,7 +158,8 @@ def verify(
     _check_models(bundle, standing)
     warnings = [_UNPINNED] if pinned_orchestrator_key is None else []
     warnings.extend(
-        f"block {one.height}: {one.rejected} of {one.cohort} rejected the result"
+        f"block {one.height}: {len(one.rejected)} of {len(one.cohort)} rejected the "
+        "result"
         for one in evidence
         if one.rejected
     )
@@ -181,7 +182,12 @@ def verify(
         models_verified=tuple(bundle.models),
         generations=len(ancestors),
         warnings=tuple(warnings),
-        trust=score(evidence, pinned=pinned_orchestrator_key is not None),
+        trust=score(
+            evidence,
+            pinned=pinned_orchestrator_key is not None,
+            cosigned=len(cosigned_by),
+            cosigners=len(standing.cosigners),
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse
 from fedxdr.api.service import Service, service_of
 from fedxdr.core.errors import NotFound
 from fedxdr.ledger import note_form, proofs, tiles
+from fedxdr.ledger import policy as policies
 from fedxdr.ledger.merkle import Tree
 
 router = APIRouter(tags=["ledger"])
@@ -132,17 +133,19 @@ async def consistency(
 async def tlog_proof(request: Request, height: _Index, size: _Size = None) -> Response:
     """Return a C2SP tlog-proof of a block, to be checked offline.
 
-    Its head is the newest that a quorum cosigned, unless a size is asked for.
+    Its head is the newest that a quorum cosigned, unless a size is asked for, with the
+    signature lines that its policy asks for and no others.
     """
 
     def look(service: Service) -> bytes:
-        heads = service.orchestrator.heads
+        heads, recorder = service.orchestrator.heads, service.orchestrator.recorder
         wanted = _size(service, heads.newest_quorum() if size is None else size)
         _require(height < wanted, f"block {height} under the head over {wanted}")
+        rules = policies.parse(recorder.signers_at(wanted).policy_text().encode())
         return proofs.write(
             index=height,
-            path=service.orchestrator.recorder.tree.inclusion_proof(height, wanted),
-            checkpoint=heads.at(wanted),
+            path=recorder.tree.inclusion_proof(height, wanted),
+            checkpoint=rules.listed(heads.at(wanted)),
         )
 
     found = await service_of(request).run(look)

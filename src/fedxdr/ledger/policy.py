@@ -214,6 +214,20 @@ class Policy:
             raise BadSignature("no log of this policy signed the checkpoint")
         return tuple(m for m in self._quorum_group.members if m in standing)
 
+    def listed(self, data: bytes) -> bytes:
+        """Return a checkpoint with the lines of listed keys only, each once.
+
+        Others do not count and are only carried along; nothing is verified.
+
+        Raises:
+            MalformedMessage: no note, or one without a line of a listed key.
+        """
+        found = note.parse(data)
+        lines = dict.fromkeys(
+            line for line in found.signatures if (line.name, line.key_id) in self._ring
+        )
+        return note.Note(text=found.text, signatures=tuple(lines)).to_bytes()
+
     @property
     def _quorum_group(self) -> Group:
         """The quorum as a group; that of a witness has one member."""

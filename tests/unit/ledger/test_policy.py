@@ -242,6 +242,29 @@ def test_lines_that_nobody_lists_change_nothing():
     assert federation(3).check(data) == tuple(orgs[:2])
 
 
+def test_lines_that_nobody_lists_can_be_left_out():
+    orgs = organisations(3)
+    good = cosigned(*orgs)
+    strangers = Note(
+        text=BODY, signatures=(line(ed(7), "stranger"), line(ml(1), ORIGIN))
+    )
+    found = cosignature.merge(strangers, note.parse(good))
+    twice = Note(text=BODY, signatures=found.signatures * 2).to_bytes()
+    assert federation(3).listed(twice) == good
+    assert federation(3).listed(good) == good
+    with pytest.raises(MalformedMessage):
+        federation(3).listed(strangers.to_bytes())
+    # a bad line of a listed key stays, to be found
+    bad = note.NoteSignature(
+        name=orgs[0],
+        key_id=note.parse(good).signatures[1].key_id,
+        signature=bytes(72),
+    )
+    data = Note(text=BODY, signatures=(*found.signatures, bad)).to_bytes()
+    with pytest.raises(BadSignature):
+        federation(3).check(federation(3).listed(data))
+
+
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_a_changed_byte_of_a_checkpoint_changes_no_verdict_but_to_refused(draw):

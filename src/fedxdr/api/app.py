@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fedxdr import __version__
 from fedxdr.api import (
     ceremonies,
+    changes,
     health,
     ledger,
     members,
@@ -21,6 +22,7 @@ from fedxdr.api import (
     privacy,
     problems,
     rounds,
+    tlog,
 )
 from fedxdr.api.service import Service
 
@@ -53,9 +55,11 @@ def create_app(service: Service) -> FastAPI:
     for router in (
         members.router,
         ceremonies.router,
+        changes.router,
         rounds.router,
         models.router,
         ledger.router,
+        tlog.router,
         privacy.router,
         health.router,
     ):

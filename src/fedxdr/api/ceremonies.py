@@ -28,7 +28,7 @@ async def publish(request: Request, signed: Operator) -> dict[str, Any]:
     def store(service: Service) -> Block:
         return service.registrar.publish(record)
 
-    return _told(record, await service_of(request).run(store))
+    return _told(record, await service_of(request).run_in_time(store))
 
 
 @router.get("/key-ceremony")

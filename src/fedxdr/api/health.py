@@ -10,7 +10,9 @@ from fastapi import APIRouter, Request, Response
 
 from fedxdr import __version__
 from fedxdr.api.service import Service, service_of
+from fedxdr.core import canonical
 from fedxdr.core.clock import rfc3339
+from fedxdr.ledger.entries import MemberKeys
 
 router = APIRouter(tags=["service"])
 
@@ -29,9 +31,9 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
     def look(service: Service) -> dict[str, Any]:
         recorder = service.orchestrator.recorder
         return {
-            "ready": recorder.size() > 0,
+            "ready": recorder.is_begun,
             "height": recorder.size() - 1,
-            "head": recorder.in_force.head.hash,
+            "head": recorder.in_force.head_hash if recorder.is_begun else None,
         }
 
     found = await service_of(request).run(look)
@@ -44,14 +46,12 @@ async def info(request: Request) -> dict[str, Any]:
     """Say what this is, and whose key signs here."""
     service = service_of(request)
 
-    def look(service: Service) -> str:
-        return service.orchestrator.recorder.in_force.genesis.federation
-
+    identity = service.identity.public
     paths = request.app.openapi()["paths"]
     return {
         "system": "fedxdr",
         "version": __version__,
-        "federation": await service.run(look),
+        "federation": service.registrar.federation,
         "components": [
             "FederationOrchestrator",
             "PrivacyLayer",
@@ -59,6 +59,8 @@ async def info(request: Request) -> dict[str, Any]:
             "FederatedModels",
         ],
         "api_endpoints": sum(len(methods) for methods in paths.values()),
-        "orchestrator_key": base64.b64encode(service.identity.public.ed25519).decode(),
-        "orchestrator_keyid": service.identity.public.keyid,
+        "orchestrator_key": base64.b64encode(identity.ed25519).decode(),
+        "orchestrator_keyid": identity.keyid,
+        "orchestrator_keys": canonical.builtins(MemberKeys.of(identity)),
+        "orchestrator_fingerprint": identity.fingerprint,
     }

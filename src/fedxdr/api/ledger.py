@@ -115,31 +115,26 @@ async def verify(request: Request) -> dict[str, Any]:
 
 
 def _export(service: Service) -> bytes:
-    return service.orchestrator.recorder.export(service.identity)
+    orchestrator = service.orchestrator
+    return orchestrator.recorder.export(heads=orchestrator.heads.for_bundle())
 
 
 async def _audit(service: Service) -> verifier.Report:
     """Return what an auditor finds; only the export is made under the lock."""
+
+    def prepare(service: Service) -> tuple[bytes, bytes]:
+        genesis = service.orchestrator.recorder.in_force.genesis
+        return _export(service), genesis.orchestrator.ed25519
+
+    data, pinned = await service.run(prepare)
     return await asyncio.to_thread(
-        verifier.verify,
-        await service.run(_export),
-        pinned_orchestrator_key=service.identity.public.ed25519,
+        verifier.verify, data, pinned_orchestrator_key=pinned
     )
-
-
-@router.get("/ledger/head")
-async def head(request: Request) -> Response:
-    """Return the orchestrator's signature over size and root of the ledger."""
-
-    def look(service: Service) -> bytes:
-        return service.orchestrator.signed_head().to_json()
-
-    return Response(await service_of(request).run(look), media_type="application/json")
 
 
 @router.get("/ledger/bundle")
 async def bundle(request: Request) -> Response:
-    """Export the ledger as one canonical bundle with the newest model."""
+    """Export the ledger, as far as a quorum cosigned it, as one canonical bundle."""
     return Response(
         await service_of(request).run(_export), media_type="application/x-ndjson"
     )

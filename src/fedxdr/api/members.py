@@ -34,7 +34,10 @@ router = APIRouter(prefix="/federation", tags=["members"])
 
 @router.post("/register", status_code=201)
 async def register(request: Request) -> dict[str, Any]:
-    """Enrol an organisation that holds an invitation; its new key signs this."""
+    """Take the application of an organisation with an invitation; its key signs this.
+
+    The members decide: founders about the Genesis, later a quorum about everybody new.
+    """
     service = service_of(request)
     body = await body_of(request)
     application = _application(parse(Register, body))
@@ -105,19 +108,21 @@ def _application(form: Register) -> Application:
 
 
 def _enrolled(service: Service, enrolled: Enrolled) -> dict[str, Any]:
-    in_force = service.orchestrator.recorder.in_force
     receipt = json.loads(enrolled.receipt.payload)
+    recorder = service.orchestrator.recorder
+    in_force = recorder.in_force if recorder.is_begun else None
+    plan = None if in_force is None else in_force.plan
     return {
         "org_id": receipt["org"],
-        "registered_at": receipt["registered_at"],
-        "status": "active",
+        "registered_at": receipt["received_at"],
+        "status": enrolled.status,
         "registration_token": enrolled.token,
         "global_config": {
-            "federation": in_force.genesis.federation,
-            "origin": in_force.genesis.origin,
-            "genesis": receipt["genesis"],
-            "plan_digest": in_force.plan.digest if in_force.plan else None,
-            "model_hash": in_force.model,
+            "federation": receipt["federation"],
+            "origin": receipt["origin"],
+            "genesis": None if in_force is None else in_force.genesis_hash,
+            "plan_digest": None if plan is None else plan.digest,
+            "model_hash": None if in_force is None else in_force.model,
             "max_body_bytes": service.max_body_bytes,
         },
         "receipt": enrolled.receipt.to_value(),

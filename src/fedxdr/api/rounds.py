@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from fedxdr.api.schemas import StartRound, parse
 from fedxdr.api.service import (
+    Member,
     Operator,
     Reader,
     Service,
@@ -47,7 +48,7 @@ _SENT = set(Kind) - {Kind.CONTRIBUTION}
 async def start_round(request: Request, signed: Operator) -> dict[str, Any]:
     """Open a round; the operator signs this request."""
     form = parse(StartRound, signed.body or b"{}")
-    return await service_of(request).run(_start, form)
+    return await service_of(request).run_in_time(_start, form)
 
 
 def _start(service: Service, form: StartRound) -> dict[str, Any]:
@@ -149,12 +150,13 @@ def _round_of(service: Service) -> str:
 
 
 @router.get("/standing")
-async def standing(
+async def standing(  # noqa: PLR0917 - one for each field of a standing
     request: Request,
     _: Reader,
     round_id: str = "",
     phase: str = "",
     height: int = -1,
+    changes: str = "",
     wait_s: Annotated[float, Query(ge=0, le=_WAIT_MAX_S)] = 0.0,
 ) -> dict[str, Any]:
     """Say where the newest round stands; hold the answer until there is news."""
@@ -164,12 +166,14 @@ async def standing(
     while True:
         # reading one reference; the lock is not needed for it
         now = service.orchestrator.standing()
-        found = (str(now.round_id or ""), str(now.phase or ""), now.height)
-        if found != (round_id, phase, height) or loop.time() >= end:
+        names = ",".join(now.changes)
+        found = (str(now.round_id or ""), str(now.phase or ""), now.height, names)
+        if found != (round_id, phase, height, changes) or loop.time() >= end:
             return {
                 "round_id": now.round_id,
                 "phase": now.phase,
                 "height": now.height,
+                "changes": list(now.changes),
             }
         await asyncio.sleep(_POLL_S)
 
@@ -198,7 +202,7 @@ async def status(request: Request, _: Reader) -> dict[str, Any]:
 
 
 @router.get("/round/{name}/announcement")
-async def announcement(request: Request, name: str, _: Reader) -> Response:
+async def announcement(request: Request, name: str, _: Member) -> Response:
     """Return the signed announcement of a round."""
 
     def look(service: Service) -> bytes:
@@ -208,7 +212,7 @@ async def announcement(request: Request, name: str, _: Reader) -> Response:
 
 
 @router.get("/round/{name}/evidence")
-async def evidence(request: Request, name: str, _: Reader) -> Response:
+async def evidence(request: Request, name: str, _: Member) -> Response:
     """Return what a member needs to replay a round."""
 
     def look(service: Service) -> bytes:
@@ -219,7 +223,7 @@ async def evidence(request: Request, name: str, _: Reader) -> Response:
 
 @router.get("/round/{name}/contribution/{name_of_vector}")
 async def contribution(
-    request: Request, name: str, name_of_vector: str, _: Reader
+    request: Request, name: str, name_of_vector: str, _: Member
 ) -> Response:
     """Return one protected vector of an opened round, for replay by members."""
 
@@ -230,7 +234,7 @@ async def contribution(
 
 
 @router.get("/round/{name}/{step}")
-async def fetch(request: Request, name: str, step: str, by: Reader) -> Response:
+async def fetch(request: Request, name: str, step: str, by: Member) -> Response:
     """Return what an organisation fetches in a step of its session."""
 
     def look(service: Service) -> bytes:

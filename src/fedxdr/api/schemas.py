@@ -47,6 +47,15 @@ class Invite(_Schema):
     lifetime_s: int = Field(default=86_400, ge=1, le=30 * 86_400)
 
 
+class ProposeChange(_Schema):
+    """Somebody proposes a change of members, keys or plan."""
+
+    entry: dict[str, Any] = Field(description="the ledger entry, with its number")
+    envelopes: list[dict[str, Any]] = Field(
+        default_factory=list, description="what is signed beside it, without approvals"
+    )
+
+
 class StartRound(_Schema):
     """The operator opens a round."""
 

@@ -16,13 +16,21 @@ from typing import Annotated, Concatenate, ParamSpec, TypeVar
 from fastapi import Depends, Query, Request
 
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import TooLarge, Unauthorised, UnknownSender
+from fedxdr.core.errors import (
+    TooLarge,
+    Unauthorised,
+    UnknownSender,
+    WaitingForQuorum,
+)
 from fedxdr.core.ids import OrgId, org_id
 from fedxdr.crypto import requests
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.parties.orchestrator import Orchestrator
+from fedxdr.parties.orchestrator import OPERATOR, Orchestrator
 from fedxdr.parties.ports import Registry
-from fedxdr.parties.registrar import OPERATOR, Registrar
+from fedxdr.parties.registrar import Registrar
+
+_CONSENT_S = 10.0
+_POLL_S = 0.05
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +44,7 @@ class Service:
         orchestrator: rounds and ledger.
         registrar: members, tokens, request signatures.
         registry: what is kept about members beside the ledger.
-        identity: the orchestrator's key; signs heads.
+        identity: the orchestrator's key.
         clock: the time.
         max_body_bytes: of one request.
         lock: owned by whoever calls a party; guards all of them.
@@ -49,6 +57,27 @@ class Service:
     clock: Clock
     max_body_bytes: int
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    async def run_in_time(
+        self,
+        call: Callable[Concatenate[Service, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return what ``run`` returns, once members' agents have had time to consent.
+
+        Raises:
+            WaitingForQuorum: they have not in ten seconds; it may be asked again.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _CONSENT_S
+        while True:
+            try:
+                return await self.run(call, *args, **kwargs)
+            except WaitingForQuorum:
+                if loop.time() >= end:
+                    raise
+            await asyncio.sleep(_POLL_S)
 
     async def run(
         self,
@@ -168,6 +197,21 @@ async def reader(request: Request) -> str:
     return await service.run(check)
 
 
+async def member(request: Request) -> str:
+    """Return who reads what is for members (and the operator) only.
+
+    Raises:
+        UnknownSender: an organisation that only applied.
+    """
+    name = await reader(request)
+
+    def check(service: Service) -> None:
+        service.registrar.require_member(name)
+
+    await service_of(request).run(check)
+    return name
+
+
 def signed_parts(request: Request, body: bytes) -> requests.Request:
     """Return what a request's signature covers, as it arrived."""
     return requests.Request(
@@ -179,6 +223,7 @@ def signed_parts(request: Request, body: bytes) -> requests.Request:
 
 
 Reader = Annotated[str, Depends(reader)]
+Member = Annotated[str, Depends(member)]
 Writer = Annotated[Signed, Depends(writer)]
 Operator = Annotated[Signed, Depends(operator)]
 Limit = Annotated[int, Query(ge=1, le=200)]

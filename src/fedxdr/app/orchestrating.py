@@ -14,29 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from fedxdr.api.service import Service
-from fedxdr.app.server_file import ServerFile, operator_key
-from fedxdr.app.settings import PlanSettings
+from fedxdr.app.server_file import ServerFile, operator_key, publisher_key
+from fedxdr.app.settings import PlanSettings, database_setting
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock, SystemClock
 from fedxdr.core.errors import InvalidPlan, InvalidSettings, MalformedMessage
-from fedxdr.core.ids import org_id, sha256
+from fedxdr.core.ids import digest, org_id
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.crypto.keys import TokenKey
 from fedxdr.federation.plan import Plan, default_threshold
 from fedxdr.learning import features as feature_sets
-from fedxdr.ledger.entries import Genesis, MemberKeys
 from fedxdr.models import snapshot
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.recording import Recorder
-from fedxdr.parties.registrar import Registrar
+from fedxdr.parties.registrar import Charter, Registrar
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
+from fedxdr.storage.changes import SqlChangeStore
+from fedxdr.storage.checkpoints import SqlCheckpointStore
 from fedxdr.storage.database import Database
 from fedxdr.storage.registry import SqlRegistry
 from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.storage.secrets import read_seed, write_seed
 
-KEYS = ("orchestrator", "operator", "token")
+KEYS = ("orchestrator", "operator", "token", "publisher")
 PROTOCOL_VERSION = 1
 FEATURE_SETS = feature_sets.OF_TRAFFIC
 """What a federation of logs can learn from; the first one by default."""
@@ -46,15 +47,19 @@ _PRIVATE_SIZES = {"neighbour": 4, "mixer": 8, "embedding": 16}
 _GIVEN = ("federation", "run_id", "participants", "layout", "architecture", "version")
 
 
-def initialise(folder: Path, *, federation: str, model: snapshot.Snapshot) -> None:
-    """Make an orchestrator's folder: keys, ledger with its genesis block, first model.
+def initialise(
+    folder: Path, *, federation: str, model: snapshot.Snapshot, database: str = ""
+) -> None:
+    """Make an orchestrator's folder: keys and first model.
 
-    Where an earlier call was killed half-way, the same call goes on with its keys.
+    The ledger begins when the founders have approved its Genesis. Where an earlier call
+    was killed half-way, the same call goes on with its keys.
 
     Args:
         folder: new, empty, or left by an interrupted call.
         federation: the federation's name, as an organisation's name is formed.
         model: the first model.
+        database: URL of a PostgreSQL database; empty for SQLite in the folder.
 
     Raises:
         InvalidSettings: there is an orchestrator already, or the name is none.
@@ -62,41 +67,22 @@ def initialise(folder: Path, *, federation: str, model: snapshot.Snapshot) -> No
     if (folder / "server.json").exists():
         raise InvalidSettings(f"{folder} holds an orchestrator already")
     name = org_id(federation)
-    entropy, clock = SystemEntropy(), SystemClock()
+    entropy = SystemEntropy()
     for key in KEYS:
         path = folder / "keys" / f"{key}.key"
         if not path.exists():
             write_seed(path, entropy.draw(32))
-    identity = operator_key(folder, name="orchestrator")
-    origin = f"{name}.fedxdr.example/ledger"
-    database = Database(folder / "server.db")
-    try:
-        blobs = FileBlobs(folder / "blobs")
-        file = snapshot.save(
-            model.vector, layout=model.card.layout, architecture=model.card.architecture
-        )
-        blobs.put(file)
-        recorder = Recorder(store=SqlBlockStore(database), blobs=blobs, clock=clock)
-        if not recorder.is_begun:
-            recorder.record(
-                Genesis(
-                    federation=name,
-                    origin=origin,
-                    orchestrator=MemberKeys.of(identity.public),
-                    created=clock.now(),
-                    protocol_version=PROTOCOL_VERSION,
-                    initial_model=sha256(file),
-                    layout_digest=model.card.layout.digest,
-                )
-            )
-        elif recorder.in_force.genesis.federation != name:
-            raise InvalidSettings(
-                f"{folder} holds the ledger of another federation, "
-                f"{recorder.in_force.genesis.federation}"
-            )
-    finally:
-        database.close()
-    ServerFile(federation=name, origin=origin).write(folder)
+    file = snapshot.save(
+        model.vector, layout=model.card.layout, architecture=model.card.architecture
+    )
+    model_hash = FileBlobs(folder / "blobs").put(file)
+    Database(database or folder / "server.db").close()
+    ServerFile(
+        federation=name,
+        origin=f"{name}.fedxdr.example/ledger",
+        model=model_hash,
+        database=database,
+    ).write(folder)
 
 
 def first_model(features: str = FEATURE_SETS[0], *, seed: int = 0) -> snapshot.Snapshot:
@@ -140,7 +126,9 @@ class OpenOrchestrator:
     ) -> None:
         self.file = ServerFile.read(folder)
         self._settings = settings
-        self._database = Database(folder / "server.db")
+        self._database = Database(
+            database_setting() or self.file.database or folder / "server.db"
+        )
         clock, entropy = clock or SystemClock(), SystemEntropy()
         self.identity = operator_key(folder, name="orchestrator")
         blobs = FileBlobs(folder / "blobs")
@@ -148,11 +136,17 @@ class OpenOrchestrator:
         recorder = Recorder(
             store=SqlBlockStore(self._database), blobs=blobs, clock=clock
         )
-        self._card = snapshot.load(blobs.get(recorder.in_force.model)).card
+        first = digest(self.file.model)
+        in_force = recorder.in_force.model if recorder.is_begun else first
+        self._card = snapshot.load(blobs.get(in_force)).card
+        self.publisher = publisher_key(folder)
+        self._models = folder / "models"
         self.orchestrator = Orchestrator(
             facts=SqlFactLog(self._database),
             blobs=blobs,
             recorder=recorder,
+            checkpoints=SqlCheckpointStore(self._database),
+            changes=SqlChangeStore(self._database),
             registry=registry,
             clock=clock,
             entropy=entropy,
@@ -167,6 +161,14 @@ class OpenOrchestrator:
             identity=self.identity,
             operator=operator_key(folder).public,
             token_key=TokenKey(seed=read_seed(folder / "keys" / "token.key")),
+            charter=Charter(
+                federation=self.file.federation,
+                origin=self.file.origin,
+                publisher=self.publisher.public_der,
+                initial_model=first,
+                layout_digest=self._card.layout.digest,
+                protocol_version=PROTOCOL_VERSION,
+            ),
         )
         self.service = Service(
             orchestrator=self.orchestrator,

@@ -11,10 +11,9 @@ ledger).
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fedxdr.app import ceremonies
@@ -32,13 +31,17 @@ from fedxdr.core.randomness import SystemEntropy
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.federation.floor import Floor
+from fedxdr.ledger.checkpoint import Checkpoint
+from fedxdr.ledger.entries import MemberKeys
 from fedxdr.parties import enrolment
 from fedxdr.parties.enrolment import InvitationToken
+from fedxdr.parties.following import Joined
 from fedxdr.parties.participant import Participant
 from fedxdr.parties.ports import Learner, Link
 from fedxdr.parties.recording import Recorder
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
+from fedxdr.storage.checkpoints import SqlCheckpointStore
 from fedxdr.storage.database import Database
 from fedxdr.storage.fence import FileFence
 from fedxdr.storage.files import replace_file
@@ -48,6 +51,8 @@ from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.storage.secrets import read_seed, write_seed
 from fedxdr.transport.client import Client, HttpLink
 
+NEXT_KEY = "identity.next.key"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFile:
@@ -56,16 +61,22 @@ class AgentFile:
     Attributes:
         org: this organisation's name.
         server: base address of the orchestrator.
-        orchestrator_keyid: fingerprint of its key, pinned by the invitation.
-        genesis: hash of the ledger's block 0.
+        orchestrator: fingerprint of its keys, pinned by the invitation.
         token: bearer token that lets it read.
+        genesis: hash of the ledger's block 0; empty before the federation is founded.
+        founding: digest of the Genesis that was approved here; empty before.
+        pinned_size: of the ledger that the invitation pins; 0 without.
+        pinned_root: its root, in hexadecimal.
     """
 
     org: str
     server: str
-    orchestrator_keyid: str
-    genesis: str
+    orchestrator: str
     token: str
+    genesis: str = ""
+    founding: str = ""
+    pinned_size: int = 0
+    pinned_root: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> AgentFile:
@@ -83,6 +94,28 @@ class AgentFile:
             ) from error
         except (OSError, ValueError, TypeError) as error:
             raise InvalidSettings(f"{folder}/agent.json cannot be read") from error
+
+    def write(self, folder: Path) -> None:
+        """Store it in a folder."""
+        text = json.dumps(asdict(self))
+        replace_file(folder / "agent.json", f"{text}\n".encode(), mode=0o600)
+
+    @property
+    def joined(self) -> Joined:
+        """Which ledger the agent follows, as far as it knows."""
+        pinned = None
+        if self.pinned_size:
+            # (a checkpoint needs a name: the ledger's own is not known here)
+            pinned = Checkpoint(
+                origin=self.org,
+                size=self.pinned_size,
+                root=bytes.fromhex(self.pinned_root),
+            )
+        return Joined(
+            genesis=digest(self.genesis) if self.genesis else None,
+            founding=digest(self.founding) if self.founding else None,
+            pinned=pinned,
+        )
 
 
 def join(
@@ -141,7 +174,7 @@ def join(
     finally:
         client.close()
     try:
-        receipt = enrolment.check_receipt(
+        enrolment.check_receipt(
             Envelope.from_value(answer["receipt"]),
             orchestrator=orchestrator,
             key=key,
@@ -153,12 +186,12 @@ def join(
     file = AgentFile(
         org=token.org,
         server=token.server,
-        orchestrator_keyid=token.pin,
-        genesis=receipt.genesis,
+        orchestrator=token.pin,
         token=token_text,
+        pinned_size=token.size,
+        pinned_root=token.root.hex(),
     )
-    text = json.dumps(asdict(file))
-    replace_file(folder / "agent.json", f"{text}\n".encode(), mode=0o600)
+    file.write(folder)
     return file
 
 
@@ -166,10 +199,28 @@ def _orchestrator_key(client: Client) -> PublicIdentity:
     """Return the key that the server says is its own; the caller checks the pin."""
     answer = json.loads(client.call("GET", "/info"))
     try:
-        raw = base64.b64decode(answer["orchestrator_key"], validate=True)
-        return PublicIdentity(ed25519=raw)
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        return canonical.from_builtins(answer["orchestrator_keys"], MemberKeys).identity
+    except (KeyError, TypeError, MalformedMessage) as error:
         raise InvitationRefused("there is no fedxdr server at this address") from error
+
+
+def key_of(folder: Path) -> IdentityKey:
+    """Return the key of an organisation's folder."""
+    return IdentityKey(seed=read_seed(folder / "keys" / "identity.key"))
+
+
+def take_next_key(folder: Path) -> bool:
+    """Put an organisation's next key in place of its present one, if there is one.
+
+    Returns:
+        Whether there was. The old key is kept as ``identity.old.key``.
+    """
+    keys = folder / "keys"
+    if not (keys / NEXT_KEY).exists():
+        return False
+    (keys / "identity.key").replace(keys / "identity.old.key")
+    (keys / NEXT_KEY).replace(keys / "identity.key")
+    return True
 
 
 class OpenParticipant:
@@ -180,10 +231,12 @@ class OpenParticipant:
         learner: its data and fit.
         floor: what it insists on.
         does_replay: whether it recomputes every proposed model.
+        asks: whether a person decides about plans too.
         wrap: puts something around the link; drills use it.
         clock: the time.
 
     Attributes:
+        folder: the folder.
         file: what ``agent.json`` holds.
         client: the connections to the orchestrator.
         purse: what it has spent of its privacy.
@@ -199,14 +252,15 @@ class OpenParticipant:
         learner: Learner,
         floor: Floor | None = None,
         does_replay: bool = True,
+        asks: bool = False,
         wrap: Callable[[Link], Link] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self.file = AgentFile.read(folder)
         self._database = Database(folder / "agent.db")
         clock, entropy = clock or SystemClock(), SystemEntropy()
-        key = IdentityKey(seed=read_seed(folder / "keys" / "identity.key"))
+        key = key_of(folder)
         self.client = Client(self.file.server, signer=key, clock=clock, entropy=entropy)
         link: Link = HttpLink(self.client)
         self.blobs = blobs = FileBlobs(folder / "blobs")
@@ -225,6 +279,7 @@ class OpenParticipant:
             purse=self.purse,
             blobs=blobs,
             mirror=mirror,
+            checkpoints=SqlCheckpointStore(self._database),
             link=wrap(link) if wrap else link,
             learner=learner,
             floor=floor or Floor(),
@@ -233,27 +288,37 @@ class OpenParticipant:
             does_replay=does_replay,
             share_of=self.share_of,
             run=self._pool,
-            genesis=digest(self.file.genesis),
+            joined=self.file.joined,
+            asks=asks,
         )
+
+    @property
+    def has_next_key(self) -> bool:
+        """Whether new keys wait for the members' approval."""
+        return (self.folder / "keys" / NEXT_KEY).exists()
 
     def follow_ledger(self) -> None:
         """Fetch the ledger into the mirror and hold it against the invitation.
 
         Raises:
-            BadSignature: another ledger, or another orchestrator's key, than joined.
+            BadSignature: another ledger, or another orchestrator's keys, than joined.
+            Unavailable: the federation is not founded yet.
         """
         standing = self.participant.look()
         self.participant.follow_ledger(standing.height + 1)
         mirror = self.participant.mirror
-        first = mirror.blocks(begin=0, end=1)[0].block
-        if first.hash != self.file.genesis:
-            raise BadSignature("the server shows another ledger than the one joined")
-        if mirror.in_force.orchestrator.keyid != self.file.orchestrator_keyid:
-            raise BadSignature("the ledger names another key than the invitation pins")
+        genesis = mirror.in_force.genesis_hash
+        pinned = {log.keys.fingerprint for log in mirror.standing.logs}
+        if self.file.orchestrator not in pinned:
+            raise BadSignature("the ledger names other keys than the invitation pins")
+        if self.file.genesis != genesis:
+            # a person may have written to it meanwhile: `fedxdr members approve`
+            self.file = replace(AgentFile.read(self.folder), genesis=genesis)
+            self.file.write(self.folder)
 
     def note_sent_bytes(self) -> None:
         """Add what this process has sent to the count in ``sent-bytes``."""
-        path = self._folder / "sent-bytes"
+        path = self.folder / "sent-bytes"
         before = int(path.read_text()) if path.exists() else 0
         path.write_text(f"{before + self.client.sent_bytes}\n")
 

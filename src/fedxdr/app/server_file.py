@@ -8,11 +8,12 @@ does not load the server.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.crypto.keys import IdentityKey
+from fedxdr.crypto.publisher import PublisherKey
 from fedxdr.storage.files import replace_file
 from fedxdr.storage.secrets import read_seed
 
@@ -24,11 +25,15 @@ class ServerFile:
     Attributes:
         federation: the federation's name.
         origin: the ledger's name (C2SP tlog-checkpoint).
+        model: SHA-256 of the first model's file, in ``blobs/``.
+        database: URL of a PostgreSQL database; empty for ``server.db`` in the folder.
         address: where the server was last run; empty before.
     """
 
     federation: str
     origin: str
+    model: str
+    database: str = ""
     address: str = ""
 
     @classmethod
@@ -50,14 +55,13 @@ class ServerFile:
 
     def write(self, folder: Path) -> None:
         """Store it in a folder."""
-        text = json.dumps(
-            {
-                "federation": self.federation,
-                "origin": self.origin,
-                "address": self.address,
-            }
-        )
+        text = json.dumps(asdict(self))
         replace_file(folder / "server.json", f"{text}\n".encode())
+
+
+def publisher_key(folder: Path) -> PublisherKey:
+    """Return the key in an orchestrator's folder that signs model files."""
+    return PublisherKey(seed=read_seed(folder / "keys" / "publisher.key"))
 
 
 def operator_key(folder: Path, *, name: str = "operator") -> IdentityKey:

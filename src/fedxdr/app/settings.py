@@ -7,6 +7,7 @@ these values only fill the plan that the operator proposes next.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -68,6 +69,18 @@ class PlanSettings(BaseSettings):
                 unmasking_s=self.phase_timeout,
             ),
         }
+
+
+class _LedgerSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="FL_BLOCKCHAIN_", extra="ignore")
+
+    db_path: str = ""
+
+
+def database_setting() -> Path | str | None:
+    """Return ``FL_BLOCKCHAIN_DB_PATH``: a path or PostgreSQL URL, None if not set."""
+    found = _LedgerSettings().db_path
+    return (found if "://" in found else Path(found)) if found else None
 
 
 def plan_settings() -> PlanSettings:

@@ -15,11 +15,23 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from fedxdr.app.participating import AgentFile, OpenParticipant
+from fedxdr.app.participating import (
+    AgentFile,
+    OpenParticipant,
+    key_of,
+    take_next_key,
+)
 from fedxdr.app.participating import join as join_federation
 from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core import canonical
-from fedxdr.core.errors import InvalidInput, InvalidSettings, Refused, Unavailable
+from fedxdr.core.errors import (
+    InvalidInput,
+    InvalidSettings,
+    Refused,
+    Unavailable,
+    UnknownSender,
+)
+from fedxdr.crypto.words import words_of
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.plan import (
     MODES,
@@ -59,7 +71,7 @@ def join(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Join a federation: make keys here, check the pin, enrol."""
+    """Apply to join a federation: make keys here, check the pin, prove both."""
     began = time.monotonic()
     invitation = InvitationToken.parse(token)
     file = join_federation(
@@ -69,19 +81,30 @@ def join(
         data_sources=tuple(source or ("suricata-eve", "zeek-conn")),
     )
     seconds = round(time.monotonic() - began, 3)
+    fingerprint = key_of(folder).public.fingerprint
     if as_json:
         print_json(
             {
                 "org_id": file.org,
                 "server": file.server,
-                "genesis": file.genesis,
+                "fingerprint": fingerprint,
+                "words": list(words_of(fingerprint)),
                 "dir": str(folder),
                 "seconds": seconds,
             }
         )
         return
-    OUT.print(f"[bold]{file.org}[/] has joined {file.server} in {seconds} s.")
+    OUT.print(f"[bold]{file.org}[/] has applied to {file.server} in {seconds} s.")
     OUT.print("Its keys were made here and stay here.", style="dim")
+    OUT.print(
+        f"Tell the other members these words: {' '.join(words_of(fingerprint))}",
+        highlight=False,
+    )
+    OUT.print(
+        f"Founding a federation: fedxdr members approve --dir {folder}, once the "
+        "operator has proposed it",
+        highlight=False,
+    )
     OUT.print(
         f"Next: fedxdr agent run --dir {folder} --eve '/var/log/suricata/eve*.json'",
         highlight=False,
@@ -135,6 +158,14 @@ def run(
     replay: Annotated[
         bool, typer.Option(help="Recompute every proposed model before accepting.")
     ] = True,
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask",
+            help="Approve no plan without a person, however well it keeps to the "
+            "floor: fedxdr plan approve.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -165,22 +196,27 @@ def run(
         require_privacy=require_privacy,
     )
     learner = load_learner(folder, eve, zeek, until)
-    opened = OpenParticipant(folder, learner=learner, floor=floor, does_replay=replay)
-    try:
-        if dry_run:
-            from fedxdr.cli.dry_run import print_dry_run  # noqa: PLC0415 - rehearses
+    while True:
+        opened = OpenParticipant(
+            folder, learner=learner, floor=floor, does_replay=replay, asks=ask
+        )
+        try:
+            if dry_run:
+                from fedxdr.cli.dry_run import print_dry_run  # noqa: PLC0415 - rehearses
 
-            print_dry_run(opened, learner, wish or (), out=out, as_json=as_json)
+                print_dry_run(opened, learner, wish or (), out=out, as_json=as_json)
+                return
+            with _answering(opened, api_port):
+                _reach(opened)
+                OUT.print(f"{opened.file.org}: ready", highlight=False)
+                try:
+                    goes_on = _serve(opened)
+                finally:
+                    opened.note_sent_bytes()
+        finally:
+            opened.close()
+        if not goes_on:
             return
-        with _answering(opened, api_port):
-            _reach(opened)
-            OUT.print(f"{opened.file.org}: ready", highlight=False)
-            try:
-                _serve(opened)
-            finally:
-                opened.note_sent_bytes()
-    finally:
-        opened.close()
 
 
 def floor_of(
@@ -236,19 +272,27 @@ def _answering(opened: OpenParticipant, port: int | None) -> Iterator[None]:
 
 
 def _reach(opened: OpenParticipant) -> None:
-    """Follow the ledger as soon as the orchestrator is there; it may start later."""
+    """Follow the ledger as soon as there is one; the orchestrator may start later."""
+    said = ""
     while True:
         try:
             opened.follow_ledger()
+        except UnknownSender as error:
+            if not opened.has_next_key:
+                raise
+            logger.warning("our keys were rotated", extra={"reason": str(error)})
+            return
         except Unavailable as error:
-            logger.warning("the orchestrator is away", extra={"reason": str(error)})
+            if str(error) != said:
+                said = str(error)
+                logger.warning("waiting for the ledger", extra={"reason": said})
             time.sleep(_PAUSE_S)
         else:
             return
 
 
-def _serve(opened: OpenParticipant) -> None:
-    """Take part until SIGTERM.
+def _serve(opened: OpenParticipant) -> bool:
+    """Take part until SIGTERM; return whether to begin again, with our next key.
 
     An orchestrator that is away is waited for; one that sends what it should not have,
     or refuses, is asked again later: nothing of it was believed. Faults of our own end
@@ -270,6 +314,9 @@ def _serve(opened: OpenParticipant) -> None:
                 logger.warning("the orchestrator is away", extra={"reason": str(error)})
                 time.sleep(_PAUSE_S)
             except (InvalidInput, Refused) as error:
+                if isinstance(error, UnknownSender) and take_next_key(opened.folder):
+                    logger.info("our next key is in force: beginning again with it")
+                    return True
                 logger.warning(
                     "cannot go on for now",
                     extra={"code": error.code, "reason": str(error)},
@@ -277,6 +324,7 @@ def _serve(opened: OpenParticipant) -> None:
                 time.sleep(_PAUSE_S)
     except KeyboardInterrupt:
         logger.info("stopped")
+    return False
 
 
 @agent.command()

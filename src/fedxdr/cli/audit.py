@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from fedxdr.cli.anchors import anchor
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidSettings
@@ -17,6 +18,9 @@ from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import verifier
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
+
+
+ledger.add_typer(anchor, name="anchor")
 
 
 @ledger.callback()
@@ -56,7 +60,8 @@ def export(
             client.close()
     else:
         try:
-            data = opened.orchestrator.recorder.export(opened.identity)
+            orchestrator = opened.orchestrator
+            data = orchestrator.recorder.export(heads=orchestrator.heads.for_bundle())
         finally:
             opened.close()
     out.write_bytes(data)

@@ -28,14 +28,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from fedxdr.app.server_file import ServerFile
 from fedxdr.cli.agent import assessment
 from fedxdr.cli.console import OUT, print_json, table
-from fedxdr.cli.serve import as_operator, status_of
+from fedxdr.cli.serve import CONSENT_S, as_operator, status_of
 from fedxdr.core.errors import InvalidSettings, Unavailable
 from fedxdr.simulation import traffic
 
 ORGANISATIONS = ("aurora-bank", "borealis-energy", "cascade-health", "delta-port",
                  "ember-university")  # fmt: skip
 ROUNDS = 12
-_START_S = 60.0
+_START_S = 240.0
 _ROUND_S = 120.0
 _STOP_S = 10.0
 _PHASES = 10
@@ -107,6 +107,9 @@ def _run(
     with _serving(place):
         _in_parallel(lambda name: _join(place, name))
         _say(progress, "five organisations joined", total=1)
+        _fedxdr("members", "propose", "--found", "--dir", place.server)
+        _in_parallel(lambda name: _approve(place, name))
+        _say(progress, "all five approved the Genesis of the ledger", total=1)
         logs = {
             name: ["--eve", str(files[name].eve), "--zeek", str(files[name].conn)]
             for name in files
@@ -139,7 +142,9 @@ def _run(
 
 
 def _round(place: _Place, number: int, progress: Progress) -> None:
-    opened = as_operator(place.server, "POST", "/federation/round/start", {})
+    opened = as_operator(
+        place.server, "POST", "/federation/round/start", {}, wait_s=CONSENT_S
+    )
     what = "feature statistics" if opened["task"] == "statistics" else "training"
     bar = progress.add_task(f"round {number + 1}: {what}", total=_PHASES - 1)
     order = ("announced", "keys", "shares", "contributions", "survivors", "unmasking",
@@ -193,6 +198,12 @@ def _join(place: _Place, name: str) -> dict[str, Any]:
     form = {"org_id": name}
     invited = as_operator(place.server, "POST", "/federation/invitations", form)
     return _fedxdr("join", invited["token"], "--dir", place.organisation(name))
+
+
+def _approve(place: _Place, name: str) -> dict[str, Any]:
+    """Approve the founding, as its user does after comparing fingerprints."""
+    folder = place.organisation(name)
+    return _fedxdr("members", "approve", "founding", "--dir", folder, "--yes")
 
 
 def _bytes_sent(place: _Place, name: str) -> int:

@@ -191,11 +191,15 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Put a ceremony's record on the ledger of the running server (the operator)."""
-    from fedxdr.cli.serve import as_operator  # noqa: PLC0415 - the others stay offline
+    from fedxdr.cli.serve import CONSENT_S, as_operator  # noqa: PLC0415 - the others stay offline
 
     record = _read(file, Ceremony)
     answer = as_operator(
-        folder, "POST", "/federation/key-ceremony", canonical.builtins(record)
+        folder,
+        "POST",
+        "/federation/key-ceremony",
+        canonical.builtins(record),
+        wait_s=CONSENT_S,
     )
     if as_json:
         print_json(answer)

@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "demo"),
     "server": ("serve", "server"),
     "invite": ("serve", "invite"),
+    "members": ("members", "members"),
+    "plan": ("members", "plan"),
     "round": ("serve", "rounds"),
     "join": ("agent", "join"),
     "agent": ("agent", "agent"),

@@ -25,7 +25,6 @@ from typing import Final
 import numpy as np
 from typing_extensions import override
 
-from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidInput, Refused
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.core.layout import Vector
@@ -35,7 +34,6 @@ from fedxdr.federation import opening
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.plan import MODES, SEGMENTS, Plan, Task
 from fedxdr.federation.sessions import TABLE, Step
-from fedxdr.ledger.entries import KeyCeremony
 from fedxdr.parties.collecting.mode import ShareOf, no_share
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.ports import Learned, Learner
@@ -223,13 +221,7 @@ def _prepare(
 ) -> None:
     """Give everyone the system's entropy and, for a ceremony's key, a share."""
     if ceremony is not None:
-        world.recorder.record(
-            KeyCeremony(
-                record=canonical.builtins(ceremony),
-                fingerprint=ceremony.fingerprint,
-                holders=ceremony.key.holders,
-            )
-        )
+        world.publish(ceremony)
     for name, participant in world.participants.items():
         share = share_of if name == org else _Once(share_of)
         participant._desk = dataclasses.replace(  # noqa: SLF001 - a simulation's seeded coins would open masks

@@ -19,15 +19,20 @@ from typing import Annotated, Any
 import typer
 
 from fedxdr.app.server_file import ServerFile, operator_key
+from fedxdr.cli.backup import backup, compact, restore
 from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core.canonical import jcs
 from fedxdr.core.clock import SystemClock
 from fedxdr.core.errors import InvalidSettings, NotFound, Unavailable
 from fedxdr.core.randomness import SystemEntropy
+from fedxdr.crypto.words import words_of
 from fedxdr.transport.client import Client
 
 server = typer.Typer(no_args_is_help=True, help="The orchestrator.")
 rounds = typer.Typer(no_args_is_help=True, help="Rounds of the federation.")
+
+CONSENT_S = 20.0
+"""How long members' agents are waited for when a plan needs their approvals."""
 
 Folder = Annotated[Path, typer.Option("--dir", help="The orchestrator's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -46,20 +51,38 @@ def init(
             "are to be hidden (differential privacy)."
         ),
     ] = "traffic",
+    database: Annotated[
+        str, typer.Option(help="postgresql+psycopg://… instead of a SQLite file.")
+    ] = "",
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Make an orchestrator's folder: keys, ledger, first model."""
+    """Make an orchestrator's folder: keys and first model."""
     from fedxdr.app.orchestrating import first_model, initialise  # noqa: PLC0415
 
-    initialise(folder, federation=federation, model=first_model(features))
-    keyid = operator_key(folder, name="orchestrator").public.keyid
+    initialise(
+        folder, federation=federation, model=first_model(features), database=database
+    )
+    keys = operator_key(folder, name="orchestrator").public
+    words = words_of(keys.fingerprint)
     if as_json:
-        print_json({"dir": str(folder), "orchestrator_keyid": keyid})
+        print_json(
+            {
+                "dir": str(folder),
+                "orchestrator_keyid": keys.keyid,
+                "orchestrator_fingerprint": keys.fingerprint,
+                "words": list(words),
+            }
+        )
         return
     OUT.print(f"Orchestrator of [bold]{federation}[/] made in {folder}.")
-    OUT.print(f"Its key's fingerprint: {keyid}")
+    OUT.print(f"Fingerprint of its keys: {' '.join(words)}", highlight=False)
     OUT.print(f"Next: fedxdr server run --dir {folder}", highlight=False)
+
+
+server.command("backup")(backup)
+server.command("restore")(restore)
+server.command("compact")(compact)
 
 
 @server.command()
@@ -177,7 +200,9 @@ def start_round(
     form: dict[str, Any] = {"config": config}
     if task is not None:
         form["task"] = task
-    answer = as_operator(folder, "POST", "/federation/round/start", form)
+    answer = as_operator(
+        folder, "POST", "/federation/round/start", form, wait_s=CONSENT_S
+    )
     if as_json:
         print_json(answer)
         return
@@ -329,7 +354,12 @@ def status_of(folder: Path, round_id: str | None) -> dict[str, Any]:
 
 
 def as_operator(
-    folder: Path, method: str, path: str, form: dict[str, Any] | None = None
+    folder: Path,
+    method: str,
+    path: str,
+    form: dict[str, Any] | None = None,
+    *,
+    wait_s: float = 0.0,
 ) -> dict[str, Any]:
     """Return the answer of the running server to a request signed by the operator.
 
@@ -347,7 +377,9 @@ def as_operator(
     )
     try:
         body = b"" if form is None else jcs(form)
-        answer: dict[str, Any] = json.loads(client.call(method, path, body=body))
+        answer: dict[str, Any] = json.loads(
+            client.call(method, path, body=body, wait_s=wait_s)
+        )
     finally:
         client.close()
     return answer

@@ -213,7 +213,7 @@ def apply_to_join(
     if not hmac.compare_digest(orchestrator.fingerprint, token.pin):
         raise InvitationRefused(
             "the server at this address is not the one that the invitation pins "
-            f"(fingerprint {orchestrator.fingerprint[:16]}…, pinned {token.pin[:16]}…); "
+            f"({orchestrator.fingerprint[:16]}…, pinned {token.pin[:16]}…); "
             "nothing was sent: ask the operator for a new invitation"
         )
     statement = EnrolmentStatement(

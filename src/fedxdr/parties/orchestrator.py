@@ -59,6 +59,7 @@ from fedxdr.federation.rounds import (
 from fedxdr.ledger import note_form
 from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
+from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.collecting.catalogue import mode_of
 from fedxdr.parties.governance import ADOPTED, Governance
 from fedxdr.parties.heads import Heads
@@ -244,15 +245,21 @@ class Orchestrator(RoundServing):
                 f"{members} members; a sum needs at least {wanted.min_survivors}"
             )
         if in_force.plan != wanted:
-            self._propose_plan(wanted)
+            change = self.propose_plan(wishes)
+            if change.outcome != ADOPTED:
+                raise self.governance.waiting_for(change.digest)
         return wanted
 
-    def _propose_plan(self, plan: Plan) -> None:
-        """Ask the members for a plan; return once a quorum of them wants it.
+    def propose_plan(self, wishes: Mapping[str, Any]) -> ProposedChange:
+        """Ask the members for the plan that some wishes make.
 
-        Raises:
-            WaitingForQuorum: too few have approved it yet.
+        Args:
+            wishes: fields of the plan that differ from the settings.
+
+        Returns:
+            The proposal; adopted already if its quorum is there.
         """
+        plan = self._plan_for(len(self.recorder.in_force.members), wishes)
         entry = PlanAdopted(
             change=self.governance.next_number,
             plan=canonical.builtins(plan),
@@ -261,8 +268,7 @@ class Orchestrator(RoundServing):
         filed = self.governance.propose(entry, by=OPERATOR)
         self.version += 1
         self.governance.advance()
-        if self.governance.proposal(filed.digest).outcome != ADOPTED:
-            raise self.governance.waiting_for(filed.digest)
+        return self.governance.proposal(filed.digest)
 
     # Taking messages.
 

@@ -36,6 +36,7 @@ class OrganisationView:
     org_name: str
     status: str
     data_sources: tuple[str, ...]
+    fingerprint: Digest
     enrolled_at_height: int
     last_update: datetime | None
 
@@ -110,6 +111,7 @@ def organisations(
                 org_name=member.name,
                 status="active",
                 data_sources=member.data_sources,
+                fingerprint=member.keys.fingerprint,
                 enrolled_at_height=member.since,
                 last_update=kept.last_update if kept else None,
             )

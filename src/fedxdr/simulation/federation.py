@@ -33,6 +33,7 @@ from fedxdr.parties.participant import Participant
 from fedxdr.parties.ports import Learner, Link
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.registrar import Charter, Registrar
+from fedxdr.secagg.encrypted.ceremony import Ceremony
 from fedxdr.storage.fence import MemoryFence
 from fedxdr.storage.memory import (
     MemoryBlobs,
@@ -169,6 +170,21 @@ class SimulatedFederation:
             except WaitingForQuorum:
                 self.step(absent=absent)
         return self.orchestrator.start_round(task=task, wishes=wishes)
+
+    def publish(self, record: Ceremony) -> None:
+        """Put a key ceremony on the ledger once the members have consented.
+
+        Raises:
+            WaitingForQuorum: too few did.
+        """
+        for _ in range(_STEPS_TO_CONSENT):
+            try:
+                self.registrar.publish(record)
+            except WaitingForQuorum:
+                self.step()
+            else:
+                return
+        self.registrar.publish(record)
 
     def step(self, *, absent: frozenset[OrgId] = frozenset()) -> None:
         """Let every organisation look at the orchestrator once, and act."""

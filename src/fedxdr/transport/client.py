@@ -30,8 +30,9 @@ from fedxdr.core.errors import (
     Refused,
     TooLarge,
     Unavailable,
+    WaitingForQuorum,
 )
-from fedxdr.core.ids import Digest, RoundId, round_id
+from fedxdr.core.ids import Digest, RoundId, digest, round_id
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto import requests
 from fedxdr.crypto.envelope import Envelope, Signer
@@ -39,12 +40,14 @@ from fedxdr.federation.phases import Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger.block import SignedBlock
+from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.ports import Standing
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "/api/fl-blockchain"
 _JSON = "application/json"
+_TEXT = "text/plain; charset=utf-8"
 _CBOR = "application/cbor"
 _LIMIT_BYTES = 1 << 30
 _ATTEMPTS = 5
@@ -133,7 +136,7 @@ class Client:
             FedxdrError: the error that the server answered with.
         """
         for attempt in stamina.retry_context(
-            on=Unavailable, attempts=_ATTEMPTS, wait_initial=0.05, wait_max=2.0
+            on=_is_passing, attempts=_ATTEMPTS, wait_initial=0.05, wait_max=2.0
         ):
             with attempt:
                 return self._once(method, path, body, content_type, wait_s)
@@ -171,6 +174,11 @@ class Client:
         if answer.is_success:
             return content
         raise problem(answer.status_code, content)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Return whether asking again at once may help: not where people are awaited."""
+    return isinstance(error, Unavailable) and not isinstance(error, WaitingForQuorum)
 
 
 def _address(server: str) -> str:
@@ -214,6 +222,8 @@ def problem(status: int, body: bytes) -> FedxdrError:
     kind = {**_all_errors(Refused), **_all_errors(InvalidInput)}.get(code, InvalidInput)
     if kind is errors.VerificationFailed:
         return InvalidInput(detail)
+    if issubclass(kind, WaitingForQuorum):
+        return kind(detail)
     if status >= 500:  # the server's own fault: it may be better later
         return Unavailable(f"the server reports a fault: {detail}")
     return kind(detail)
@@ -235,7 +245,7 @@ class HttpLink:
         if known is not None:
             query += (
                 f"&round_id={known.round_id or ''}&phase={known.phase or ''}"
-                f"&height={known.height}"
+                f"&height={known.height}&changes={','.join(known.changes)}"
             )
         value = self._json("GET", f"/federation/standing{query}", wait_s=wait_s)
         try:
@@ -243,6 +253,7 @@ class HttpLink:
                 round_id=round_id(value["round_id"]) if value["round_id"] else None,
                 phase=Phase(value["phase"]) if value["phase"] else None,
                 height=int(value["height"]),
+                changes=tuple(digest(found) for found in value["changes"]),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise MalformedMessage("not a standing") from error
@@ -274,9 +285,29 @@ class HttpLink:
         path = f"/federation/round/{round_id}/contribution/{digest}"
         return self._client.call("GET", path)
 
-    def head(self) -> Envelope:
-        """Return the orchestrator's signature over size and root of its ledger."""
-        return Envelope.from_json(self._client.call("GET", "/ledger/head"))
+    def checkpoint(self, size: int | None = None) -> bytes:
+        """Return the signed head over the first blocks, by default the newest."""
+        query = "" if size is None else f"?size={size}"
+        return self._client.call("GET", f"/ledger/checkpoint{query}")
+
+    def cosign(self, size: int, lines: bytes) -> None:
+        """Deliver our two signature lines on a head."""
+        self._client.call(
+            "POST", f"/ledger/checkpoint/{size}", body=lines, content_type=_TEXT
+        )
+
+    def changes(self) -> list[ProposedChange]:
+        """Return the changes that wait for approvals."""
+        value = self._json("GET", "/federation/changes")
+        try:
+            return [ProposedChange.from_value(found) for found in value["changes"]]
+        except (KeyError, TypeError) as error:
+            raise MalformedMessage("not a list of changes") from error
+
+    def approve(self, digest: Digest, approval: Envelope) -> None:
+        """Deliver our approval of a change."""
+        path = f"/federation/changes/{digest}/approval"
+        self._client.call("POST", path, body=approval.to_json())
 
     def blocks(self, *, begin: int, end: int) -> list[SignedBlock]:
         """Return blocks with heights [begin, end)."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,18 @@ from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import generator
 from fedxdr.core.update import Update
+from fedxdr.crypto.envelope import Envelope
+from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation import opening
 from fedxdr.federation.phases import Phase
 from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import Session, Step
+from fedxdr.ledger import statements
+from fedxdr.ledger.block import GENESIS_PREV_HASH
+from fedxdr.ledger.statements import ApprovalStatement
+from fedxdr.parties import enrolment
+from fedxdr.parties.changes import ProposedChange
+from fedxdr.parties.enrolment import Application
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.participant import Participant
 from fedxdr.parties.ports import Learned
@@ -322,6 +331,65 @@ class World:
         old.heads._store = Mortal(old.heads._store, fuse)
         old.governance._store = Mortal(old.governance._store, fuse)
         return fuse
+
+    def approval(
+        self, change: ProposedChange, org: str, *, key: Any = None, **lies: Any
+    ) -> Envelope:
+        """Return an organisation's approval of a change, honest but for what is said.
+
+        Args:
+            change: what is approved.
+            org: in whose name.
+            key: who signs, by default that organisation.
+            lies: fields of the statement that are otherwise.
+        """
+        in_force = self.fed.recorder
+        is_begun = in_force.is_begun
+        now = self.fed.clock.now()
+        truth = {
+            "org": OrgId(org),
+            "ledger": in_force.in_force.genesis_hash if is_begun else GENESIS_PREV_HASH,
+            "entry": change.digest,
+            "expires": now + timedelta(days=7),
+            "issued_at": now,
+        }
+        statement = ApprovalStatement(**(truth | lies))
+        return statements.sign(statement, key or self.fed.keys[OrgId(org)])
+
+    def approve(self, change: ProposedChange, *orgs: str) -> None:
+        """Let these members approve a change."""
+        for org in orgs:
+            self.orchestrator.approve(
+                change.digest, OrgId(org), self.approval(change, org)
+            )
+
+    def application(self, org: str, key: IdentityKey, **how: Any) -> Application:
+        """Return the application of an organisation that was invited just now."""
+        token = self.fed.registrar.invite(
+            org, server="http://127.0.0.1:1", lifetime_s=3600
+        )
+        return enrolment.apply_to_join(
+            token,
+            orchestrator=self.fed.identity.public,
+            key=key,
+            name=how.get("name", "New"),
+            data_sources=("zeek",),
+            now=self.fed.clock.now(),
+        )
+
+    def apply(self, org: str, key: IdentityKey | None = None) -> ProposedChange:
+        """Let an organisation apply; return the change that the members decide."""
+        self.fed.keys[OrgId(org)] = key or IdentityKey.generate(self.fed.entropy)
+        self.fed.registrar.enrol(self.application(org, self.fed.keys[OrgId(org)]))
+        return self.fed.registrar.applications()[OrgId(org)]
+
+    def admit(self, org: str, key: IdentityKey | None = None) -> ProposedChange:
+        """Let an organisation apply, and everybody cosign and approve."""
+        change = self.apply(org, key)
+        self.fed.step()
+        quorum = self.fed.recorder.in_force.quorum
+        self.approve(change, *self.fed.recorder.in_force.cohort[:quorum])
+        return self.orchestrator.governance.proposal(change.digest)
 
     def start(self, task: str | None = None) -> None:
         self.fed.start_round(task=task)

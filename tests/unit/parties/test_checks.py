@@ -21,6 +21,7 @@ from fedxdr.core.errors import (
     FedxdrError,
     InvalidInput,
     InvalidShare,
+    MalformedMessage,
     TooFewParticipants,
     UnknownSender,
     WrongPhase,
@@ -38,6 +39,7 @@ from fedxdr.federation.messages import (
 )
 from fedxdr.federation.phases import Phase
 from fedxdr.federation.sessions import TABLE, Step
+from fedxdr.ledger.block import contributions_root
 from fedxdr.parties.checks import CHECKS, check_announcement
 from fedxdr.parties.dossier import Dossier
 from fedxdr.parties.reception import Checked
@@ -631,14 +633,37 @@ def test_a_proposal_that_the_orchestrator_did_not_sign(proposal):
         ({"survivors": (A, B)}, "another survivor set"),
         ({"survivors": (A, B, C, D), "dropouts": ()}, "another survivor set"),
         ({"dropouts": ()}, "another survivor set"),
-        ({"contributions_root": OTHER}, "other contributions"),
+        ({"contributions": {A: OTHER, B: OTHER, C: OTHER}}, "other contributions"),
+        ({"contributions_root": OTHER}, "not that of its contributions"),
     ],
 )
 def test_a_proposal_that_is_not_this_rounds(proposal, changed, why):
     honest = proposal.signed(Proposal)
+    changed = {**of_survivors(honest, changed.get("survivors", (A, B, C))), **changed}
+    changed.setdefault(
+        "contributions_root", contributions_root(changed["contributions"])
+    )
     body = proposal.by_orchestrator(dataclasses.replace(honest, **changed))
     with pytest.raises(InvalidInput, match=why):
         proposal.check(body)
+
+
+def of_survivors(honest: Proposal, survivors) -> dict:
+    """Return what a proposal says of each survivor, for other ones than it names."""
+    return {
+        name: {org: said.get(org, said[A]) for org in survivors}
+        for name in ("contributions", "data_volume", "privacy_params")
+        if (said := getattr(honest, name))
+    }
+
+
+@pytest.mark.parametrize("name", ["contributions", "data_volume", "privacy_params"])
+def test_a_proposal_that_leaves_a_survivor_out_is_none(proposal, name):
+    honest = proposal.signed(Proposal)
+    said = dict(getattr(honest, name))
+    said.pop(A)
+    with pytest.raises(MalformedMessage, match="each survivor"):
+        dataclasses.replace(honest, **{name: said})
 
 
 # What an organisation does about it.

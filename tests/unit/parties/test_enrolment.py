@@ -77,7 +77,8 @@ def test_a_token_is_one_line_and_comes_back():
     assert len(line.split()) == 1
     assert InvitationToken.parse(f"  {line}\n") == token
     assert kept.invitation_id == token.invitation_id
-    assert token.pin == SERVER.public.keyid
+    # all four of the server's keys are pinned, not the first one only
+    assert token.pin == SERVER.public.fingerprint
     # what is kept does not give the secret, and neither does what is shown
     assert token.secret not in encode(kept)
     assert repr(token.secret) not in repr(token)
@@ -235,14 +236,11 @@ def test_an_application_that_holds_something_else():
 def receipt(**changed) -> Receipt:
     fields = {
         "org": OrgId("org-a"),
-        "keyid": MINE.public.keyid,
+        "fingerprint": MINE.public.fingerprint,
         "enrolment": sha256(b"enrolment"),
         "federation": "f",
         "origin": "f.example/ledger",
-        "genesis": sha256(b"genesis"),
-        "height": 1,
-        "block": sha256(b"block"),
-        "registered_at": NOW,
+        "received_at": NOW,
         **changed,
     }
     return Receipt(**fields)

@@ -13,6 +13,7 @@ from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.keys import IdentityKey
+from fedxdr.crypto.publisher import PublisherKey
 from fedxdr.federation.plan import MOST_PARTICIPANTS, Plan, Training, default_threshold
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger import statements
@@ -62,10 +63,21 @@ def test_the_block_of_the_largest_round_with_the_longest_names_fits():
         orchestrator=MemberKeys.of(KEY.public),
         created=NOW,
         protocol_version=1,
+        publisher=PublisherKey(seed=bytes(32)).public_der,
         initial_model=DIGEST,
         layout_digest=DIGEST,
+        founders=dict.fromkeys(orgs, KEY.public.fingerprint),
     )
     first = blocks.next_block(None, entry=genesis, timestamp=NOW).block
+    assert len(first.body()) <= BLOCK_BYTES_LIMIT
+    number = 0.12345678901234567
+    metrics = {
+        "round": 123456,
+        "convergence": number,
+        "gradient_norm": number,
+        "survivors_weight": 2**40,
+        "held_out_accuracy": number,
+    }
     about = {"round_id": ROUND, "parent_model": DIGEST, "issued_at": NOW}
     envelopes = []
     for org in orgs:
@@ -79,16 +91,22 @@ def test_the_block_of_the_largest_round_with_the_longest_names_fits():
         )
         acceptance = AcceptanceStatement(
             org=org,
+            task="statistics",
+            builder=KEY.public.fingerprint,
+            plan_digest=DIGEST,
             prev_hash=first.hash,
             model_hash=DIGEST,
             sum_digest=DIGEST,
+            contributions=dict.fromkeys(orgs, DIGEST),
             contributions_root=DIGEST,
+            data_volume=dict.fromkeys(orgs, 1 << made.max_weight_exponent),
+            privacy_params=dict.fromkeys(orgs, NO_PRIVACY),
+            figures=metrics,
             replayed=True,
             verdict="accepted",
             **about,
         )
         envelopes += [statements.sign(s, KEY) for s in (contribution, acceptance)]
-    number = 0.12345678901234567
     signed = blocks.committed_block(
         first,
         round_id=ROUND,
@@ -98,13 +116,7 @@ def test_the_block_of_the_largest_round_with_the_longest_names_fits():
         sum_digest=DIGEST,
         model_hash=DIGEST,
         model_version="v123456",
-        metrics={
-            "round": 123456,
-            "convergence": number,
-            "gradient_norm": number,
-            "survivors_weight": 2**40,
-            "held_out_accuracy": number,
-        },
+        metrics=metrics,
         training_config=canonical.builtins(made.training),
         data_sources=[f"source-{i}" for i in range(10)],
         timestamp=NOW,

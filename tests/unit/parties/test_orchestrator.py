@@ -37,8 +37,13 @@ from fedxdr.federation.messages import (
 from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.rounds import Received
 from fedxdr.federation.sessions import Step
+from fedxdr.ledger import statements
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
-from fedxdr.ledger.statements import AcceptanceStatement, ContributionStatement
+from fedxdr.ledger.statements import (
+    AcceptanceStatement,
+    ContributionStatement,
+    PrivacyClaim,
+)
 
 A, B, C, D = (OrgId(f"org-{letter}") for letter in "abcd")
 OTHER = sha256(b"other")
@@ -217,7 +222,11 @@ class Sender:
         )
 
     def changed(self, type_, *, signer=None, **fields) -> bytes:
-        message = canonical.decode(Envelope.from_json(self.body).payload, type_)
+        payload = Envelope.from_json(self.body).payload
+        if type_ is AcceptanceStatement:
+            message = statements.parse(payload, type_)
+        else:
+            message = canonical.decode(payload, type_)
         key = self.federation.key(signer or self.org)
         return messages.sign(dataclasses.replace(message, **fields), key).to_json()
 
@@ -392,15 +401,26 @@ def test_verdicts_that_are_not_about_the_proposal(world):
     federation = world(n=4)
     federation.start()
     sender = Sender(federation, B, Kind.ACCEPTANCE, Phase.PROPOSED)
-    for name in (
-        "prev_hash",
-        "parent_model",
-        "model_hash",
-        "sum_digest",
-        "contributions_root",
-    ):
+    about = {
+        name: OTHER
+        for name in (
+            "builder",
+            "plan_digest",
+            "prev_hash",
+            "parent_model",
+            "model_hash",
+            "sum_digest",
+            "contributions_root",
+        )
+    }
+    about["task"] = "training"
+    about["contributions"] = dict.fromkeys((A, B, C, D), OTHER)
+    about["data_volume"] = dict.fromkeys((A, B, C, D), 1)
+    about["privacy_params"] = dict.fromkeys((A, B, C, D), PrivacyClaim(mechanism="x"))
+    about["figures"] = {**federation.orchestrator.figures(federation.round), "round": 7}
+    for name, other in about.items():
         with pytest.raises(InvalidInput, match="another proposal"):
-            sender.deliver(sender.changed(AcceptanceStatement, **{name: OTHER}))
+            sender.deliver(sender.changed(AcceptanceStatement, **{name: other}))
     with pytest.raises(BadSignature, match="in the name of org-c"):
         sender.deliver(sender.changed(AcceptanceStatement, org=C))
     assert_taken_once(sender)

@@ -4,15 +4,23 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 
 import pytest
 
 from fedxdr.core import canonical
-from fedxdr.core.errors import IntegrityFault, InvalidInput, VerificationFailed
+from fedxdr.core.errors import (
+    IntegrityFault,
+    InvalidInput,
+    Unavailable,
+    VerificationFailed,
+)
 from fedxdr.core.ids import OrgId, RoundId, sha256
+from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import block as blocks
-from fedxdr.ledger import entries, verifier
+from fedxdr.ledger import entries, heads, statements, verifier
 from fedxdr.ledger.entries import PlanAdopted, RoundFailed
+from fedxdr.ledger.statements import ApprovalStatement
 from fedxdr.parties.recording import Recorder
 from fedxdr.storage.memory import MemoryBlobs, MemoryBlockStore
 
@@ -34,7 +42,7 @@ def test_an_empty_ledger_has_nothing_in_force(federation):
     recorder = empty(federation)
     assert not recorder.is_begun
     assert recorder.size() == 0
-    with pytest.raises(IntegrityFault, match="server init"):
+    with pytest.raises(Unavailable, match="founders join"):
         _ = recorder.in_force
 
 
@@ -106,16 +114,46 @@ def test_what_is_no_plan_is_not_written(federation):
         {**plan, "epsilon": 1},
         {**plan, "version": 2},
     ):
-        entry = PlanAdopted(plan=wrong, plan_digest=entries.plan_digest(wrong))
-        signed = blocks.next_block(
-            recorder.in_force.head, entry=entry, timestamp=federation.fed.clock.now()
+        entry = PlanAdopted(
+            change=before.changes + 1,
+            plan=wrong,
+            plan_digest=entries.plan_digest(wrong),
         )
+        approvals = approved(federation, entry)
+        signed = recorder.draft(entry, envelopes=approvals)
         with pytest.raises(InvalidInput):
             recorder.append(signed)
         with pytest.raises(InvalidInput):
-            recorder.record(entry)
+            recorder.record(entry, envelopes=approvals)
+        with pytest.raises(InvalidInput):
+            recorder.check_proposed(entry, envelopes=())
     assert recorder.size() == size
     assert recorder.in_force == before
+    # not for want of approvals: a plan that is one enters with the very same ones
+    other = canonical.builtins(dataclasses.replace(before.plan, clip_norm=3.0))
+    entry = PlanAdopted(
+        change=before.changes + 1, plan=other, plan_digest=entries.plan_digest(other)
+    )
+    recorder.record(entry, envelopes=approved(federation, entry))
+    assert recorder.in_force.plan.clip_norm == 3.0
+
+
+def approved(federation, entry) -> list[Envelope]:
+    """Return every member's approval of a change."""
+    now = federation.fed.clock.now()
+    return [
+        statements.sign(
+            ApprovalStatement(
+                org=org,
+                ledger=federation.fed.recorder.in_force.genesis_hash,
+                entry=entries.entry_digest(entry),
+                expires=now + timedelta(days=1),
+                issued_at=now,
+            ),
+            federation.key(org),
+        )
+        for org in federation.orgs
+    ]
 
 
 def test_a_stored_block_that_breaks_a_rule_stops_the_start(federation):
@@ -151,8 +189,36 @@ def test_a_clock_that_runs_behind_the_ledger_does_not_break_it(federation):
 
 def test_the_export_is_verified_offline(federation):
     federation.play()
-    data = federation.fed.recorder.export(federation.fed.identity)
+    federation.fed.step()
+    recorder = federation.fed.recorder
+    data = recorder.export(heads=federation.orchestrator.heads.for_bundle())
     report = verifier.verify(data)
-    assert report
+    assert report.blocks_verified == recorder.size()
+    assert report.cosigned_by == tuple(federation.orgs)
     with pytest.raises(VerificationFailed):
         verifier.verify(data[:-20] + b"x" + data[-19:])
+
+
+def test_signers_roots_and_turns_are_those_of_each_size(federation):
+    recorder = federation.fed.recorder
+    hashes = [s.block.hash for s in recorder.blocks(begin=0, end=recorder.size())]
+    for size in range(1, recorder.size() + 1):
+        assert recorder.root_at(size) == heads.root_of(hashes[:size])
+        assert sorted(recorder.signers_at(size).cosigners) == federation.orgs
+    # nobody joined, left or changed keys
+    assert recorder.turns_up_to(recorder.size()) == ()
+
+
+def test_what_is_foreseen_is_what_comes_and_changes_nothing(federation):
+    source, mirror = federation.fed.recorder, empty(federation)
+    stored = source.blocks(begin=0, end=source.size())
+    foreseen = mirror.foresee(stored)
+    assert mirror.size() == 0
+    assert mirror.standing.height == -1
+    for (standing, root), signed in zip(foreseen, stored, strict=True):
+        mirror.append(signed)
+        assert root == mirror.root_at(mirror.size())
+        assert standing.height == mirror.standing.height
+        assert standing.cosigners == mirror.standing.cosigners
+    with pytest.raises(VerificationFailed):
+        mirror.foresee(stored[-1:])

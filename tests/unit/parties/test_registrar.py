@@ -14,7 +14,6 @@ from fedxdr.core.errors import (
     ReplayedRequest,
     Unauthorised,
     UnknownSender,
-    WrongPhase,
 )
 from fedxdr.core.ids import OrgId
 from fedxdr.crypto import requests
@@ -24,6 +23,9 @@ from fedxdr.federation.phases import Kind
 from fedxdr.ledger.entries import MemberEnrolled
 from fedxdr.parties import enrolment
 from fedxdr.parties.registrar import TOKEN_LIFETIME_S, NameTaken
+
+
+NEW = OrgId("org-new")
 
 
 @pytest.fixture
@@ -52,22 +54,46 @@ def new_key(federation) -> IdentityKey:
     return IdentityKey.generate(federation.fed.entropy)
 
 
-def test_joining_puts_name_and_key_on_the_ledger(federation):
+def test_an_application_becomes_a_proposal_and_nothing_else(federation):
     token, key = invite(federation), new_key(federation)
-    enrolled = federation.fed.registrar.enrol(apply(federation, token, key))
-    receipt = enrolment.check_receipt(
+    recorder, registrar = federation.fed.recorder, federation.fed.registrar
+    size = recorder.size()
+    enrolled = registrar.enrol(apply(federation, token, key))
+    receipt = read_receipt(federation, enrolled, key)
+    assert receipt.federation == recorder.in_force.genesis.federation
+    assert receipt.origin == recorder.in_force.log.origin
+    assert enrolled.status == "pending" == registrar.status_of(NEW)
+    assert recorder.size() == size
+    assert NEW not in recorder.in_force.members
+    change = registrar.applications()[NEW]
+    assert change.proposed_by == NEW
+    assert change.approved_by == ()
+    (filed,) = federation.orchestrator.governance.proposals()
+    assert filed == change
+
+
+def test_members_put_name_and_keys_on_the_ledger(federation):
+    token, key = invite(federation), new_key(federation)
+    registrar, recorder = federation.fed.registrar, federation.fed.recorder
+    enrolled = registrar.enrol(apply(federation, token, key))
+    federation.fed.step()
+    federation.approve(registrar.applications()[NEW], "org-a")
+    assert NEW not in recorder.in_force.members
+    federation.approve(registrar.applications()[NEW], "org-b")
+    assert recorder.in_force.identities[NEW] == key.public
+    assert isinstance(recorder.in_force.head.entry, MemberEnrolled)
+    assert registrar.status_of(NEW) == "active"
+    assert registrar.bearer(enrolled.token) == NEW
+    registrar.require_member(NEW)
+
+
+def read_receipt(federation, enrolled, key):
+    return enrolment.check_receipt(
         enrolled.receipt,
         orchestrator=federation.fed.identity.public,
         key=key,
-        org=OrgId("org-new"),
+        org=NEW,
     )
-    recorder = federation.fed.recorder
-    assert recorder.in_force.identities[OrgId("org-new")] == key.public
-    (signed,) = recorder.blocks(begin=receipt.height, end=receipt.height + 1)
-    assert isinstance(signed.block.entry, MemberEnrolled)
-    assert signed.block.hash == receipt.block
-    assert recorder.blocks(begin=0, end=1)[0].block.hash == receipt.genesis
-    assert federation.fed.registrar.bearer(enrolled.token) == "org-new"
 
 
 def test_an_invitation_works_once(federation):
@@ -120,54 +146,65 @@ def test_a_key_belongs_to_one_member(federation):
 
 
 def test_nobody_joins_while_a_round_runs(federation):
-    token, key = invite(federation), new_key(federation)
+    """Neither the application nor its last approval moves a running round."""
+    recorder = federation.fed.recorder
     federation.start()
-    with pytest.raises(WrongPhase, match="running"):
-        federation.fed.registrar.enrol(apply(federation, token, key))
+    size = recorder.size()
+    change = federation.apply("org-new")
+    federation.approve(change, *federation.orgs)
+    assert recorder.size() == size
+    assert NEW not in recorder.in_force.members
     federation.go_on()
-    federation.fed.registrar.enrol(apply(federation, token, key))
+    federation.fed.step()
+    assert NEW in recorder.in_force.members
+    assert NEW not in federation.round.announcement.cohort
 
 
 @pytest.mark.parametrize("later_s", [1, 7200])
 def test_a_lost_answer_is_given_again_to_the_same_key(federation, later_s):
     token, key = invite(federation), new_key(federation)
-    first = federation.fed.registrar.enrol(apply(federation, token, key))
+    registrar = federation.fed.registrar
+    first = registrar.enrol(apply(federation, token, key))
     # the answer was lost; a round runs now, and the invitation may have expired
     federation.start()
     size = federation.fed.recorder.size()
     federation.fed.clock.advance(seconds=later_s)
-    second = federation.fed.registrar.enrol(apply(federation, token, key))
-    read = [
-        enrolment.check_receipt(
-            found.receipt,
-            orchestrator=federation.fed.identity.public,
-            key=key,
-            org=OrgId("org-new"),
-        )
-        for found in (first, second)
-    ]
-    assert read[0].height == read[1].height
-    assert read[0].block == read[1].block
+    second = registrar.enrol(apply(federation, token, key))
+    assert second.receipt == first.receipt
+    assert read_receipt(federation, second, key)
     assert federation.fed.recorder.size() == size
+    assert len(registrar.applications()) == 1
+    # and once more when it is a member
+    federation.go_on()
+    federation.fed.step()
+    federation.approve(registrar.applications()[NEW], "org-a", "org-b")
+    third = registrar.enrol(apply(federation, token, key))
+    assert (third.receipt, third.status) == (first.receipt, "active")
+    assert not registrar.applications()
 
 
-def test_killed_between_ledger_and_registry_the_retry_finishes(federation, killed):
+def test_killed_at_every_write_of_an_application_the_retry_finishes(federation, killed):
     token, key = invite(federation), new_key(federation)
-    fuse = federation.make_orchestrator_mortal()
     registrar = federation.fed.registrar
-    registrar._registry = federation.orchestrator._registry
-    for is_after, left in ((False, 1), (True, 1), (False, 1), (True, 1)):
+    deaths = 0
+    for is_after, left in ((False, 1), (True, 1), (False, 1), (True, 1), (False, 3)):
+        fuse = federation.make_orchestrator_mortal()
+        registrar._registry = federation.orchestrator._registry
         fuse.is_after, fuse.left = is_after, left
-        with pytest.raises(killed):
+        try:
             registrar.enrol(apply(federation, token, key))
+        except killed:
+            deaths += 1
+        fuse.left = None
         federation.restart_orchestrator()
-        if federation.fed.registry.registration(OrgId("org-new")) is not None:
-            break
-    else:
-        raise AssertionError("the registration was never written")
-    registrar.enrol(apply(federation, token, key))
+    assert deaths == 4
+    assert federation.fed.registry.registration(NEW) is not None
+    # one application, whatever was retried
+    (change,) = federation.orchestrator.governance.proposals()
+    federation.fed.step()
+    federation.approve(change, "org-a", "org-b")
     members = federation.fed.recorder.in_force.members
-    assert members[OrgId("org-new")].keys.identity == key.public
+    assert members[NEW].keys.identity == key.public
     with pytest.raises(InvitationRefused):
         registrar.enrol(apply(federation, token, new_key(federation)))
 

@@ -23,8 +23,10 @@ def postgres():
 def place(request, tmp_path):
     """A path or URL where nothing is yet."""
     if request.param == "sqlite":
-        return tmp_path / "party" / "party.sqlite"
-    return request.getfixturevalue("postgres").new_place()
+        yield tmp_path / "party" / "party.sqlite"
+        return
+    with request.getfixturevalue("postgres").lend() as lent:
+        yield lent
 
 
 @pytest.fixture

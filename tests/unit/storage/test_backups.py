@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -84,13 +85,15 @@ class Server:
 @pytest.fixture(params=["sqlite", "postgres"])
 def server(request, tmp_path):
     folder = tmp_path / "server"
-    place = folder / "server.db"
-    if request.param == "postgres":
-        folder.mkdir()
-        place = request.getfixturevalue("postgres").new_place()
-    made = Server(folder, place).fill()
-    yield made
-    made.database.close()
+    with contextlib.ExitStack() as stack:
+        place = folder / "server.db"
+        if request.param == "postgres":
+            folder.mkdir()
+            lent = request.getfixturevalue("postgres").lend()
+            place = stack.enter_context(lent)
+        made = Server(folder, place).fill()
+        stack.callback(made.database.close)
+        yield made
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_pages_are_the_whole_ledger(store, made, monkeypatch):
         assert all(len(page) <= rows for page in pages)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_no_changed_byte_of_a_row_is_read_over(data):
     (row,) = [_row(genesis())]

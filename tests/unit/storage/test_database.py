@@ -17,7 +17,7 @@ from fedxdr.core.errors import StorageFault, Unavailable
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.parties.ports import StoredFact
 from fedxdr.storage.blobs import FileBlobs
-from fedxdr.storage.database import Database
+from fedxdr.storage.database import Database, place_of
 from fedxdr.storage.purse import PURSE
 from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
@@ -31,7 +31,7 @@ from pathlib import Path
 from fedxdr.core.ids import RoundId
 from fedxdr.parties.ports import StoredFact
 from fedxdr.storage.blobs import FileBlobs
-from fedxdr.storage.database import Database
+from fedxdr.storage.database import Database, place_of
 from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
 
@@ -206,3 +206,22 @@ def test_names_with_odd_letters_are_values_and_no_sql(tmp_path):
     assert notes.get(odd) == b'["org-a"]'
     assert list(notes.names("x';")) == [odd]
     database.close()
+
+
+def test_the_setting_names_a_path_or_a_server(tmp_path):
+    url = "postgresql+psycopg://user@host/name"
+    assert place_of("", tmp_path) == tmp_path / "server.db"
+    assert place_of("/var/lib/x.db", tmp_path) == Path("/var/lib/x.db")
+    assert place_of("~/x.db", tmp_path) == Path.home() / "x.db"
+    assert place_of(url, tmp_path) == url
+
+
+def test_what_only_a_file_can_do_is_refused_on_a_server(postgres, tmp_path):
+    server = Database(postgres.new_place())
+    with pytest.raises(StorageFault):
+        server.copy_to(tmp_path / "copy")
+    with pytest.raises(StorageFault):
+        server.leave_no_journal()
+    assert server.write_raw() is None
+    server.erase_deleted()
+    server.close()

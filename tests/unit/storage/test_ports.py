@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,12 +82,17 @@ def memory() -> Store:
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request, tmp_path):
-    if request.param == "memory":
-        yield memory()
-        return
-    place = tmp_path / "party" / "party.sqlite"
-    if request.param == "postgres":
-        place = request.getfixturevalue("postgres").new_place()
+    match request.param:
+        case "memory":
+            yield memory()
+        case "sqlite":
+            yield from durable(tmp_path / "party" / "party.sqlite", tmp_path / "blobs")
+        case _:
+            with request.getfixturevalue("postgres").lend() as place:
+                yield from durable(place, tmp_path / "blobs")
+
+
+def durable(place: Path | str, blobs: Path) -> Iterator[Store]:
     open_: list[Database] = []
 
     def disk() -> Store:
@@ -95,7 +101,7 @@ def store(request, tmp_path):
         open_[:] = [Database(place)]
         return Store(
             facts=SqlFactLog(open_[0]),
-            blobs=FileBlobs(tmp_path / "blobs"),
+            blobs=FileBlobs(blobs),
             blocks=SqlBlockStore(open_[0]),
             checkpoints=SqlCheckpointStore(open_[0]),
             changes=SqlChangeStore(open_[0]),

@@ -18,18 +18,21 @@ import numpy as np
 import pytest
 
 from fedxdr.core.errors import Unavailable
-from fedxdr.core.ids import OrgId, org_id
+from fedxdr.core.ids import OrgId, RoundId, org_id
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import generator
 from fedxdr.core.update import Update
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation import opening
+from fedxdr.federation.floor import Floor
 from fedxdr.federation.phases import Phase
 from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import Session, Step
-from fedxdr.ledger import statements
+from fedxdr.ledger import heads, note, statements
 from fedxdr.ledger.block import GENESIS_PREV_HASH
+from fedxdr.ledger.entries import MemberEnrolled, RoundFailed, entry_digest
+from fedxdr.ledger.note_form import Note
 from fedxdr.ledger.statements import ApprovalStatement
 from fedxdr.parties import enrolment
 from fedxdr.parties.changes import ProposedChange
@@ -40,6 +43,7 @@ from fedxdr.parties.ports import Learned
 from fedxdr.parties.recording import Recorder
 from fedxdr.secagg import quantise
 from fedxdr.simulation.federation import SimulatedFederation
+from fedxdr.storage.memory import MemoryBlobs, MemoryBlockStore
 from fedxdr.transport.loopback import Loopback
 
 LAYOUT = Layout(
@@ -391,6 +395,15 @@ class World:
         self.approve(change, *self.fed.recorder.in_force.cohort[:quorum])
         return self.orchestrator.governance.proposal(change.digest)
 
+    def insist(self, org: str, floor: Floor) -> None:
+        """Let one organisation insist on a floor of its own."""
+        agent = self.participant(org)
+        agent._floor = agent.follower._floor = floor
+
+    def fork(self, size: int | None = None) -> Fork:
+        """Return another history by this very orchestrator, alike up to a size."""
+        return Fork(self, self.fed.recorder.size() if size is None else size)
+
     def start(self, task: str | None = None) -> None:
         self.fed.start_round(task=task)
 
@@ -459,6 +472,81 @@ class World:
         assert round_.opened is not None
         return np.frombuffer(
             self.orchestrator.blobs.get(round_.opened.sum_digest), dtype="<i8"
+        )
+
+
+class Fork:
+    """A second history of the same ledger, signed by the same orchestrator."""
+
+    def __init__(self, world: World, size: int) -> None:
+        self.world, self.begin = world, size
+        self.recorder = Recorder(
+            store=MemoryBlockStore(), blobs=MemoryBlobs(), clock=world.fed.clock
+        )
+        for signed in world.fed.recorder.blocks(begin=0, end=size):
+            self.recorder.append(signed)
+
+    def fail_a_round(self, name: str = "round-9") -> None:
+        """Append a block that needs nobody's signature."""
+        self.recorder.record(
+            RoundFailed(
+                round_id=RoundId(name), phase="keys", reason="forked", sentence="forked"
+            )
+        )
+
+    def enrol(self, org: str, key: IdentityKey, *approvers: str) -> None:
+        """Append a membership change with the approvals of these members."""
+        application = self.world.application(org, key)
+        stated = statements.read(application.enrolment)
+        entry = MemberEnrolled(
+            change=self.recorder.in_force.changes + 1,
+            org_id=stated.org,
+            name=stated.name,
+            keys=stated.keys,
+            data_sources=stated.data_sources,
+            invitation_digest=stated.invitation_digest,
+        )
+        named = ProposedChange(
+            digest=entry_digest(entry),
+            entry=entry,
+            envelopes=(),
+            proposed_by="operator",
+            proposed_at=self.world.fed.clock.now(),
+            approved_by=(),
+        )
+        approvals = [self.world.approval(named, who) for who in approvers]
+        self.recorder.record(entry, envelopes=[application.enrolment, *approvals])
+
+    def head(self, size: int | None = None, *, by: tuple[str, ...] = ()) -> bytes:
+        """Return the head over this history, cosigned by some of its members."""
+        fed, wanted = self.world.fed, size or self.recorder.size()
+        head = heads.sign(
+            fed.identity,
+            origin=self.recorder.in_force.log.origin,
+            size=wanted,
+            root=self.recorder.root_at(wanted),
+            at=fed.clock.now(),
+        )
+        for org in by:
+            lines = heads.cosign(
+                head, fed.keys[OrgId(org)], org=OrgId(org), at=fed.clock.now()
+            )
+            found = note.parse(head)
+            head = Note(
+                text=found.text, signatures=(*found.signatures, *lines)
+            ).to_bytes()
+        return head
+
+    def show(self, org: str, **how: Any) -> None:
+        """Let one organisation see this history and no other from now on."""
+        lies = self.world.links[OrgId(org)].lies
+        heads_of = {None: self.head(**how)}
+        lies["blocks"] = lambda _: self.recorder.blocks(
+            begin=self.world.participant(org).mirror.size(), end=self.recorder.size()
+        )
+        lies["checkpoint"] = lambda _: heads_of[None]
+        lies["standing"] = lambda said: dataclasses.replace(
+            said, height=self.recorder.size() - 1, round_id=None, phase=None
         )
 
 

@@ -401,18 +401,8 @@ def test_verdicts_that_are_not_about_the_proposal(world):
     federation = world(n=4)
     federation.start()
     sender = Sender(federation, B, Kind.ACCEPTANCE, Phase.PROPOSED)
-    about = {
-        name: OTHER
-        for name in (
-            "builder",
-            "plan_digest",
-            "prev_hash",
-            "parent_model",
-            "model_hash",
-            "sum_digest",
-            "contributions_root",
-        )
-    }
+    digests = ("builder", "plan_digest", "prev_hash", "parent_model", "model_hash")
+    about = dict.fromkeys((*digests, "sum_digest", "contributions_root"), OTHER)
     about["task"] = "training"
     about["contributions"] = dict.fromkeys((A, B, C, D), OTHER)
     about["data_volume"] = dict.fromkeys((A, B, C, D), 1)

@@ -15,6 +15,8 @@ from fedxdr.core.errors import (
     InvalidInput,
     NotFound,
     Unavailable,
+    VerificationFailed,
+    WaitingForQuorum,
 )
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.federation.floor import Floor
@@ -22,7 +24,8 @@ from fedxdr.federation.messages import UnmaskingMessage
 from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import next_block
-from fedxdr.ledger.entries import RoundFailed
+from fedxdr.ledger.entries import RoundFailed, entry_digest
+from fedxdr.parties.following import Joined
 
 PHASES = (
     Phase.ANNOUNCED,
@@ -329,11 +332,23 @@ def test_under_one_plan_no_second_set_is_signed_for_statistics(world):
 
 
 def test_below_its_floor_an_organisation_sits_out(world, caplog):
-    federation = world(n=4, floor=Floor(min_survivors=4))
+    federation = world(n=4)
+    federation.insist("org-d", Floor(min_survivors=4))
+    # three of four are a quorum for the plan, and it binds nobody who does not want it
     round_ = federation.play()
-    assert round_.failure.reason == "too-few-participants"
-    assert federation.participant("org-a").session is None
+    assert round_.phase is Phase.COMMITTED
+    assert round_.survivors == ("org-a", "org-b", "org-c")
+    assert federation.participant("org-d").session is None
     assert any("sat out" in record.message for record in caplog.records)
+
+
+def test_a_plan_below_the_floor_of_too_many_never_comes_into_force(world):
+    federation = world(n=4)
+    for org in ("org-c", "org-d"):
+        federation.insist(org, Floor(min_survivors=4))
+    with pytest.raises(WaitingForQuorum, match=r"2 of the 3 .* org-c, org-d"):
+        federation.play()
+    assert federation.fed.recorder.in_force.plan is None
 
 
 def test_without_a_sample_an_organisation_sits_out(world):
@@ -413,7 +428,7 @@ def test_what_is_not_there_yet_is_waited_for(world):
     link = federation.links[OrgId("org-a")]
 
     def not_yet(_):
-        link.changes.pop(Step.MAIL)
+        link.lies.pop(Step.MAIL)
         raise NotFound("not yet")
 
     link.lies[Step.MAIL] = not_yet
@@ -424,39 +439,48 @@ def test_what_is_not_there_yet_is_waited_for(world):
 
 
 def test_another_ledger_than_the_joined_one_is_not_mirrored(world):
+    """The same founders and orchestrator, another Genesis."""
     federation, stranger = world(n=3), world(n=3, seed=1)
-    agent = federation.participant("org-a")
-    agent._genesis = federation.fed.recorder.blocks(begin=0, end=1)[0].block.hash
-    other = stranger.fed.recorder
-    link = federation.links[OrgId("org-a")]
-    link.lies["blocks"] = lambda _: other.blocks(begin=0, end=9)
-    with pytest.raises(BadSignature, match="another ledger"):
-        agent.follow_ledger(4)
-    assert agent.mirror.size() == 0
-    del link.lies["blocks"]
+    genesis, other = federation.fed.recorder.in_force, stranger.orchestrator
+    for joined in (
+        Joined(genesis=genesis.genesis_hash),
+        Joined(founding=entry_digest(genesis.genesis)),
+    ):
+        agent = federation.participant("org-a")
+        agent.follower._joined = joined
+        link = federation.links[OrgId("org-a")]
+        link.lies["blocks"] = lambda _: other.recorder.blocks(begin=0, end=9)
+        link.lies["checkpoint"] = lambda _: other.heads.newest()
+        with pytest.raises(BadSignature, match="another ledger than the one"):
+            agent.follow_ledger(1)
+        assert agent.mirror.size() == 0
+    link.lies.clear()
     agent.follow_ledger(4)
     assert agent.mirror.in_force == federation.fed.recorder.in_force
 
 
 def test_a_fork_of_the_mirrored_ledger_is_refused(world):
-    federation, stranger = world(n=3), world(n=3, seed=1)
+    """By the same orchestrator, with its good signature, from one block back."""
+    federation = world(n=3)
     federation.play()
-    stranger.play()
-    size = federation.participant("org-a").mirror.size()
-    link = federation.links[OrgId("org-a")]
-    other = stranger.fed.recorder
-    link.lies["head"] = lambda _: stranger.orchestrator.signed_head()
-    link.lies["blocks"] = lambda _: other.blocks(begin=size - 1, end=99)
-    stranger.play()
-    with pytest.raises(BadSignature):
-        federation.participant("org-a").follow_ledger(size + 1)
-    assert federation.participant("org-a").mirror.size() == size
+    federation.fed.step()
+    agent = federation.participant("org-a")
+    size = agent.mirror.size()
+    assert size == federation.fed.recorder.size()
+    fork = federation.fork(size - 1)
+    fork.fail_a_round("round-8")
+    fork.fail_a_round("round-9")
+    fork.show("org-a")
+    with pytest.raises((BadSignature, VerificationFailed)):
+        agent.follow_ledger(size + 1)
+    assert agent.mirror.size() == size
 
 
 def test_a_block_that_the_orchestrator_did_not_sign_for_is_refused(world):
     """Somebody on the wire puts a block of his own in the place of a real one."""
     federation = world(n=3)
     federation.play()
+    federation.fed.step()
     agent, recorder = federation.participant("org-a"), federation.fed.recorder
     size = agent.mirror.size()
     failed = RoundFailed(
@@ -465,14 +489,13 @@ def test_a_block_that_the_orchestrator_did_not_sign_for_is_refused(world):
     forged = next_block(
         recorder.in_force.head, entry=failed, timestamp=federation.fed.clock.now()
     )
-    federation.fed.start_round(wishes={"clip_norm": 5.0})
-    assert recorder.size() == size + 1
+    recorder.record(dataclasses.replace(failed, reason="true"))
     link = federation.links[OrgId("org-a")]
     link.lies["blocks"] = lambda _: [forged]
     with pytest.raises(BadSignature, match="not over the blocks"):
         agent.follow_ledger(size + 1)
     assert agent.mirror.size() == size
-    link.changes.clear()
+    link.lies.clear()
     agent.follow_ledger(size + 1)
     assert agent.mirror.size() == size + 1
 

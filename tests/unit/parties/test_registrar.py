@@ -24,7 +24,6 @@ from fedxdr.ledger.entries import MemberEnrolled
 from fedxdr.parties import enrolment
 from fedxdr.parties.registrar import TOKEN_LIFETIME_S, NameTaken
 
-
 NEW = OrgId("org-new")
 
 

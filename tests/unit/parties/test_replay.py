@@ -16,6 +16,7 @@ from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import Proposal
 from fedxdr.federation.phases import Phase
 from fedxdr.federation.sessions import Step
+from fedxdr.ledger import statements
 from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.statements import AcceptanceStatement, ContributionStatement
 from fedxdr.models import snapshot
@@ -31,7 +32,12 @@ CLEAR = {
 
 def verdict(federation, org) -> AcceptanceStatement:
     bodies = [b for s, b in federation.links[org].sent if s is Step.ACCEPTANCE]
-    return canonical.decode(Envelope.from_json(bodies[-1]).payload, AcceptanceStatement)
+    return stated(bodies[-1])
+
+
+def stated(body: bytes) -> AcceptanceStatement:
+    payload = Envelope.from_json(body).payload
+    return statements.parse(payload, AcceptanceStatement)
 
 
 def test_an_honest_round_is_accepted_and_replayed(world):
@@ -200,88 +206,75 @@ def test_an_honest_clear_round_is_accepted(clear):
     assert verdict(clear, A).verdict == "accepted"
 
 
-def test_a_clear_round_without_our_contribution_is_rejected(clear):
-    honest = clear.orchestrator.contributions
+def proposing(true: Proposal, survivors, **changed) -> Proposal:
+    """Return a proposal, whole in itself, about other survivors."""
+    for name in ("contributions", "data_volume", "privacy_params"):
+        said = {org: getattr(true, name)[org] for org in survivors}
+        changed[name] = changed.get(name, lambda value: value)(said)
+    changed.setdefault(
+        "contributions_root", contributions_root(changed["contributions"])
+    )
+    return dataclasses.replace(true, survivors=survivors, **changed)
 
-    def without_us(round_):
-        return {org: d for org, d in honest(round_).items() if org != A}
 
-    propose = clear.orchestrator._propose
-
-    def lie(round_):
-        clear.orchestrator.contributions = without_us
-        propose(round_)
-        clear.orchestrator.contributions = honest
-
-    clear.orchestrator._propose = lie
+def judged(clear, org, survivors, **changed) -> AcceptanceStatement:
+    """Return what one says about a proposal that is signed, but not the true one."""
 
     def proposal(body: bytes) -> bytes:
         true = canonical.decode(Envelope.from_json(body).payload, Proposal)
-        changed = dataclasses.replace(true, survivors=(B, C, D))
-        return messages.sign(changed, clear.fed.identity).to_json()
+        lie = proposing(true, survivors, **changed)
+        return messages.sign(lie, clear.fed.identity).to_json()
 
-    for org in clear.orgs:
-        clear.links[org].lies[Step.PROPOSAL] = proposal
-        evidence_changed(
-            clear,
-            org,
-            lambda e: dataclasses.replace(e, contributions=e.contributions[1:]),
-        )
-    clear.play()
-    assert "our contribution was left out" in verdict(clear, A).reason
-
-
-@pytest.mark.parametrize(
-    ("changed", "why"),
-    [
-        ({"survivors": (A, B, C)}, "other contributors"),
-        ({"contributions_root": OTHER}, "other contributions"),
-    ],
-)
-def test_a_clear_proposal_about_other_contributions_is_rejected(clear, changed, why):
-    def proposal(body: bytes) -> bytes:
-        true = canonical.decode(Envelope.from_json(body).payload, Proposal)
-        return messages.sign(
-            dataclasses.replace(true, **changed), clear.fed.identity
-        ).to_json()
-
-    clear.links[A].lies[Step.PROPOSAL] = proposal
+    clear.links[org].lies[Step.PROPOSAL] = proposal
     clear.start()
     clear.go_on(until=Phase.PROPOSED)
-    agent = clear.participant(A)
+    agent = clear.participant(org)
     agent.follow_ledger(clear.orchestrator.recorder.size())
     agent._fetch(agent.session, Step.PROPOSAL)
     agent._make(agent.session, Step.ACCEPTANCE)
-    body = agent.session.made[Step.ACCEPTANCE]
-    said = canonical.decode(Envelope.from_json(body).payload, AcceptanceStatement)
+    return stated(agent.session.made[Step.ACCEPTANCE])
+
+
+def test_a_clear_round_without_our_contribution_is_rejected(clear):
+    evidence_changed(
+        clear, A, lambda e: dataclasses.replace(e, contributions=e.contributions[1:])
+    )
+    said = judged(clear, A, (B, C, D))
+    assert said.verdict == "rejected"
+    assert "our contribution was left out" in said.reason
+
+
+@pytest.mark.parametrize(
+    ("survivors", "changed", "why"),
+    [
+        ((A, B, C), {}, "other contributors"),
+        (
+            (A, B, C, D),
+            {"contributions": lambda true: dict.fromkeys(true, OTHER)},
+            "otherwise than org-a stated",
+        ),
+    ],
+)
+def test_a_clear_proposal_about_other_contributions_is_rejected(
+    clear, survivors, changed, why
+):
+    said = judged(clear, A, survivors, **changed)
     assert said.verdict == "rejected"
     assert why in said.reason
 
 
+def test_a_clear_proposal_about_another_contribution_than_ours_is_rejected(clear):
+    """Ours is named truly; the evidence shows that another's is not."""
+    said = judged(clear, A, (A, B, C, D), contributions=lambda true: {**true, B: OTHER})
+    assert said.verdict == "rejected"
+    assert "other contributions" in said.reason
+
+
 def test_a_clear_round_of_too_few_is_rejected(clear):
-    def only_two(e: wire.Evidence) -> wire.Evidence:
-        return dataclasses.replace(e, contributions=e.contributions[:2])
-
-    def proposal(body: bytes) -> bytes:
-        true = canonical.decode(Envelope.from_json(body).payload, Proposal)
-        digests = clear.orchestrator.contributions(clear.round)
-        changed = dataclasses.replace(
-            true,
-            survivors=(A, B),
-            contributions_root=contributions_root({A: digests[A], B: digests[B]}),
-        )
-        return messages.sign(changed, clear.fed.identity).to_json()
-
-    clear.links[A].lies[Step.PROPOSAL] = proposal
-    evidence_changed(clear, A, only_two)
-    clear.start()
-    clear.go_on(until=Phase.PROPOSED)
-    agent = clear.participant(A)
-    agent.follow_ledger(clear.orchestrator.recorder.size())
-    agent._fetch(agent.session, Step.PROPOSAL)
-    agent._make(agent.session, Step.ACCEPTANCE)
-    body = agent.session.made[Step.ACCEPTANCE]
-    said = canonical.decode(Envelope.from_json(body).payload, AcceptanceStatement)
+    evidence_changed(
+        clear, A, lambda e: dataclasses.replace(e, contributions=e.contributions[:2])
+    )
+    said = judged(clear, A, (A, B))
     assert said.verdict == "rejected"
     assert "aggregate of 2" in said.reason
 

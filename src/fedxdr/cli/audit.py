@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the auditor: ``ledger export`` and ``verify``; neither needs torch."""
+"""Commands of the auditor: ``ledger export|evidence``, ``verify``; none needs torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from fedxdr.cli.anchors import anchor
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidSettings
+from fedxdr.core.ids import round_id
 from fedxdr.ledger import bundle as bundles
-from fedxdr.ledger import verifier
+from fedxdr.ledger import checkpoint, verifier
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 
@@ -71,29 +72,89 @@ def export(
         OUT.print(f"{out}: {len(data):,} bytes", highlight=False)
 
 
+@ledger.command()
+def evidence(
+    round_name: Annotated[str, typer.Argument(metavar="ROUND", help="Its name.")],
+    out: Annotated[Path, typer.Argument(help="File to write.")],
+    folder: Annotated[Path, typer.Option("--dir", help="A member's folder.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Fetch all that was kept of a round, so that it can be replayed offline.
+
+    For members: masked vectors and revealed seeds. It is replayed while it is fetched.
+    """
+    from fedxdr.app.deciding import Somebody  # noqa: PLC0415 - verify needs none of it
+    from fedxdr.core.clock import SystemClock  # noqa: PLC0415 - the same
+    from fedxdr.core.randomness import SystemEntropy  # noqa: PLC0415 - the same
+    from fedxdr.parties import replaying  # noqa: PLC0415 - the same
+    from fedxdr.transport.client import Client, HttpLink  # noqa: PLC0415 - the same
+
+    somebody = Somebody.of(folder)
+    client = Client(
+        somebody.server,
+        signer=somebody.key,
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+    )
+    try:
+        ledger_now = bundles.read(client.call("GET", "/ledger/bundle"))
+        package = replaying.collect(
+            HttpLink(client), round_id(round_name), blocks=ledger_now.blocks
+        )
+    finally:
+        client.close()
+    data = package.to_bytes()
+    out.write_bytes(data)
+    if as_json:
+        print_json({"evidence": str(out), "bytes": len(data)})
+    else:
+        OUT.print(f"{out}: {len(data):,} bytes", highlight=False)
+
+
 def verify(
     bundle: Annotated[Path, typer.Argument(help="File made by `ledger export`.")],
     pin: Annotated[
         str | None,
         typer.Option(help="The orchestrator's Ed25519 key, base64, if you know it."),
     ] = None,
+    seen: Annotated[
+        Path | None,
+        typer.Option(help="A head of this ledger kept from earlier; must be extended."),
+    ] = None,
+    replay: Annotated[
+        str | None, typer.Option(metavar="ROUND", help="Redo this round bit for bit.")
+    ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(help="With --replay: file made by `ledger evidence`."),
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Verify a ledger offline, step by step, trusting nobody."""
+    if (replay is None) != (evidence is None):
+        raise InvalidSettings(
+            "--replay ROUND takes --evidence FILE, which a member makes with `fedxdr "
+            "ledger evidence ROUND FILE`"
+        )
     try:
         data = bundle.read_bytes()
         key = None if pin is None else base64.b64decode(pin, validate=True)
+        head = None if seen is None else checkpoint.parse(seen.read_bytes())
+        kept = None if evidence is None else evidence.read_bytes()
     except OSError as error:
-        raise InvalidSettings(f"cannot read {bundle}: {error.strerror}") from error
+        raise InvalidSettings(
+            f"cannot read {error.filename}: {error.strerror}"
+        ) from error
     except (ValueError, binascii.Error) as error:
         raise InvalidSettings("--pin takes a key in base64") from error
-    report = verifier.verify(data, pinned_orchestrator_key=key)
+    report = verifier.verify(data, pinned_orchestrator_key=key, seen=head)
     spent = _spent(data)
+    redone = None if replay is None or kept is None else _redo(data, replay, kept)
     if as_json:
-        print_json(
-            {"verified": True, **canonical.builtins(report), "epsilon_spent": spent}
-        )
+        told = {**canonical.builtins(report), "epsilon_spent": spent}
+        print_json({"verified": True, **told, "replayed": redone})
         return
     table(
         f"{bundle}: verified",
@@ -102,11 +163,19 @@ def verify(
             ["federation", report.federation],
             ["blocks verified", str(report.blocks_verified)],
             ["last block", report.last_block_hash],
+            [
+                "cosigned by",
+                (
+                    f"{', '.join(report.cosigned_by)} (a quorum is {report.quorum}), "
+                    f"{report.head_timestamp:%Y-%m-%d %H:%M:%S} UTC"
+                ),
+            ],
             ["members", ", ".join(report.members)],
             ["rounds committed", str(len(report.rounds))],
             ["rounds failed", str(len(report.rounds_failed))],
             ["model in force", f"{report.model_version} {report.model_hash}"],
             ["trust score", f"{report.trust.score:.2f}"],
+            *([["replayed bit for bit", replay]] if redone and replay else []),
             *([f"epsilon spent by {org}", f"{e:.4g}"] for org, e in spent.items()),
         ],
     )
@@ -114,6 +183,25 @@ def verify(
         OUT.print(f"  trust: {reason}", style="dim", highlight=False)
     for warning in report.warnings:
         OUT.print(f"  note: {warning}", style="yellow", highlight=False)
+
+
+def _redo(data: bytes, name: str, kept: bytes) -> dict[str, str]:
+    """Return what a round gave when it was redone.
+
+    Raises:
+        VerificationFailed: something else than its block says.
+    """
+    from fedxdr.parties import replaying  # noqa: PLC0415 - only a replay needs it
+
+    package = replaying.Package.from_bytes(kept)
+    if package.round_id != name:
+        raise InvalidSettings(f"the evidence is of round {package.round_id}")
+    opened = replaying.replay(package, blocks=bundles.read(data).blocks)
+    return {
+        "round_id": name,
+        "model_hash": opened.model_hash,
+        "sum_digest": opened.sum_digest,
+    }
 
 
 def _spent(data: bytes) -> dict[str, float]:

@@ -120,4 +120,5 @@ MODE = Mode(
     gives={Step.KEY_LIST: survivors.give_keys},
     evidence=_evidence,
     reopen=_reopen,
+    replay=_replay,
 )

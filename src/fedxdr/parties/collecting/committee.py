@@ -485,4 +485,5 @@ MODE = Mode(
     shows=_shows,
     evidence=_evidence,
     reopen=_reopen,
+    replay=_replay,
 )

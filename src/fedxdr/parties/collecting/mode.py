@@ -131,6 +131,7 @@ class Mode:
             there.
         evidence: orchestrator: what a member needs to replay an opened round.
         reopen: orchestrator: what the stored messages give.
+        replay: anybody: what the kept messages give.
     """
 
     makers: Mapping[Step, Maker]
@@ -142,3 +143,4 @@ class Mode:
     shows: Callable[[RoundRecords, Round], Collection[Digest]] = opened_contributions
     evidence: Callable[[RoundRecords, Round], Evidence]
     reopen: Callable[[RoundRecords, Round], Opened]
+    replay: Replay

@@ -498,4 +498,5 @@ MODE = Mode(
     shows=_shows,
     evidence=_evidence,
     reopen=_reopen,
+    replay=_replay,
 )

@@ -256,4 +256,5 @@ MODE = Mode(
     },
     evidence=_evidence,
     reopen=_reopen,
+    replay=_replay,
 )

@@ -54,6 +54,7 @@ class Database:
             self._backend = SqliteFile(Path(place), **how)
         self.engine = self._backend.engine
         self.name = self._backend.name
+        self._is_open = True
         if access == "reading":
             return
         try:
@@ -67,11 +68,21 @@ class Database:
         return self._backend.reader.begin()
 
     def write(self) -> AbstractContextManager[sa.Connection]:
-        """Return a transaction that writes: alone, durable once it is left."""
+        """Return a transaction that writes: alone, durable once it is left.
+
+        Raises:
+            StorageFault: the database was closed, and may be another process's by now.
+        """
+        self._require_open()
         return self._backend.writer.begin()
 
     def write_raw(self) -> AbstractContextManager[sqlite3.Connection] | None:
-        """Return a transaction that writes past SQLAlchemy; None on a server."""
+        """Return a transaction that writes past SQLAlchemy; None on a server.
+
+        Raises:
+            StorageFault: as ``write``.
+        """
+        self._require_open()
         if isinstance(self._backend, SqliteFile):
             return self._backend.write_raw()
         return None
@@ -116,8 +127,13 @@ class Database:
         self._backend.leave_no_journal()
 
     def close(self) -> None:
-        """Release it for others."""
+        """Release it for others; nothing is written through this object any more."""
+        self._is_open = False
         self._backend.close()
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise StorageFault(f"the database {self.name} was closed")
 
 
 def is_url(place: Path | str) -> bool:

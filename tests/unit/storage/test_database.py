@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.unit.storage.chains import chain
 
 from fedxdr.core.canonical import jcs
 from fedxdr.core.errors import StorageFault, Unavailable
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.parties.ports import StoredFact
 from fedxdr.storage.blobs import FileBlobs
+from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.database import Database, place_of
 from fedxdr.storage.purse import PURSE
 from fedxdr.storage.registry import SqlNotes
@@ -31,6 +33,7 @@ from pathlib import Path
 from fedxdr.core.ids import RoundId
 from fedxdr.parties.ports import StoredFact
 from fedxdr.storage.blobs import FileBlobs
+from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.database import Database, place_of
 from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
@@ -206,6 +209,21 @@ def test_names_with_odd_letters_are_values_and_no_sql(tmp_path):
     assert notes.get(odd) == b'["org-a"]'
     assert list(notes.names("x';")) == [odd]
     database.close()
+
+
+def test_a_closed_database_is_not_written_to_without_its_lock(place):
+    database = Database(place)
+    notes, blocks = SqlNotes(database), SqlBlockStore(database)
+    notes.put("a", b"1")
+    database.close()
+    (first,) = chain(1)
+    for write in (lambda: notes.put("a", b"2"), lambda: blocks.append(first)):
+        with pytest.raises(StorageFault, match="was closed"):
+            write()
+    again = Database(place)
+    assert SqlNotes(again).get("a") == b"1"
+    assert SqlBlockStore(again).size() == 0
+    again.close()
 
 
 def test_the_setting_names_a_path_or_a_server(tmp_path):

@@ -73,6 +73,7 @@ class Federation:
         self.keys = {org: self.new_key() for org in organisations}
         self.now = START
         self.blocks = []
+        self.folds = []
         self.models = [b"model 0"]
         self.plan = dict(PLAN)
         self.rounds = 0
@@ -103,10 +104,22 @@ class Federation:
 
     def standing(self, size=None):
         """Return what is in force after the first blocks, believing them all."""
-        standing = Standing()
-        for signed in self.blocks[:size]:
+        blocks, at = self.blocks[:size], 0
+        while at < min(len(blocks), len(self.folds)):
+            if self.folds[at][0] is not blocks[at]:
+                del self.folds[at:]
+            else:
+                at += 1
+        for signed in blocks[at:]:
+            standing = self.folds[-1][1].fork() if self.folds else Standing()
             standing.follow(signed, signed.block.hash)
-        return standing
+            self.folds.append((signed, standing))
+        return self.folds[len(blocks) - 1][1].fork() if blocks else Standing()
+
+    def hashes(self, size=None):
+        """Return the hashes of the first blocks."""
+        height = self.standing(size).height
+        return [standing.last_hash for _, standing in self.folds[: height + 1]]
 
     def approval(self, org, entry, *, signer=None, **lies):
         truth = {
@@ -454,7 +467,7 @@ class Federation:
             signer or self.key_of(standing.log.keys, self.orchestrator),
             origin=origin or standing.log.origin,
             size=size if says is None else says,
-            root=root or heads.root_of([s.block.hash for s in self.blocks[:size]]),
+            root=root or heads.root_of(self.hashes(size)),
             at=at or self.now,
         )
         by = sorted(standing.cosigners) if cosigners is None else cosigners
@@ -475,11 +488,10 @@ class Federation:
         Of a ledger that nobody could follow no heads are made: an audit never gets to
         them.
         """
-        standing, found = Standing(), {}
+        found = {}
         try:
-            for size, signed in enumerate(self.blocks, start=1):
-                standing.follow(signed, signed.block.hash)
-                if standing.is_turn and size > 1:
+            for size in range(2, len(self.blocks)):
+                if self.standing(size).is_turn:
                     found[size] = self.head(size)
             return found | {len(self.blocks): self.head(**lies)}
         except (InvalidInput, KeyError):

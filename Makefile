@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH := .venv-bench
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: deps demo test lint typecheck unit drills attacks soak bench bench-privacy verify run-backend build-backend clean
+.PHONY: deps demo test lint typecheck unit drills attacks soak bench bench-privacy bench-ledger verify run-backend build-backend clean
 
 deps: $(STAMP)
 
@@ -69,6 +69,10 @@ bench-privacy: deps
 	$(BIN)/python -m benchmarks.audit --json
 	$(BIN)/python -m benchmarks.sanitiser
 	$(BIN)/python -m benchmarks.round
+
+# the ledger: appends against the disk, audits, proofs
+bench-ledger: deps
+	$(BIN)/python -m benchmarks.ledger
 
 # every component exercised, one line each
 verify: deps

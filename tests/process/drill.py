@@ -3,7 +3,8 @@
 
 An orchestrator and its organisations run as operating-system processes over HTTP on
 loopback; this side starts rounds with the operator's key, orders deaths, starts
-processes again and compares what was opened with what the organisations wrote down.
+processes again and compares what was opened with what the organisations wrote down,
+and every head that anybody ever stored with the ledger.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ import numpy as np
 from tests.process.drill_agent import LAYOUT
 from tests.process.drill_server import NAME as ORCHESTRATOR
 
+from fedxdr.app.deciding import Somebody, find_change
 from fedxdr.app.orchestrating import OpenOrchestrator, initialise
 from fedxdr.app.participating import join
 from fedxdr.app.server_file import ServerFile
 from fedxdr.app.settings import PlanSettings
-from fedxdr.cli.serve import as_operator
-from fedxdr.core.errors import Unavailable
+from fedxdr.cli.serve import CONSENT_S, as_operator
+from fedxdr.core.errors import Unavailable, WaitingForQuorum
 from fedxdr.core.ids import RoundId
 from fedxdr.models.snapshot import Card, Snapshot
 from fedxdr.parties.enrolment import InvitationToken
@@ -88,9 +90,10 @@ class Drill:
 
     def __init__(self, world: Path) -> None:
         self.world = world
-        for name in ("kill", "sent", "ready", "logs"):
+        for name in ("kill", "sent", "ready", "logs", "heads"):
             (world / name).mkdir(parents=True)
         self._pids: dict[str, int] = {}
+        self._ended: dict[str, int | None] = {}
         self._port = 0
         self.number = 1
         self._host = Host(world)
@@ -104,8 +107,11 @@ class Drill:
             for org in ORGANISATIONS:
                 invited = self.operate("/federation/invitations", {"org_id": org})
                 token = InvitationToken.parse(invited["token"])
-                folder = world / "organisations" / org
-                join(folder, token, name=org, data_sources=("drill",))
+                join(self.folder(org), token, name=org, data_sources=("drill",))
+            self.operate("/federation/found", {})
+            for org in ORGANISATIONS:
+                founder = Somebody.of(self.folder(org))
+                founder.approve(find_change(founder.changes(), "founding"))
             for org in ORGANISATIONS:
                 self.start(org)
             for org in ORGANISATIONS:
@@ -119,6 +125,10 @@ class Drill:
         """The orchestrator's folder."""
         return self.world / "server"
 
+    def folder(self, org: str) -> Path:
+        """Return an organisation's folder."""
+        return self.world / "organisations" / org
+
     def close(self) -> None:
         """End all processes."""
         self._host.close()
@@ -129,6 +139,7 @@ class Drill:
         """Start the process of an organisation, or the orchestrator on its port."""
         is_server = name == ORCHESTRATOR
         (self.world / "ready" / name).unlink(missing_ok=True)
+        self._ended.pop(name, None)
         self._pids[name] = self._host.ask(
             start="server" if is_server else "agent",
             argument=str(self._port) if is_server else name,
@@ -174,7 +185,10 @@ class Drill:
 
     def wait(self, name: str, timeout_s: float) -> int | None:
         """Return how a process ended, None if it still runs after that time."""
-        return self._host.ask(wait=self._pids[name], timeout_s=timeout_s)["status"]
+        if self._ended.get(name) is None:
+            answer = self._host.ask(wait=self._pids[name], timeout_s=timeout_s)
+            self._ended[name] = answer["status"]
+        return self._ended[name]
 
     def stop(self, name: str) -> int | None:
         """End a process as an operator does; return its exit status."""
@@ -189,19 +203,28 @@ class Drill:
     # Rounds.
 
     def operate(self, path: str, form: dict[str, Any]) -> dict[str, Any]:
-        """Return the orchestrator's answer to the operator."""
-        return as_operator(self.server, "POST", path, form)
+        """Return the orchestrator's answer to the operator, once members consented."""
+        end = time.monotonic() + PATIENT_S
+        while True:
+            try:
+                return as_operator(self.server, "POST", path, form, wait_s=CONSENT_S)
+            except WaitingForQuorum:
+                if time.monotonic() >= end:
+                    raise
 
-    def start_round(self, *, short: str = "", short_s: float = 2.0) -> RoundId:
+    def start_round(
+        self, *, short: str = "", short_s: float = 2.0, patient_s: float = PATIENT_S
+    ) -> RoundId:
         """Open a training round.
 
         Args:
             short: phases (fields of ``Deadlines``, in words) whose deadline will pass
                 because somebody is dead; the others are patient.
             short_s: their length.
+            patient_s: that of the others; another one makes another plan.
         """
         deadlines: Mapping[str, float] = {
-            name: short_s if name in short.split() else PATIENT_S
+            name: short_s if name in short.split() else patient_s
             for name in ("keys_s", "shares_s", "contributions_s", "survivors_s",
                          "unmasking_s")
         }  # fmt: skip
@@ -258,6 +281,32 @@ class Drill:
                 case ["opened", round_id, digest]:
                     found.setdefault(round_id, []).append(digest)
         return found
+
+    # Heads.
+
+    def heads(self) -> dict[int, set[str]]:
+        """Return the roots of every head that anybody ever stored, by size."""
+        found: dict[int, set[str]] = {}
+        for path in (self.world / "heads").iterdir():
+            for line in path.read_text().splitlines():
+                size, root = line.split()
+                found.setdefault(int(size), set()).add(root)
+        return found
+
+    def has_all_heads(self) -> bool:
+        """Say whether the running orchestrator has every block that anybody has seen.
+
+        It is asked after a death: whatever was cosigned before must be there.
+        """
+        return max(self.heads(), default=0) <= self.standing()["height"] + 1
+
+    def is_one_history(self, opened: OpenOrchestrator) -> bool:
+        """Say whether there never was a head with another root than the ledger has."""
+        recorder, heads = opened.orchestrator.recorder, self.heads()
+        return bool(heads) and all(
+            size <= recorder.size() and roots == {recorder.root_at(size)}
+            for size, roots in heads.items()
+        )
 
     @contextmanager
     def autopsy(self) -> Iterator[OpenOrchestrator]:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An organisation's process in a drill: the real agent, which can be told to die.
 
-Only three things differ from ``fedxdr agent run``: the learner gives fixed numbers, the
-plain quantised vector is written down before it is masked, and the process kills itself
-with SIGKILL right before or after the step that the file ``kill/ORG`` names.
+Only these things differ from ``fedxdr agent run``: the learner gives fixed numbers; the
+plain quantised vector is written down before it is masked, and every head that is
+stored; and the process kills itself with SIGKILL right before or after the step that
+the file ``kill/ORG`` names.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ import numpy as np
 
 from fedxdr.app.participating import OpenParticipant
 from fedxdr.cli import agent
-from fedxdr.core.ids import RoundId, sha256
+from fedxdr.core.ids import Digest, RoundId, sha256
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import generator
 from fedxdr.core.update import Update
+from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation.plan import SEGMENTS
 from fedxdr.federation.sessions import Step
 from fedxdr.parties.ports import Learned, Link
 from fedxdr.secagg import quantise
+from fedxdr.storage.checkpoints import SqlCheckpointStore
 
 LAYOUT = Layout(
     segments=(
@@ -88,9 +91,33 @@ class MortalLink:
         die_if_told(self._order, f"{_number(round_id)} {step}:after")
         return body
 
+    def approve(self, digest: Digest, approval: Envelope) -> None:
+        die_if_told(self._order, "approval:before")
+        self._link.approve(digest, approval)
+        die_if_told(self._order, "approval:after")
+
+    def cosign(self, size: int, lines: bytes) -> None:
+        die_if_told(self._order, "cosignature:before")
+        self._link.cosign(size, lines)
+        die_if_told(self._order, "cosignature:after")
+
 
 def _number(round_id: RoundId) -> str:
     return round_id.split("-")[1]
+
+
+def record_heads(notes: Path, order: Path) -> None:
+    """Write down every head that is stored, before it is: size and root."""
+    put = SqlCheckpointStore.put
+
+    def noting(self: SqlCheckpointStore, size: int, root: Digest, note: bytes) -> None:
+        with notes.open("a") as log:
+            log.write(f"{size} {root}\n")
+        die_if_told(order, "Head:before")
+        put(self, size, root, note)
+        die_if_told(order, "Head:after")
+
+    SqlCheckpointStore.put = noting
 
 
 def record_quantised(learner: FixedLearner, folder: Path) -> None:

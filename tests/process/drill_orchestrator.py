@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The orchestrator is killed with SIGKILL before and after each of a round's writes.
+"""The orchestrator is killed with SIGKILL before and after each write of a round.
+
+And before and after each write of a change of the plan and of the heads over its block.
 
 It is started again on its folder and port; the organisations were never told and go on.
 ``python -m tests.process.drill_orchestrator`` prints one line per death.
@@ -18,11 +20,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.process.drill import ORCHESTRATOR, ORGANISATIONS, Drill
+from tests.process.drill import (
+    ORCHESTRATOR,
+    ORGANISATIONS,
+    PATIENT_S,
+    Drill,
+    DrillFailed,
+)
 
 from fedxdr.app.orchestrating import OpenOrchestrator
 from fedxdr.core import canonical
-from fedxdr.core.errors import Unavailable
+from fedxdr.core.errors import Unavailable, WrongPhase
 from fedxdr.core.ids import RoundId
 from fedxdr.federation.rounds import Received
 from fedxdr.ledger import verifier
@@ -49,11 +57,18 @@ MESSAGES = tuple(
 )  # fmt: skip
 """In the middle of a phase."""
 
-ONE_EACH = (*((point,) for point in POINTS), MESSAGES)
+CHANGE = tuple(
+    f"{name}:{when}"
+    for name in ("Proposal", "Approval", "Block/PlanAdopted", "Closed", "Head")
+    for when in ("before", "after")
+)
+"""When a plan is adopted before the round."""
+
+ONE_EACH = (*((point,) for point in POINTS), MESSAGES, *((p,) for p in CHANGE))
 """A round for each point, and one in which it dies twelve times between the phases."""
 
-ALL_IN_THREE = (POINTS[::2], POINTS[1::2], MESSAGES)
-"""The same points in three rounds: before each write, after each write, in between."""
+ALL_IN_FIVE = (POINTS[::2], POINTS[1::2], MESSAGES, CHANGE[::2], CHANGE[1::2])
+"""The same points in five rounds: before each write, after each write, in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +87,8 @@ class Outcome:
         sums: how many different sums it ever opened.
         blocks: how many blocks commit this round.
         same_bytes: whether whatever an organisation sent again was the same.
+        kept: whether, back again, it had every block under a head that anybody had.
+        one_history: whether no head ever had another root than the ledger has.
     """
 
     killed: tuple[str, ...]
@@ -84,6 +101,8 @@ class Outcome:
     sums: int
     blocks: int
     same_bytes: bool
+    kept: bool
+    one_history: bool
 
     @property
     def is_good(self) -> bool:
@@ -98,6 +117,8 @@ class Outcome:
             and self.sums == 1
             and self.blocks == 1
             and self.same_bytes
+            and self.kept
+            and self.one_history
         )
 
 
@@ -110,33 +131,57 @@ def run(world: Path, lives: Sequence[Sequence[str]]) -> Iterator[Outcome]:
     """
     drill = Drill(world)
     try:
-        rounds = [(points, *_round(drill, points)) for points in lives]
+        rounds = [
+            (points, *_round(drill, points, turn)) for turn, points in enumerate(lives)
+        ]
         with drill.autopsy() as opened:
-            verifier.verify(opened.orchestrator.recorder.export(opened.identity))
-            for points, round_id, status in rounds:
-                yield _outcome(drill, opened, points, round_id, status)
+            heads = opened.orchestrator.heads.for_bundle()
+            verifier.verify(opened.orchestrator.recorder.export(heads=heads))
+            for points, round_id, status, kept in rounds:
+                yield _outcome(drill, opened, points, round_id, status, kept=kept)
     finally:
         drill.close()
 
 
-def _round(drill: Drill, points: Sequence[str]) -> tuple[RoundId, str]:
-    """Run a round in which the orchestrator dies at these points, in this order."""
+def _round(drill: Drill, points: Sequence[str], turn: int) -> tuple[RoundId, str, bool]:
+    """Run a round in which the orchestrator dies at these points, in this order.
+
+    Returns:
+        The round, how it ended, and whether nothing that was seen was lost by a death.
+    """
+    # with other deadlines another plan is adopted first
+    patient_s = PATIENT_S + (turn + 1 if points[0] in CHANGE else 0)
+    is_open, kept = False, True
     drill.order_death(ORCHESTRATOR, points[0])
-    round_id = None
-    with suppress(Unavailable):
-        # it may die over this very request: then nobody knows whether the round is open
-        round_id = drill.start_round()
+    round_id = _try_to_start(drill, patient_s)
     for point, then in itertools.zip_longest(points, points[1:]):
         drill.await_death(ORCHESTRATOR)
+        is_open |= point == "Announced:after"
         if then is not None:
             drill.order_death(ORCHESTRATOR, then)
         drill.start(ORCHESTRATOR)
-        if round_id is None:
+        with suppress(Unavailable, DrillFailed):
+            # it may die again over this very question
             drill.await_ready(ORCHESTRATOR)
-            is_open = point == "Announced:after"
-            round_id = drill.standing()["round_id"] if is_open else drill.start_round()
+            kept &= drill.has_all_heads()
+        if round_id is None and not is_open:
+            round_id = _try_to_start(drill, patient_s)
     drill.await_ready(ORCHESTRATOR)
-    return round_id, drill.await_end(round_id)["status"]
+    kept &= drill.has_all_heads()
+    if round_id is None and not is_open:
+        round_id = drill.start_round(patient_s=patient_s)
+    round_id = round_id or RoundId(drill.standing()["round_id"])
+    return round_id, drill.await_end(round_id)["status"], kept
+
+
+def _try_to_start(drill: Drill, patient_s: float) -> RoundId | None:
+    """Open a round; None if the orchestrator died over it, and nobody knows."""
+    with suppress(Unavailable):
+        try:
+            return drill.start_round(patient_s=patient_s)
+        except WrongPhase:
+            return RoundId(drill.standing()["round_id"])
+    return None
 
 
 def _outcome(
@@ -145,6 +190,8 @@ def _outcome(
     points: Sequence[str],
     round_id: RoundId,
     status: str,
+    *,
+    kept: bool,
 ) -> Outcome:
     orchestrator = opened.orchestrator
     round_ = orchestrator.load(round_id)
@@ -177,6 +224,8 @@ def _outcome(
         sums=len(set(sums)),
         blocks=len(blocks),
         same_bytes=all(len(set(d)) == 1 for steps in sent for d in steps.values()),
+        kept=kept,
+        one_history=drill.is_one_history(opened),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.process.drill_agent import die_if_told
+from tests.process.drill_agent import die_if_told, record_heads
 
 from fedxdr.cli import serve
 from fedxdr.core import canonical
@@ -19,6 +19,7 @@ from fedxdr.federation import opening
 from fedxdr.federation.rounds import PhaseClosed, Received
 from fedxdr.parties.ports import StoredFact
 from fedxdr.storage.blocks import SqlBlockStore
+from fedxdr.storage.changes import SqlChangeStore
 from fedxdr.storage.rounds import SqlFactLog
 
 NAME = "orchestrator"
@@ -44,10 +45,10 @@ def make_mortal(world: Path) -> None:
             log.write(f"{os.getpid()} {what}\n")
 
     def wrapped(write, point):
-        def mortal(self, *args):
+        def mortal(self, *args, **options):
             name = point(*args)
             die_if_told(order, f"{name}:before")
-            write(self, *args)
+            write(self, *args, **options)
             note(name)
             die_if_told(order, f"{name}:after")
 
@@ -59,6 +60,11 @@ def make_mortal(world: Path) -> None:
         SqlBlockStore.append,
         lambda signed: f"Block/{type(signed.block.entry).__name__}",
     )
+    for method, name in (("propose", "Proposal"), ("approve", "Approval"),
+                         ("close", "Closed")):  # fmt: skip
+        stored = getattr(SqlChangeStore, method)
+        setattr(SqlChangeStore, method, wrapped(stored, lambda *_, name=name: name))
+    record_heads(world / "heads" / NAME, order)
     open_masked = opening.open_masked
 
     def noted(**inputs):

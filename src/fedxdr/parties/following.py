@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import BadSignature, BelowFloor, InvalidInput, NotFound
+from fedxdr.core.errors import (
+    BadSignature,
+    BelowFloor,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+    WrongPhase,
+)
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation.floor import Floor
@@ -79,7 +86,9 @@ class Follower:
         self._me = me
         self._identity = identity
         self._mirror = mirror
-        self.witness = Witness(me=me, mirror=mirror, store=checkpoints, clock=clock)
+        self.witness = Witness(
+            me=me, mirror=mirror, store=checkpoints, clock=clock, pinned=joined.pinned
+        )
         self._link = link
         self._floor = floor
         self._clock = clock
@@ -100,7 +109,7 @@ class Follower:
             VerificationFailed: a block that breaks the ledger's rules.
         """
         begin = self._mirror.size()
-        if begin < size:
+        if begin < size or not self.witness.has_head():
             head = self._link.checkpoint()
             end = checkpoint.parse(head).size
             if end < begin:
@@ -115,7 +124,6 @@ class Follower:
                 found += more
             self._check_joined(found)
             self.witness.take(head, found, head_of=self._link.checkpoint)
-            self._check_pinned()
         self._cosign()
 
     def _check_joined(self, found: list[SignedBlock]) -> None:
@@ -131,19 +139,6 @@ class Follower:
             entry_digest(first.entry),
         }:
             raise BadSignature("another ledger than the one that was joined")
-
-    def _check_pinned(self) -> None:
-        """Refuse a ledger that does not extend the head that the invitation pins."""
-        pinned = self._joined.pinned
-        if (
-            pinned is not None
-            and pinned.size <= self._mirror.size()
-            and self._mirror.root_at(pinned.size) != pinned.root.hex()
-        ):
-            raise BadSignature(
-                "the ledger does not extend the one that the invitation pins: ask a "
-                "member whether its ledger is the same"
-            )
 
     def _cosign(self) -> None:
         """Cosign the newest head, once; stored before it is sent."""
@@ -177,10 +172,12 @@ class Follower:
         for change in self._link.changes():
             if change.digest not in fresh:
                 continue
-            self._considered.add(change.digest)
             entry = change.entry
-            is_next = getattr(entry, "change", 0) == in_force.changes + 1
-            if not is_next or self._me in change.approved_by:
+            number = getattr(entry, "change", 0)
+            if number > in_force.changes + 1:
+                continue  # we have not seen yet what it follows
+            self._considered.add(change.digest)
+            if number <= in_force.changes or self._me in change.approved_by:
                 continue
             if self._asks or not consent.may_decide(entry, floor=self._floor):
                 logger.warning(
@@ -188,16 +185,20 @@ class Follower:
                     extra={"digest": change.digest, "kind": entry.type},
                 )
                 continue
-            self._link.approve(
-                change.digest,
-                consent.approve(
-                    change,
-                    me=self._me,
-                    identity=self._identity,
-                    ledger=in_force.genesis_hash,
-                    now=self._clock.now(),
-                ),
+            approval = consent.approve(
+                change,
+                me=self._me,
+                identity=self._identity,
+                ledger=in_force.genesis_hash,
+                now=self._clock.now(),
             )
+            try:
+                self._link.approve(change.digest, approval)
+            except WrongPhase:
+                continue  # the others have decided meanwhile
+            except Unavailable:
+                self._considered.discard(change.digest)  # it never arrived: once more
+                raise
 
     def require_quorum(self) -> None:
         """Refuse a round on a head that no quorum of the members has cosigned.

@@ -73,6 +73,9 @@ class Governance:
         self._clock = clock
         self._is_busy = is_busy
         self._open: tuple[Digest, ...] | None = None
+        if recorder.is_begun:
+            # killed between a block and what follows from it
+            self._renumber()
 
     @property
     def next_number(self) -> int:
@@ -233,32 +236,55 @@ class Governance:
         return block
 
     def _renumber(self) -> None:
-        """Propose what is still open anew, under the number that is next now."""
-        members = self._recorder.in_force.members
+        """Propose what is still open anew, under the number that is next now.
+
+        First the new one, then the old one is closed: whoever is killed in between
+        loses nothing, and does it again.
+        """
+        number = self.next_number
         for stored in self._store.all():
             proposal = _read(stored)
             entry = proposal.entry
-            is_in = isinstance(entry, MemberEnrolled) and entry.org_id in members
-            self._close(proposal.digest, ADOPTED if is_in else WITHDRAWN)
-            if is_in or isinstance(entry, Genesis):
+            if self._stands(proposal):
+                self._close(proposal.digest, ADOPTED)
                 continue
-            try:
-                self.propose(
-                    dataclasses.replace(entry, change=self.next_number),
-                    envelopes=proposal.envelopes,
-                    by=proposal.proposed_by,
-                )
-            except InvalidInput as error:
-                logger.warning(
-                    "change withdrawn",
-                    extra={"digest": proposal.digest, "reason": str(error)},
-                )
+            if not isinstance(entry, Genesis):
+                if entry.change == number:
+                    continue
+                try:
+                    self.propose(
+                        dataclasses.replace(entry, change=number),
+                        envelopes=proposal.envelopes,
+                        by=proposal.proposed_by,
+                    )
+                except InvalidInput as error:
+                    logger.warning(
+                        "change withdrawn",
+                        extra={"digest": proposal.digest, "reason": str(error)},
+                    )
+            self._close(proposal.digest, WITHDRAWN)
+
+    def _stands(self, proposal: ProposedChange) -> bool:
+        """Return whether the newest change on the ledger is this one, or holds it."""
+        entry = proposal.entry
+        if isinstance(entry, MemberEnrolled):
+            member = self._recorder.in_force.members.get(entry.org_id)
+            return member is not None and member.keys == entry.keys
+        for height in reversed(range(self._recorder.size())):
+            (signed,) = self._recorder.blocks(begin=height, end=height + 1)
+            newest = signed.block.entry
+            if isinstance(newest, Genesis) or hasattr(newest, "change"):
+                return entries.entry_digest(newest) == proposal.digest
+        return False
 
     def _counting(
         self, stored: StoredChange, proposal: ProposedChange
     ) -> tuple[Envelope, ...]:
         """Return the approvals that count now: by whom has a say, and not expired."""
         voters, now = self._voters(proposal), self._clock.now()
+        if self._recorder.is_begun:
+            # the block that uses them is never dated before the newest one
+            now = max(now, self._recorder.in_force.head.timestamp)
         found = []
         for org, data in sorted(stored.approvals.items()):
             envelope = Envelope.from_json(data)

@@ -33,6 +33,7 @@ from fedxdr.core.randomness import Entropy
 from fedxdr.crypto import requests, tokens
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity, TokenKey
+from fedxdr.crypto.points import check_ed25519
 from fedxdr.ledger import statements
 from fedxdr.ledger.block import Block
 from fedxdr.ledger.entries import Genesis, KeyCeremony, MemberEnrolled, MemberKeys
@@ -227,7 +228,7 @@ class Registrar:
         """
         now = self._clock.now()
         invitation = self._registry.invitation(application.invitation_id)
-        known = self._registry.registration(_applicant(application))
+        is_unused = invitation is not None and invitation.used_at is None
         again = invitation is not None and self._applied_before(application)
         if invitation is not None and again:
             # a retry after a lost answer: the same key, proven again, however late
@@ -241,7 +242,8 @@ class Registrar:
             self._use_nonce(proof)
         if not again:
             self._propose(statement, application)
-        if known is None or not again:
+        known = self._registry.registration(statement.org)
+        if known is None or is_unused:
             receipt = enrolment.sign_receipt(
                 Receipt(
                     org=statement.org,
@@ -301,6 +303,7 @@ class Registrar:
     ) -> ProposedChange:
         """File an application as a change that the members decide."""
         governance = self._orchestrator.governance
+        self._check_keys(statement)
         taken = {org: member.keys for org, member in self._members.items()}
         for org, change in self.applications().items():
             if isinstance(change.entry, MemberEnrolled):
@@ -322,6 +325,21 @@ class Registrar:
             by=statement.org,
         )
 
+    def _check_keys(self, statement: EnrolmentStatement) -> None:
+        """Refuse keys that no member may have: one founder's would stop all others.
+
+        Raises:
+            NameTaken: a key of the orchestrator's.
+            InvalidInput: one key twice, or a point that is none.
+        """
+        keys = statement.keys
+        if keys.all & MemberKeys.of(self.identity).all:
+            raise NameTaken(f"a key of {statement.org} is the orchestrator's")
+        if len(keys.all) != len(keys.__slots__):
+            raise InvalidInput(f"{statement.org} has one key twice")
+        check_ed25519(keys.ed25519)
+        check_ed25519(keys.tlog_ed25519)
+
     def found(self) -> ProposedChange:
         """Propose the Genesis, with all who applied as founders; each must approve.
 
@@ -338,9 +356,10 @@ class Registrar:
         enrolled = statements.by_organisation(envelopes, EnrolmentStatement)
         charter = self._charter
         governance = self._orchestrator.governance
+        founders = {org: said.keys.fingerprint for org, (_, said) in enrolled.items()}
         for change in governance.proposals():
             if isinstance(change.entry, Genesis):
-                if set(change.entry.founders) == set(applied):
+                if change.entry.founders == founders:
                     return change
                 governance.withdraw(change.digest)
         self._orchestrator.version += 1
@@ -354,10 +373,7 @@ class Registrar:
                 protocol_version=charter.protocol_version,
                 initial_model=charter.initial_model,
                 layout_digest=charter.layout_digest,
-                founders={
-                    org: statement.keys.fingerprint
-                    for org, (_, statement) in enrolled.items()
-                },
+                founders=founders,
             ),
             envelopes=envelopes,
             by=OPERATOR,
@@ -504,11 +520,3 @@ class Registrar:
         raise UnknownSender(
             f"key {keyid[:16]}… is no member's on the ledger: join first"
         )
-
-
-def _applicant(application: Application) -> OrgId:
-    """Return whose enrolment an application holds, nothing of it checked."""
-    statement = statements.read(application.enrolment)
-    if not isinstance(statement, EnrolmentStatement):
-        raise BadSignature("the application holds no enrolment statement")
-    return statement.org

@@ -24,8 +24,9 @@ from fedxdr.core.clock import Clock
 from fedxdr.core.errors import BadSignature, InvalidInput, NotFound
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.ledger import checkpoint, heads, note, verifier
+from fedxdr.ledger import checkpoint, heads, note, policy, verifier
 from fedxdr.ledger.block import SignedBlock
+from fedxdr.ledger.checkpoint import Checkpoint
 from fedxdr.ledger.cosignature import merge
 from fedxdr.ledger.note_form import Note
 from fedxdr.ledger.standing import Standing, witness_keys
@@ -45,15 +46,23 @@ class Witness:
         mirror: its copy of the ledger.
         store: the heads that it saw, with its own cosignatures.
         clock: the time.
+        pinned: the head that this ledger must extend; nothing shorter is taken.
     """
 
     def __init__(
-        self, *, me: OrgId, mirror: Recorder, store: CheckpointStore, clock: Clock
+        self,
+        *,
+        me: OrgId,
+        mirror: Recorder,
+        store: CheckpointStore,
+        clock: Clock,
+        pinned: Checkpoint | None = None,
     ) -> None:
         self._me = me
         self._mirror = mirror
         self._store = store
         self._clock = clock
+        self._pinned = pinned
 
     def take(
         self, head: bytes, further: Sequence[SignedBlock], *, head_of: HeadOf
@@ -67,7 +76,8 @@ class Witness:
 
         Raises:
             BadSignature: the log did not sign this head over these blocks, or signed
-                another root before.
+                another root before; a line that is not its member's; a ledger that does
+                not extend the pinned one.
             VerificationFailed: a block that breaks the rules, or a change of who
                 cosigns without a quorum.
         """
@@ -75,6 +85,8 @@ class Witness:
         standing, root = foreseen[-1] if foreseen else self._now()
         size = standing.height + 1
         self._check(head, standing, root)
+        self._check_pinned(foreseen)
+        head = self._known(head, standing)
         begin = self._mirror.size()
         steps = [self._now(), *foreseen] if begin else foreseen
         for at, turned in steps[:-1]:
@@ -89,6 +101,14 @@ class Witness:
         for signed in further:
             self._mirror.append(signed)
         self._keep(size, root, head)
+
+    def has_head(self) -> bool:
+        """Return whether the head over the whole mirror is stored; of nothing, yes.
+
+        It is not if we were killed after its blocks were stored and before itself was.
+        """
+        size = self._mirror.size()
+        return not size or self._store.get(size) is not None
 
     def check_old(self, head: bytes) -> None:
         """Return if a head over fewer blocks than the mirror holds is of this ledger.
@@ -116,6 +136,7 @@ class Witness:
         Raises:
             InvalidInput: the newest block is dated too far ahead of our clock.
         """
+        self._check_pinned(())
         size = self._mirror.size()
         head = self._store.get(size)
         member = self._mirror.signers_at(size).cosigners.get(self._me)
@@ -190,6 +211,24 @@ class Witness:
         says = heads.verify_log(head, standing.log)
         if (says.size, says.root.hex()) != (standing.height + 1, root):
             raise BadSignature("the signed head is not over the blocks that were sent")
+        # a bad line that was kept would make our copy worthless to everybody
+        policy.parse(standing.policy_text().encode()).cosigners(head)
+
+    def _check_pinned(self, foreseen: Sequence[tuple[Standing, Digest]]) -> None:
+        """Refuse a ledger that does not extend the head that the invitation pins."""
+        pinned = self._pinned
+        if pinned is None:
+            return
+        if pinned.size <= self._mirror.size():
+            root = self._mirror.root_at(pinned.size)
+        else:
+            roots = {at.height + 1: root for at, root in foreseen}
+            root = roots.get(pinned.size, Digest(""))
+        if root != pinned.root.hex():
+            raise BadSignature(
+                "the ledger does not extend the one that the invitation pins: ask a "
+                "member whether its ledger is the same"
+            )
 
     def _keep(self, size: int, root: Digest, head: bytes) -> None:
         """Store a head with the lines that it has here and there."""

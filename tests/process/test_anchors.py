@@ -10,12 +10,15 @@ import hashlib
 import json
 import logging
 import multiprocessing
+import os
+import re
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.process import anvil as nodes
 from tests.process import drill_anchorer
 from tests.unit.anchoring.chain_suite import ORIGIN, ChainSuite, checkpoint
@@ -28,6 +31,8 @@ from fedxdr.anchoring.notes import Notes
 from fedxdr.cli import main
 from fedxdr.core.clock import SystemClock
 from fedxdr.core.errors import Refused, Unavailable, VerificationFailed
+from fedxdr.ledger import cosignature
+from fedxdr.ledger.note_form import Note, verifier_key
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
@@ -164,10 +169,10 @@ def test_the_compiler_makes_these_very_bytes_of_the_source(vyper, tmp_path):
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Run a command; what it printed, or its exit status and complaint."""
-    monkeypatch.setitem(main.COMMANDS, "anchor", ("anchors", "anchor"))
 
     def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fedxdr", "anchor", *map(str, arguments)])
+        typed = ["fedxdr", "ledger", "anchor", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", typed)
         status = 0
         try:
             main.main()
@@ -183,6 +188,18 @@ def run(monkeypatch, capsys):
     return command
 
 
+LOG_KEY = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"a log").digest())
+
+
+def signed(body):
+    """Return a checkpoint's body as a note that the log signed."""
+    line = cosignature.sign_log(
+        body, name=ORIGIN, sign=LOG_KEY.sign,
+        public_key=LOG_KEY.public_key().public_bytes_raw(),
+    )  # fmt: skip
+    return Note(text=body, signatures=(line,)).to_bytes()
+
+
 @pytest.fixture
 def files(tmp_path):
     """The owner's key and two checkpoints in files."""
@@ -190,7 +207,7 @@ def files(tmp_path):
     key.write_text(SECRET.hex() + "\n")
     key.chmod(0o600)
     for size in (7, 9):
-        (tmp_path / f"checkpoint-{size}").write_bytes(checkpoint(size).body())
+        (tmp_path / f"checkpoint-{size}").write_bytes(signed(checkpoint(size).body()))
     return key, tmp_path
 
 
@@ -220,6 +237,12 @@ def test_deploy_push_verify(run, shared, files):
     assert "any contract was taken" in spoken
     assert "signatures were not checked" in spoken
 
+    log_key = verifier_key(
+        name=ORIGIN, kind=1, public_key=LOG_KEY.public_key().public_bytes_raw()
+    )
+    told = json.loads(run(*verify, "--log-key", log_key, "--json"))
+    assert told["signers"] == [ORIGIN]
+
     # another checkpoint, another contract, a greater depth, another node
     refused = run("verify", folder / "record", folder / "checkpoint-9", *rpc)
     assert refused[0] == 1
@@ -234,11 +257,16 @@ def test_deploy_push_verify(run, shared, files):
         json.dumps(lie, sort_keys=True, separators=(",", ":")).encode()
     )
     (folder / "forged").write_bytes(
-        checkpoint(7).body().replace(told["root"].encode(), lie["root"].encode())
+        (folder / "checkpoint-7")
+        .read_bytes()
+        .replace(told["root"].encode(), lie["root"].encode())
     )
-    refused = run("verify", folder / "lie", folder / "forged", *rpc)
+    forged = ("verify", folder / "lie", folder / "forged", *rpc)
+    refused = run(*forged)
     assert refused[0] == 1
     assert "step 5 event" in refused[1]
+    refused = run(*forged, "--log-key", log_key)
+    assert "(bad-signature)" in refused[1]
 
     # an older checkpoint, and one of somebody else's
     run("push", folder / "checkpoint-9", *rpc, *at, "--key", key, "--out",
@@ -256,6 +284,45 @@ def test_deploy_push_verify(run, shared, files):
     )  # fmt: skip
     assert (status, "only the owner anchors" in words) == (3, True)
     assert not (folder / "record-10").exists()
+
+
+def test_the_guide_line_by_line(shared, tmp_path):
+    guide = Path(__file__).parents[2] / "docs" / "how-to" / "anchors.md"
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```", guide.read_text(), re.DOTALL | re.MULTILINE
+    )
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) == 4
+    (tmp_path / "checkpoint").write_bytes(signed(checkpoint(7).body()))
+    contract = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "fedxdr").write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -m fedxdr "$@"\n'
+    )
+    (tools / "fedxdr").chmod(0o700)
+
+    def types(line):
+        line = line.replace("http://127.0.0.1:8545", shared.rpc)
+        line = line.replace(contract, made.get("contract", contract))
+        return nodes.subprocess.run(
+            ["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True,
+            check=False, timeout=PATIENT_S,
+            env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
+        )  # fmt: skip
+
+    made = {}
+    assert types(lines[0]).returncode == 0
+    poor = types(lines[1])
+    assert poor.returncode == 3
+    account = re.search(r"account (0x[0-9a-f]{40}) cannot pay", poor.stderr)[1]
+    shared.call("anvil_setBalance", account, RICH)
+    for line in lines[1:]:
+        done = types(line)
+        assert done.returncode == 0, (line, done.stderr)
+        found = re.search(r"Contract (0x[0-9a-f]{40}) on chain 31337", done.stdout)
+        made.update({"contract": found[1]} if found else {})
+    assert "verified, 1 blocks deep" in " ".join(done.stdout.split())
 
 
 # what the chain itself says

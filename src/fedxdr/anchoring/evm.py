@@ -214,6 +214,10 @@ class Node:
         eth = self.web3.eth
         with asking():
             sender = _checksummed(key.address)
+            if not eth.get_balance(sender):
+                raise Refused(
+                    f"account {key.address} cannot pay: it holds nothing on this chain"
+                )
             made: TxParams = {
                 **transaction,
                 "from": sender,
@@ -430,7 +434,7 @@ def asking() -> Iterator[None]:
     except Web3RPCError as error:
         said = _said(error)
         if "insufficient funds" in said.lower():
-            raise Refused(f"the account cannot pay: {said}") from None
+            raise Refused(f"the account cannot pay so much: {said}") from None
         raise Unavailable(f"the chain's node says: {said}") from None
     except (
         Web3Exception,

@@ -25,7 +25,6 @@ from typing import Annotated
 import typer
 
 from fedxdr.anchoring import proofs
-from fedxdr.anchoring.anchorer import anchor_now
 from fedxdr.anchoring.proofs import AnchorRecord
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
@@ -112,6 +111,8 @@ def push(
     """
     with _extra():
         from fedxdr.anchoring import evm  # noqa: PLC0415 - an extra, and slow to load
+    from fedxdr.anchoring.anchorer import anchor_now  # noqa: PLC0415 - slow to load
+
     newest = checkpoints.parse(_bytes(checkpoint))
     account = evm.AccountKey(_secret(key))
     _require_writable(out)

@@ -416,6 +416,21 @@ def test_a_round_loop_is_not_delayed_by_a_chain_that_hangs(world):
     assert not world.anchorer._thread.is_alive()
 
 
+def test_offers_during_an_outage_do_not_ask_the_node_more_often(world):
+    world.restart(pace=Pace(first_wait_s=300.0))
+    world.chain.fails = DOWN
+    with world.anchorer:
+        world.offer(1)
+        end = time.monotonic() + 30
+        while world.anchorer.status().trouble is None and time.monotonic() < end:
+            world.chain.inside.wait(0.01)
+        world.chain.inside.clear()
+        for size in range(2, 100):
+            world.offer(size)
+        assert not world.chain.inside.wait(0.2)
+    assert world.chain.asked == ["head"] * 3
+
+
 def test_the_thread_anchors_what_is_offered_and_ends_when_told(world):
     world.restart(pace=Pace(every_blocks=1, poll_s=0.001))
     noted = threading.Event()

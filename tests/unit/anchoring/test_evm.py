@@ -67,6 +67,7 @@ def selling(**changed):
     """Return answers of a node that takes a transaction."""
     return {
         "eth_chainId": {"result": "0x539"},
+        "eth_getBalance": {"result": "0x1"},
         "eth_getTransactionCount": {"result": "0x5"},
         "eth_estimateGas": {"result": "0x9c40"},
         "eth_getBlockByNumber": block(baseFeePerGas=hex(10 * GWEI)),
@@ -209,6 +210,11 @@ def test_a_node_that_does_not_take_it_is_quoted(monkeypatch, answer, kind, words
         fees_of(monkeypatch, attempt=0, eth_sendRawTransaction=answer)
     assert len(str(refused.value)) < 300
     assert str(refused.value).isprintable()
+
+
+def test_an_account_without_coin_is_named(monkeypatch):
+    with pytest.raises(Refused, match=f"account {KEY.address} cannot pay"):
+        fees_of(monkeypatch, attempt=0, eth_getBalance={"result": "0x0"})
 
 
 def test_without_a_key_nothing_is_sent():

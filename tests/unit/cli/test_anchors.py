@@ -14,16 +14,10 @@ from tests.unit.anchoring.chain_suite import checkpoint
 from tests.unit.anchoring.test_proofs import CONTRACT, RECORD
 
 from fedxdr.anchoring import proofs
-from fedxdr.cli import main
 from fedxdr.ledger.note_form import verifier_key
 
 SECRET = hashlib.sha256(b"an account of these tests").hexdigest()
 NOBODY = ("--rpc", "http://127.0.0.1:1/v3/0123456789abcdef")
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(main.COMMANDS, "anchor", ("anchors", "anchor"))
 
 
 @pytest.fixture
@@ -55,7 +49,7 @@ def test_without_the_extra_it_says_what_to_install(fails, key, monkeypatch, miss
     monkeypatch.delattr("fedxdr.anchoring.evm", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     fails(
-        ["anchor", "deploy", *NOBODY, "--key", key],
+        ["ledger", "anchor", "deploy", *NOBODY, "--key", key],
         2, "invalid-settings", "fedxdr[evm]",
     )  # fmt: skip
 
@@ -72,7 +66,7 @@ def test_a_module_of_ours_that_is_missing_is_no_missing_extra(run, key, monkeypa
     monkeypatch.delattr("fedxdr.anchoring.evm", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ModuleNotFoundError):
-        run("anchor", "deploy", *NOBODY, "--key", key)
+        run("ledger", "anchor", "deploy", *NOBODY, "--key", key)
 
 
 @pytest.mark.parametrize(
@@ -81,20 +75,23 @@ def test_a_module_of_ours_that_is_missing_is_no_missing_extra(run, key, monkeypa
 )
 def test_a_file_without_a_key_is_refused(fails, key, text):
     key.write_text(text)
-    done = ["anchor", "deploy", *NOBODY, "--key", key]
+    done = ["ledger", "anchor", "deploy", *NOBODY, "--key", key]
     fails(done, 2, "invalid-settings", "key")
 
 
 def test_a_key_that_others_can_read_is_refused(fails, key):
     key.chmod(0o640)
     fails(
-        ["anchor", "deploy", *NOBODY, "--key", key], 2, "invalid-settings", "chmod 600"
+        ["ledger", "anchor", "deploy", *NOBODY, "--key", key],
+        2,
+        "invalid-settings",
+        "chmod 600",
     )
 
 
 def test_a_key_file_that_is_not_there_is_said(fails, tmp_path):
     fails(
-        ["anchor", "deploy", *NOBODY, "--key", tmp_path / "none"],
+        ["ledger", "anchor", "deploy", *NOBODY, "--key", tmp_path / "none"],
         2, "invalid-settings", "no key file",
     )  # fmt: skip
 
@@ -102,7 +99,7 @@ def test_a_key_file_that_is_not_there_is_said(fails, tmp_path):
 @pytest.mark.parametrize("prefix", ["", "0x"])
 def test_a_node_that_is_not_there_is_said_without_its_address(run, key, prefix):
     key.write_text(f"{prefix}{SECRET}\r\n")
-    done = run("anchor", "deploy", *NOBODY, "--key", key)
+    done = run("ledger", "anchor", "deploy", *NOBODY, "--key", key)
     assert done.status == 4
     assert "(unavailable)" in done.err
     for secret in ("0123456789abcdef", SECRET, "127.0.0.1"):
@@ -113,11 +110,13 @@ def test_no_node_is_asked_about_a_record_of_another_checkpoint(fails, files):
     record, found = files
     found.write_bytes(checkpoint(42, branch="other").body())
     fails(
-        ["anchor", "verify", record, found, *NOBODY],
+        ["ledger", "anchor", "verify", record, found, *NOBODY],
         1, "verification-failed", "step 1 checkpoint", "two roots of size 42",
     )  # fmt: skip
-    fails(["anchor", "verify", found, found, *NOBODY], 2, "malformed-message")
-    fails(["anchor", "verify", record, record, *NOBODY], 2, "malformed-message")
+    fails(["ledger", "anchor", "verify", found, found, *NOBODY], 2, "malformed-message")
+    fails(
+        ["ledger", "anchor", "verify", record, record, *NOBODY], 2, "malformed-message"
+    )
 
 
 def test_a_checkpoint_that_the_named_key_did_not_sign_is_refused(fails, files):
@@ -134,13 +133,20 @@ def test_a_checkpoint_that_the_named_key_did_not_sign_is_refused(fails, files):
         ),
         ("log.example/x+00000000+AQ==", "malformed-message"),
     ):
-        done = ["anchor", "verify", record, found, *NOBODY, "--log-key", log_key]
+        done = [
+            "ledger",
+            "anchor",
+            "verify",
+            record,
+            found,
+            *NOBODY,
+            "--log-key",
+            log_key,
+        ]
         fails(done, 2, code)
 
 
 def test_nothing_is_sent_before_the_record_can_be_written(fails, key, files, tmp_path):
-    fails(
-        ["anchor", "push", files[1], *NOBODY, "--key", key, "--contract", CONTRACT,
-         "--out", tmp_path / "no" / "record.json"],
-        2, "invalid-settings", "cannot write",
-    )  # fmt: skip
+    push = ["ledger", "anchor", "push", files[1], *NOBODY, "--key", key]
+    out = ("--contract", CONTRACT, "--out", tmp_path / "no" / "record.json")
+    fails([*push, *out], 2, "invalid-settings", "cannot write")

@@ -13,7 +13,7 @@ from fedxdr.core.errors import BadSignature, MalformedMessage
 from fedxdr.crypto.keys import IdentityKey, TokenKey
 from fedxdr.crypto.signing import verify
 
-VECTORS = Path(__file__).parents[4] / "shared/vectors/rfc9964/examples/jose/examples"
+VECTORS = Path(__file__).parents[4] / "shared/vectors/rfc9964/examples"
 KEY = IdentityKey(seed=bytes(range(32)))
 # the order of the base point: RFC 8032, section 5.1
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -109,12 +109,71 @@ def test_the_sizes_of_ml_dsa_do_not_mix():
             check(b"m", algorithm=other, **how)
 
 
+SIZES = {"ml-dsa-44": (1312, 2420), "ml-dsa-65": (1952, 3309)}
+
+
 @pytest.mark.parametrize("algorithm", ML_DSA)
-def test_the_published_ml_dsa_signatures(algorithm):
+def test_ml_dsa_keys_and_signatures_have_their_lengths(algorithm):
+    """FIPS 204, table 2."""
+    private = ML_DSA[algorithm][0].from_seed_bytes(bytes(32))
+    public, signature = private.public_key().public_bytes_raw(), private.sign(b"m")
+    assert (len(public), len(signature)) == SIZES[algorithm]
+    for wrong in (b"", public[:-1], public + b"\0", public[:32]):
+        with pytest.raises(BadSignature):
+            check(key=wrong, algorithm=algorithm, signature=signature)
+    for wrong in (
+        b"",
+        signature[:-1],
+        signature + b"\0",
+        signature[:64],
+        signature * 2,
+    ):
+        with pytest.raises(BadSignature):
+            check(key=public, algorithm=algorithm, signature=wrong)
+    check(key=public, algorithm=algorithm, signature=signature)
+
+
+@pytest.mark.parametrize("algorithm", ML_DSA)
+def test_ml_dsa_signatures_are_found_changed_at_every_place(algorithm):
+    private = ML_DSA[algorithm][0].from_seed_bytes(bytes(range(32)))
+    public, good = private.public_key().public_bytes_raw(), private.sign(b"m")
+    places = {*range(0, len(good), 29), *range(len(good) - 90, len(good))}
+    for place in sorted(places):
+        bad = bytearray(good)
+        bad[place] ^= 1 << (place % 8)
+        with pytest.raises(BadSignature):
+            check(key=public, algorithm=algorithm, signature=bytes(bad))
+
+
+@pytest.mark.parametrize("context", [b"", b"x"])
+@pytest.mark.parametrize("name", ["", "rsa", "ml-dsa-87", "ML-DSA-44", "ml_dsa_44"])
+def test_an_unknown_algorithm_is_malformed_whatever_comes_with_it(name, context):
+    with pytest.raises(MalformedMessage, match="unknown signature algorithm"):
+        check(algorithm=name, key=b"", signature=b"", context=context)
+
+
+def test_a_context_is_no_part_of_the_message():
+    """FIPS 204, algorithm 3: ``0 || length || context || message`` is what is signed."""
+    private = ML_DSA["ml-dsa-44"][0].from_seed_bytes(bytes(32))
+    how = {
+        "key": private.public_key().public_bytes_raw(),
+        "algorithm": "ml-dsa-44",
+        "signature": private.sign(b"bc", b"a"),
+    }
+    check(b"bc", context=b"a", **how)
+    for message, context in ((b"c", b"ab"), (b"abc", b""), (b"\0\1abc", b"")):
+        with pytest.raises(BadSignature):
+            check(message, context=context, **how)
+
+
+@pytest.mark.parametrize("form", ["jose", "cose"])
+@pytest.mark.parametrize("algorithm", ML_DSA)
+def test_the_published_ml_dsa_signatures(algorithm, form):
     name = ML_DSA[algorithm][1]
     if not VECTORS.is_dir():
         pytest.skip("no RFC 9964 vectors; see ../shared/vectors")
-    vector = json.loads((VECTORS / f"{name}.jose.json").read_text("utf-8"))
+    file = VECTORS / form / "examples" / f"{name}.{form}.json"
+    vector = json.loads(file.read_text("utf-8"))
     raw = {k: bytes.fromhex(v) for k, v in vector.items() if k.startswith("raw_")}
     how = {"key": raw["raw_public_key"], "algorithm": algorithm}
     check(raw["raw_to_be_signed"], raw["raw_signature"], **how)

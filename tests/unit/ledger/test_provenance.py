@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from google.protobuf import json_format
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
@@ -92,6 +92,7 @@ TRUTH = AcceptanceStatement(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(acceptances())
 def test_what_was_written_is_read(statement):
     fields = builtins(statement)
@@ -102,6 +103,7 @@ def test_what_was_written_is_read(statement):
     assert jcs(to_in_toto(from_in_toto(parse_jcs(payload)))) == payload
 
 
+@settings(max_examples=40, deadline=None)
 @given(acceptances())
 def test_the_in_toto_library_reads_and_validates_it(statement):
     payload = statements.payload_of(statement)

@@ -4,7 +4,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedxdr.ledger import policy, trust
@@ -180,6 +180,7 @@ def ledgers(draw):
     return draw(st.lists(rounds_(), max_size=5)), others
 
 
+@settings(max_examples=50, deadline=None)
 @given(ledgers())
 def test_a_score_lies_between_nothing_and_one(ledger):
     rounds, others = ledger
@@ -189,6 +190,7 @@ def test_a_score_lies_between_nothing_and_one(ledger):
     assert all(0 <= each <= 1 for each in trust.reputations(rounds).values())
 
 
+@settings(max_examples=50, deadline=None)
 @given(ledgers())
 def test_a_pin_and_a_further_cosigner_never_lower_it(ledger):
     rounds, others = ledger
@@ -199,6 +201,7 @@ def test_a_pin_and_a_further_cosigner_never_lower_it(ledger):
         assert trust.score(rounds, **more).score >= before
 
 
+@settings(max_examples=50, deadline=None)
 @given(ledgers(), st.data())
 def test_more_of_anything_in_a_round_never_lowers_it(ledger, data):
     rounds, others = ledger

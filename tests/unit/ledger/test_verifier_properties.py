@@ -87,7 +87,7 @@ def bound_again(lines, height, line):
 
 
 @settings(
-    max_examples=200,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from tests.process.chromium import ChromiumMissing, Tab
 from tests.process.ledger_ends import KINDS, closed, ending, turned
+from tests.process.ledger_lies import LIES, bundle_of, step_of
 from tests.process.ledger_mutations import CHANGES, mutation
 from tests.unit.ledger.conftest import Federation
 
@@ -123,6 +124,18 @@ def test_both_pass_true_ledgers_of_every_kind(node: str) -> None:
     named = [(kind, closed(ending(kind).lines())) for kind in KINDS]
     named.append(("turned", closed(turned().lines())))
     assert require_agreement(node, named) == {None: len(named)}
+
+
+@pytest.mark.timeout(300)
+def test_both_refuse_every_lie_at_its_step(node: str) -> None:
+    named = [(name, bundle_of(name)) for name in LIES]
+    for (name, data), script in zip(
+        named, by_script(node, [data for _, data in named]), strict=True
+    ):
+        python = by_python(data)
+        assert python["step"] == step_of(name), (name, python)
+        for key in ("ok", "step", "height"):
+            assert script[key] == python[key], (name, script, python)
 
 
 @pytest.mark.timeout(300)

@@ -153,7 +153,7 @@ def test_an_unknown_algorithm_is_malformed_whatever_comes_with_it(name, context)
 
 
 def test_a_context_is_no_part_of_the_message():
-    """FIPS 204, algorithm 3: ``0 || length || context || message`` is what is signed."""
+    """FIPS 204, algorithm 3, signs ``0 || length || context || message``."""
     private = ML_DSA["ml-dsa-44"][0].from_seed_bytes(bytes(32))
     how = {
         "key": private.public_key().public_bytes_raw(),

@@ -28,6 +28,7 @@ from fedxdr.models import snapshot
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.registrar import Charter, Registrar
+from fedxdr.storage.backups import RESTORED
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.changes import SqlChangeStore
@@ -125,6 +126,12 @@ class OpenOrchestrator:
         self, folder: Path, *, settings: PlanSettings, clock: Clock | None = None
     ) -> None:
         self.file = ServerFile.read(folder)
+        if (folder / RESTORED).exists():
+            raise InvalidSettings(
+                f"{folder} was restored from a backup: give it what the ledger grew by "
+                "since with `fedxdr server catch-up BUNDLE`, made by a member with "
+                "`fedxdr ledger export`, or say that there is --nothing-newer"
+            )
         self._settings = settings
         self._database = Database(
             database_setting() or self.file.database or folder / "server.db"

@@ -32,39 +32,17 @@ def _group() -> None:
 @ledger.command()
 def export(
     out: Annotated[Path, typer.Argument(help="File to write.")],
-    folder: Annotated[Path, typer.Option("--dir", help="The orchestrator's folder.")],
+    folder: Annotated[
+        Path,
+        typer.Option("--dir", help="The orchestrator's folder, or a member's."),
+    ],
     *,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Write the whole ledger and the newest model into one canonical file."""
-    from fedxdr.app.orchestrating import OpenOrchestrator  # noqa: PLC0415 - verify
-    from fedxdr.app.server_file import ServerFile  # noqa: PLC0415 - needs none of it
-    from fedxdr.app.settings import plan_settings  # noqa: PLC0415 - the same
-    from fedxdr.core.clock import SystemClock  # noqa: PLC0415 - the same
-    from fedxdr.core.errors import Unavailable  # noqa: PLC0415 - the same
-    from fedxdr.core.randomness import SystemEntropy  # noqa: PLC0415 - the same
-    from fedxdr.transport.client import Client  # noqa: PLC0415 - the same
+    """Write the cosigned ledger and its newest model into one canonical file."""
+    from fedxdr.app.ledger_copies import export as exported  # noqa: PLC0415 - verify needs none of it
 
-    try:
-        opened = OpenOrchestrator(folder, settings=plan_settings())
-    except Unavailable:
-        # a server runs on the folder: ask it
-        client = Client(
-            ServerFile.read(folder).address,
-            signer=None,
-            clock=SystemClock(),
-            entropy=SystemEntropy(),
-        )
-        try:
-            data = client.call("GET", "/ledger/bundle")
-        finally:
-            client.close()
-    else:
-        try:
-            orchestrator = opened.orchestrator
-            data = orchestrator.recorder.export(heads=orchestrator.heads.for_bundle())
-        finally:
-            opened.close()
+    data = exported(folder)
     out.write_bytes(data)
     if as_json:
         print_json({"bundle": str(out), "bytes": len(data)})

@@ -14,6 +14,7 @@ import typer
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
 from fedxdr.core.clock import SystemClock
+from fedxdr.core.errors import InvalidSettings
 from fedxdr.storage import backups, compaction
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.database import Database, place_of
@@ -67,7 +68,7 @@ def restore(
     """Make an orchestrator's folder from a backup, verified before and after.
 
     Before the server goes on, it has to take from a member's mirror what the ledger has
-    grown by since the backup: members cosign no head that lacks what they have seen.
+    grown by since the backup: see `server catch-up`.
     """
     manifest = backups.restore(
         source, folder, place=place_of(db, folder), now=SystemClock().now()
@@ -79,6 +80,37 @@ def restore(
             style="yellow",
             highlight=False,
         )
+
+
+def catch_up(
+    folder: Folder,
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="A member's `fedxdr ledger export`, made after the loss."),
+    ] = None,
+    *,
+    nothing_newer: Annotated[
+        bool,
+        typer.Option(
+            "--nothing-newer", help="No member's mirror has more than the backup."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a restored ledger what it grew by since the backup; then the server runs."""
+    from fedxdr.app import ledger_copies  # noqa: PLC0415 - the others start faster
+
+    if (bundle is None) != nothing_newer:
+        raise InvalidSettings("name a member's bundle, or say --nothing-newer")
+    try:
+        data = None if bundle is None else bundle.read_bytes()
+    except OSError as error:
+        raise InvalidSettings(f"cannot read {bundle}: {error.strerror}") from error
+    came = ledger_copies.catch_up(folder, data)
+    if as_json:
+        print_json({"blocks": came})
+    else:
+        OUT.print(f"{came} blocks came; the server may run.", highlight=False)
 
 
 def compact(

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from fedxdr.app.server_file import ServerFile, operator_key
-from fedxdr.cli.backup import backup, compact, restore
+from fedxdr.cli.backup import backup, catch_up, compact, restore
 from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core.canonical import jcs
 from fedxdr.core.clock import SystemClock
@@ -82,6 +82,7 @@ def init(
 
 server.command("backup")(backup)
 server.command("restore")(restore)
+server.command("catch-up")(catch_up)
 server.command("compact")(compact)
 
 

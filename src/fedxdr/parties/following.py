@@ -21,6 +21,7 @@ from fedxdr.core.errors import (
     InvalidInput,
     NotFound,
     Unavailable,
+    VerificationFailed,
     WrongPhase,
 )
 from fedxdr.core.ids import Digest, OrgId
@@ -96,6 +97,7 @@ class Follower:
         self._asks = asks
         self._considered: set[Digest] = set()
         self._cosigned = 0
+        self._quorate = 0
 
     def follow(self, size: int) -> None:
         """Fetch blocks into the mirror until it has at least that size, and cosign.
@@ -125,6 +127,18 @@ class Follower:
             self._check_joined(found)
             self.witness.take(head, found, head_of=self._link.checkpoint)
         self._cosign()
+        self._learn_quorum()
+
+    def _learn_quorum(self) -> None:
+        """Keep the newest head with the others' cosignatures, once it has a quorum."""
+        size = self._mirror.size()
+        if size == self._quorate or size != self._cosigned:
+            return
+        try:
+            self.witness.require_quorum(self._link.checkpoint(size))
+        except (NotFound, VerificationFailed):
+            return  # not yet; asked again at the next look
+        self._quorate = size
 
     def _check_joined(self, found: list[SignedBlock]) -> None:
         """Refuse a first block of another ledger than the one that was joined."""

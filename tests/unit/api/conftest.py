@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from fedxdr.api import service as serving
 from fedxdr.api.app import PREFIX, create_app
 from fedxdr.api.service import Service
 from fedxdr.core.errors import FedxdrError, Unavailable
@@ -34,6 +35,9 @@ LAYOUT = Layout(
 ORGANISATIONS = ("alpha", "bravo", "charlie", "delta")
 BASE = "http://testserver"
 LIMIT = 200_000
+START = "/federation/round/start"
+WAITING = "https://fedxdr.org/problems/waiting-for-quorum"
+_STEPS_TO_CONSENT = 5
 
 
 class Learner:
@@ -93,7 +97,7 @@ class InProcess(httpx.BaseTransport):
 class Api:
     """A federation, the application over it, and requests to it."""
 
-    def __init__(self, *, clear=False, rounds=0, wishes=(), **service):
+    def __init__(self, *, clear=False, rounds=0, wishes=(), agreed=False, **service):
         plan = {"layout": LAYOUT, "architecture": {"name": "tiny"}, **dict(wishes)}
         if clear:
             plan |= {"collection_mode": "clear", "acknowledge_clear": True}
@@ -118,12 +122,26 @@ class Api:
         self.app = create_app(self.service)
         self.transport = InProcess(self.app)
         self.http = httpx.Client(transport=self.transport, base_url=BASE)
-        self.keys = {
-            org: participant._desk.identity
-            for org, participant in world.participants.items()
-        }
-        self.keys["operator"] = world.operator
+        self.keys = {**world.keys, "operator": world.operator}
         self.entropy = SeededEntropy(7)
+        if agreed:
+            self.agree()
+
+    def agree(self):
+        """Let the members cosign, and adopt the plan of the settings."""
+        self.world.step()
+        self.world.orchestrator.propose_plan({})
+        self.world.step()
+        self.world.step()
+
+    def start(self, form=None, *, path=START):
+        """Open a round as the operator does, while the members' agents run."""
+        for _ in range(_STEPS_TO_CONSENT):
+            answer = self.post(path, form)
+            if answer.json().get("type") != WAITING:
+                break
+            self.world.step()
+        return answer
 
     def headers(self, by, method, path, body=b"", *, url=None, now=None):
         """Return the headers of a request signed by somebody."""
@@ -176,9 +194,9 @@ class Api:
     def use_http(self):
         """Let every organisation talk to the application instead of the object."""
         for org, participant in self.world.participants.items():
-            participant._desk = dataclasses.replace(
-                participant._desk, link=HoldingLink(self.client(org))
-            )
+            link = HoldingLink(self.client(org))
+            participant._desk = dataclasses.replace(participant._desk, link=link)
+            participant.follower._link = link
 
     def bring_to(self, step, *, held=()):
         """Open a round and run it until ``held`` are about to send ``step``.
@@ -189,7 +207,7 @@ class Api:
         links = {o: p._desk.link for o, p in self.world.participants.items()}
         for org in held:
             links[org].holds = step
-        round_id = self.post("/federation/round/start").json()["round_id"]
+        round_id = self.start().json()["round_id"]
         for _ in range(12):
             for participant in self.world.participants.values():
                 with suppress(Unavailable):
@@ -224,6 +242,12 @@ def problem():
     return assert_problem
 
 
+@pytest.fixture(autouse=True)
+def nobody_is_waited_for(monkeypatch):
+    """Agents act between requests here, not while one is answered."""
+    monkeypatch.setattr(serving, "_CONSENT_S", 0.0)
+
+
 @pytest.fixture
 def make_api():
     return Api
@@ -231,8 +255,8 @@ def make_api():
 
 @pytest.fixture
 def api():
-    """A federation that has not begun."""
-    return Api()
+    """A federation that has agreed on a plan and has held no round."""
+    return Api(agreed=True)
 
 
 @pytest.fixture(scope="module")

@@ -30,12 +30,21 @@ def record_of(names=MEMBERS, *, seed=1):
     return hold(PRIMES, keys, threshold=3, entropy=SeededEntropy(seed)).record
 
 
+def publish(api, record):
+    """Hand a record in as the operator does, while the members' agents run."""
+    for _ in range(4):
+        answer = api.send("POST", PATH, canonical.encode(record), by="operator")
+        if answer.status_code != 503:
+            break
+        api.world.step()
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
 @pytest.fixture
 def published(api):
     record = record_of()
-    answer = api.send("POST", PATH, canonical.encode(record), by="operator")
-    assert answer.status_code == 201, answer.text
-    return api, record, answer.json()
+    return api, record, publish(api, record)
 
 
 def test_a_record_becomes_a_block(published):
@@ -59,7 +68,7 @@ def test_members_read_the_newest_one(published, problem):
     assert found == told | {"record": canonical.builtins(record)}
     problem(api.send("GET", PATH), 401, "unauthorised")
     newer = record_of(seed=2)
-    api.send("POST", PATH, canonical.encode(newer), by="operator")
+    publish(api, newer)
     found = api.send("GET", PATH, headers=api.bearer()).json()
     assert found["fingerprint"] == newer.fingerprint
 
@@ -74,8 +83,8 @@ def test_again_changes_nothing_and_an_older_one_comes_back(published):
     body = canonical.encode(record)
     assert api.send("POST", PATH, body, by="operator").json() == told
     assert api.world.recorder.size() == size
-    api.send("POST", PATH, canonical.encode(record_of(seed=2)), by="operator")
-    again = api.send("POST", PATH, body, by="operator").json()
+    publish(api, record_of(seed=2))
+    again = publish(api, record)
     assert again["height"] == size + 1
     assert list(api.world.recorder.in_force.ceremonies)[-1] == record.fingerprint
 
@@ -93,12 +102,35 @@ def test_holders_are_members(api, problem):
     assert api.world.recorder.in_force.ceremonies == {}
 
 
+def test_it_waits_for_the_members(api, problem):
+    record = record_of()
+    answer = api.send("POST", PATH, canonical.encode(record), by="operator")
+    problem(answer, 503, "waiting-for-quorum", "0 of the 3", "alpha")
+    assert api.world.recorder.in_force.ceremonies == {}
+    api.world.step()
+    assert list(api.world.recorder.in_force.ceremonies) == [record.fingerprint]
+
+
 def test_it_waits_until_no_round_is_running(api, problem):
     started = api.send("POST", "/federation/round/start", {}, by="operator")
     assert started.status_code == 201
-    answer = api.send("POST", PATH, canonical.encode(record_of()), by="operator")
-    problem(answer, 409, "wrong-phase", "a round is running")
+    record = record_of()
+    answer = api.send("POST", PATH, canonical.encode(record), by="operator")
+    problem(answer, 503, "waiting-for-quorum")
+    for participant in api.world.participants.values():
+        standing = participant.look()
+        participant.follower.consent(standing.changes)
+    (change,) = api.world.orchestrator.governance.proposals()
+    assert len(change.approved_by) == 4
+    # all have approved it, and the round goes on
+    answer = api.send("POST", PATH, canonical.encode(record), by="operator")
+    problem(answer, 503, "waiting-for-quorum")
+    assert not api.world.orchestrator.current.is_ended
     assert api.world.recorder.in_force.ceremonies == {}
+    for _ in range(20):
+        api.world.step()
+    assert api.world.orchestrator.current.is_ended
+    assert list(api.world.recorder.in_force.ceremonies) == [record.fingerprint]
 
 
 def test_what_is_no_record_is_refused(api, problem):

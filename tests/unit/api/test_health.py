@@ -4,6 +4,8 @@
 import base64
 
 from fedxdr import __version__
+from fedxdr.core import canonical
+from fedxdr.ledger.entries import MemberKeys
 
 
 def test_health_and_readiness_need_no_token(settled):
@@ -15,7 +17,7 @@ def test_health_and_readiness_need_no_token(settled):
     assert ready.status_code == 200
     assert ready.json() == {
         "ready": True,
-        "height": 8,
+        "height": 4,
         "head": settled.world.recorder.in_force.head.hash,
     }
 
@@ -24,7 +26,8 @@ def test_info_counts_its_routes_and_shows_the_key_that_invitations_pin(settled):
     found = settled.send("GET", "/info").json()
     assert set(found) == {
         "system", "version", "federation", "components", "api_endpoints",
-        "orchestrator_key", "orchestrator_keyid",
+        "orchestrator_key", "orchestrator_keyid", "orchestrator_keys",
+        "orchestrator_fingerprint",
     }  # fmt: skip
     assert (found["system"], found["version"]) == ("fedxdr", __version__)
     paths = settled.app.openapi()["paths"]
@@ -33,6 +36,9 @@ def test_info_counts_its_routes_and_shows_the_key_that_invitations_pin(settled):
     key = settled.world.identity.public
     assert base64.b64decode(found["orchestrator_key"]) == key.ed25519
     assert found["orchestrator_keyid"] == key.keyid
+    keys = canonical.from_builtins(found["orchestrator_keys"], MemberKeys)
+    assert keys.identity == key
+    assert found["orchestrator_fingerprint"] == key.fingerprint
 
 
 def test_privacy_claims_nothing_that_is_not_there(settled, make_api):

@@ -15,8 +15,8 @@ from fedxdr.ledger import verifier
 LIST = ("/blockchain/ledger/blocks", "/ledger/blocks")
 ONE = ("/blockchain/ledger/block/{}", "/ledger/block/{}")
 LINEAGE = ("/blockchain/provenance/{}", "/ledger/provenance/{}")
-HEIGHTS = list(range(9))
-"""Genesis, four members, a plan, three rounds."""
+HEIGHTS = list(range(5))
+"""Genesis with four founders, a plan, three rounds."""
 
 
 def heights(answer):
@@ -30,14 +30,14 @@ def test_blocks_come_newest_first_in_pages(settled, problem, path):
         return settled.send("GET", f"{path}?{query}")
 
     found = settled.send("GET", path).json()
-    assert (found["total"], found["limit"], found["offset"]) == (9, 10, 0)
+    assert (found["total"], found["limit"], found["offset"]) == (5, 10, 0)
     assert [b["height"] for b in found["blocks"]] == HEIGHTS[::-1]
-    assert heights(read("limit=2")) == [8, 7]
-    assert heights(read("limit=2&offset=2")) == [6, 5]
-    assert heights(read("offset=9")) == []
-    assert heights(read("from_height=3&to_height=5")) == [5, 4, 3]
+    assert heights(read("limit=2")) == [4, 3]
+    assert heights(read("limit=2&offset=2")) == [2, 1]
+    assert heights(read("offset=5")) == []
+    assert heights(read("from_height=1&to_height=3")) == [3, 2, 1]
     assert heights(read("to_height=0")) == [0]
-    assert heights(read("from_height=8&to_height=99")) == [8]
+    assert heights(read("from_height=4&to_height=99")) == [4]
     assert heights(read("from_height=99")) == []
     for query in ("limit=0", "limit=201", "offset=-1", "from_height=-1", "to_height=x"):
         problem(read(query), 422, "malformed-message", query.split("=")[0])
@@ -45,7 +45,7 @@ def test_blocks_come_newest_first_in_pages(settled, problem, path):
 
 @pytest.mark.parametrize("path", ONE)
 def test_a_block_has_every_field_of_the_origin_document(settled, problem, path):
-    found = settled.send("GET", path.format(8)).json()
+    found = settled.send("GET", path.format(4)).json()
     assert {
         "height", "timestamp", "prev_hash", "model_hash", "org_signatures",
         "aggregation_metrics", "provenance", "entry", "hash", "signatures",
@@ -59,16 +59,16 @@ def test_a_block_has_every_field_of_the_origin_document(settled, problem, path):
     assert set(found["provenance"]["privacy_params"]) == set(found["signatures"])
     for params in found["provenance"]["privacy_params"].values():
         assert params == {"mechanism": "none"}
-    before = settled.send("GET", path.format(7)).json()
+    before = settled.send("GET", path.format(3)).json()
     assert found["prev_hash"] == before["hash"]
-    problem(settled.send("GET", path.format(9)), 404, "not-found", "no block 9")
+    problem(settled.send("GET", path.format(5)), 404, "not-found", "no block 5")
     problem(settled.send("GET", path.format("x")), 422, "malformed-message", "height")
 
 
 def test_raw_blocks_carry_the_bytes_that_hash(settled):
-    found = settled.send("GET", "/ledger/raw-blocks?begin=6&end=9").json()
+    found = settled.send("GET", "/ledger/raw-blocks?begin=2&end=5").json()
     assert len(found) == 3
-    listed = settled.send("GET", f"{LIST[0]}?from_height=6").json()["blocks"]
+    listed = settled.send("GET", f"{LIST[0]}?from_height=2").json()["blocks"]
     for raw, view in zip(found, reversed(listed), strict=True):
         assert blocks.hash_of(raw["body"].encode()) == view["hash"]
         envelopes = [Envelope.from_json(e.encode()) for e in raw["envelopes"]]
@@ -80,7 +80,7 @@ def test_the_chain_is_verified_from_an_export(settled):
     found = settled.send("GET", "/blockchain/ledger/verify").json()
     assert found == {
         "chain_valid": True,
-        "blocks_verified": 9,
+        "blocks_verified": 5,
         "last_block_hash": settled.world.recorder.in_force.head.hash,
         "verification_timestamp": "2026-01-01T00:00:00Z",
         "reason": None,
@@ -90,19 +90,20 @@ def test_the_chain_is_verified_from_an_export(settled):
 def test_a_chain_that_was_changed_is_not_valid_and_says_where(make_api):
     api = make_api(rounds=1)
     store = api.world.recorder._store
-    signed = store._blocks[3]
-    entry = dataclasses.replace(signed.block.entry, name="somebody else")
+    signed = store._blocks[1]
+    plan = {**signed.block.entry.plan, "clip_norm": 1.0}
+    entry = dataclasses.replace(signed.block.entry, plan=plan)
     forged = dataclasses.replace(signed.block, entry=entry)
-    store._blocks[3] = dataclasses.replace(signed, block=forged)
+    store._blocks[1] = dataclasses.replace(signed, block=forged)
     found = api.send("GET", "/blockchain/ledger/verify").json()
     assert found["chain_valid"] is False
-    assert found["blocks_verified"] <= 3
+    assert found["blocks_verified"] <= 1
     assert found["last_block_hash"] is None
-    assert "block 3" in found["reason"]
+    assert "block 1" in found["reason"]
     model = api.world.recorder.in_force.model
     found = api.send("POST", "/ledger/verify", {"model_hash": model}).json()
     assert (found["verified"], found["trust_score"]) == (False, 0)
-    assert "does not verify: block 3" in found["why"][0]
+    assert "does not verify: block 1" in found["why"][0]
 
 
 def test_an_audit_holds_up_nobody(settled, monkeypatch):
@@ -125,7 +126,7 @@ def test_the_bundle_verifies_offline(settled):
     report = verifier.verify(
         answer.content, pinned_orchestrator_key=settled.world.identity.public.ed25519
     )
-    assert report.blocks_verified == 9
+    assert report.blocks_verified == 5
 
 
 @pytest.mark.parametrize("path", LINEAGE)
@@ -138,7 +139,7 @@ def test_a_lineage_goes_back_to_the_first_model(settled, problem, path):
     parents = [step["parent_model"] for step in found["lineage"]]
     models = [step["model_hash"] for step in found["lineage"]]
     assert parents[:-1] == models[1:]
-    assert [h["block_height"] for h in found["train_history"]] == [8, 7, 6]
+    assert [h["block_height"] for h in found["train_history"]] == [4, 3, 2]
     assert {h["status"] for h in found["train_history"]} == {"completed"}
     problem(settled.send("GET", path.format("0" * 64)), 404, "not-found")
     problem(settled.send("GET", path.format("xyz")), 422, "malformed-message")
@@ -147,7 +148,7 @@ def test_a_lineage_goes_back_to_the_first_model(settled, problem, path):
 def test_a_failed_round_stands_in_the_history(make_api):
     api = make_api(rounds=1)
     api.bring_to(None)
-    api.post("/federation/round/start")
+    assert api.start().status_code == 201
     api.world.clock.advance(seconds=100)
     api.world.orchestrator.drive()
     standing = api.get("/federation/standing").json()
@@ -164,7 +165,7 @@ def test_a_model_and_signatures_are_judged(settled, problem):
     def judge(**form):
         return settled.send("POST", "/ledger/verify", form)
 
-    block = settled.send("GET", ONE[0].format(8)).json()
+    block = settled.send("GET", ONE[0].format(4)).json()
     good = judge(
         model_hash=block["model_hash"], org_signatures=block["org_signatures"]
     ).json()

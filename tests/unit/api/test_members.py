@@ -6,9 +6,14 @@ import json
 
 import pytest
 
+from fedxdr.core.clock import rfc3339
+from fedxdr.core.ids import org_id, round_id
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.parties import enrolment
+from fedxdr.federation.phases import Phase
+from fedxdr.ledger.entries import RoundFailed
+from fedxdr.parties import consent, enrolment
+from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.enrolment import InvitationToken
 
 
@@ -40,7 +45,7 @@ def invited(api, org="echo", **form):
     return InvitationToken.parse(answer.json()["token"])
 
 
-def test_an_invited_organisation_registers_and_stands_on_the_ledger(api):
+def test_an_invited_organisation_registers_and_the_members_take_it_in(api):
     key = IdentityKey.generate(api.entropy)
     form = application(api, invited(api), key)
     answer = api.send("POST", "/federation/register", form, by=key)
@@ -51,23 +56,53 @@ def test_an_invited_organisation_registers_and_stands_on_the_ledger(api):
         "receipt",
     }  # fmt: skip
     assert found["org_id"] == "echo"
-    assert found["status"] == "active"
-    assert set(found["global_config"]) == {
-        "federation", "origin", "genesis", "plan_digest", "model_hash",
-        "max_body_bytes",
-    }  # fmt: skip
+    assert found["status"] == "pending"
+    in_force = api.world.recorder.in_force
+    assert found["global_config"] == {
+        "federation": "simulation",
+        "origin": "simulation.example/ledger",
+        "genesis": in_force.genesis_hash,
+        "plan_digest": in_force.plan.digest,
+        "model_hash": in_force.model,
+        "max_body_bytes": api.service.max_body_bytes,
+    }
     receipt = enrolment.check_receipt(
         Envelope.from_value(found["receipt"]),
         orchestrator=api.world.identity.public,
         key=key,
         org="echo",
     )
-    head = api.world.recorder.in_force.head
-    assert (receipt.height, receipt.block) == (head.height, head.hash)
-    assert "echo" in api.world.recorder.in_force.members
-    # the token reads at once
+    assert found["registered_at"] == rfc3339(receipt.received_at)
+    assert receipt.fingerprint == key.public.fingerprint
+    # it is no member before a quorum of them has said so, one approval is none
+    approve(api, "alpha")
+    assert "echo" not in api.world.recorder.in_force.members
+    approve(api, "bravo", "charlie")
+    member = api.world.recorder.in_force.members["echo"]
+    assert member.keys.identity == key.public
+    again = api.send("POST", "/federation/register", form, by=key).json()
+    assert again["status"] == "active"
+    assert again["receipt"] == found["receipt"]
+    # the token that came first reads on
     bearer = {"authorization": f"Bearer {found['registration_token']}"}
     assert api.send("GET", "/federation/status", headers=bearer).status_code == 200
+
+
+def approve(api, *members):
+    """Let these members approve the only open change, as people do."""
+    api.world.step()
+    (change,) = api.get("/federation/changes").json()["changes"]
+    for org in members:
+        made = consent.approve(
+            ProposedChange.from_value(change),
+            me=org_id(org),
+            identity=api.keys[org],
+            ledger=api.world.recorder.in_force.genesis_hash,
+            now=api.world.clock.now(),
+        )
+        path = f"/federation/changes/{change['digest']}/approval"
+        answer = api.send("POST", path, made.to_json(), by=org)
+        assert answer.status_code == 202, answer.text
 
 
 def test_registering_without_an_invitation_is_401(api, problem):
@@ -93,7 +128,10 @@ def test_a_retry_with_the_same_key_gets_its_answer_again(api):
     assert (first.status_code, again.status_code) == (201, 201)
     receipts = [json.loads(base64.b64decode(a.json()["receipt"]["payload"]))
                 for a in (first, again)]  # fmt: skip
-    assert receipts[0]["block"] == receipts[1]["block"]
+    assert receipts[0] == receipts[1]
+    assert receipts[0]["org"] == "echo"
+    (change,) = api.get("/federation/changes").json()["changes"]
+    assert change["proposed_by"] == "echo"
 
 
 def test_an_overheard_registration_fetches_no_token(api, problem):
@@ -132,12 +170,40 @@ def test_an_unknown_invitation_and_a_wrong_proof_are_refused(api, problem):
     problem(answer, 401, "invitation-refused", "proof")
 
 
-def test_joining_waits_until_the_round_is_over(api, problem):
+def test_joining_waits_until_the_round_is_over(api):
     token, key = invited(api), IdentityKey.generate(api.entropy)
     assert api.post("/federation/round/start").status_code == 201
     form = application(api, token, key)
     answer = api.send("POST", "/federation/register", form, by=key)
-    problem(answer, 409, "wrong-phase", "try again")
+    assert (answer.status_code, answer.json()["status"]) == (201, "pending")
+    approve(api, "alpha", "bravo", "charlie", "delta")
+    assert not api.world.orchestrator.current.is_ended
+    assert "echo" not in api.world.recorder.in_force.members
+    for _ in range(20):
+        api.world.step()
+    round_ = api.world.orchestrator.current
+    assert round_.phase is Phase.COMMITTED
+    assert "echo" not in round_.announcement.cohort
+    assert "echo" in api.world.recorder.in_force.members
+
+
+def test_an_invitation_pins_a_head_that_a_quorum_cosigned(make_api):
+    api = make_api()
+    before = invited(api)
+    assert (before.size, before.root) == (0, b"")
+    api.world.step()
+    after = invited(api, "foxtrot")
+    assert after.size == api.world.recorder.size() == 1
+    assert after.root.hex() == api.world.recorder.root_at(1)
+    # a block that nobody has cosigned yet is not pinned
+    api.agree()
+    size = api.world.recorder.size()
+    api.world.recorder.record(
+        RoundFailed(
+            round_id=round_id("round-9"), phase="keys", reason="a", sentence="b"
+        )
+    )
+    assert invited(api, "golf").size == size
 
 
 @pytest.mark.parametrize("org", ["alpha", "operator"])
@@ -177,10 +243,12 @@ def test_organisations_are_listed_in_pages(settled, problem):
     assert (found["total"], found["limit"], found["offset"]) == (4, 3, 2)
     assert [o["org_id"] for o in found["organizations"]] == ["charlie", "delta"]
     assert set(found["organizations"][0]) == {
-        "org_id", "org_name", "status", "data_sources", "enrolled_at_height",
-        "last_update",
+        "org_id", "org_name", "status", "data_sources", "fingerprint",
+        "enrolled_at_height", "last_update",
     }  # fmt: skip
     assert found["organizations"][0]["last_update"].endswith("Z")
+    keys = settled.world.keys["charlie"].public
+    assert found["organizations"][0]["fingerprint"] == keys.fingerprint
     whole = settled.get("/federation/organizations").json()
     assert len(whole["organizations"]) == 4
     for query in ("limit=0", "limit=201", "offset=-1", "limit=x"):

@@ -74,7 +74,7 @@ def test_the_status_of_a_round_has_every_field(settled, problem):
         "waiting_for": [],
         "deadline": None,
         "reason": None,
-        "height": 8,
+        "height": 4,
     }
     assert found["convergence_metric"] > 0
     answer = settled.get("/federation/round/round-9-000000000000/status")
@@ -84,7 +84,8 @@ def test_the_status_of_a_round_has_every_field(settled, problem):
 
 def test_standing_answers_at_once_on_news_and_holds_without(settled):
     now = settled.get("/federation/standing").json()
-    assert set(now) == {"round_id", "phase", "height"}
+    assert set(now) == {"round_id", "phase", "height", "changes"}
+    assert now["changes"] == []
     known = f"round_id={now['round_id']}&phase={now['phase']}&height={now['height']}"
     began = time.monotonic()
     held = settled.get(f"/federation/standing?{known}&wait_s=0.1")
@@ -95,13 +96,23 @@ def test_standing_answers_at_once_on_news_and_holds_without(settled):
     assert held.json() == news.json() == now
 
 
+def test_a_change_that_waits_for_approvals_is_news(api):
+    before = api.get("/federation/standing").json()
+    known = "&".join(f"{k}={before[k] or ''}" for k in ("round_id", "phase", "height"))
+    told = api.post("/federation/plan", {"config": {"clip_norm": 5}}).json()
+    began = time.monotonic()
+    now = api.get(f"/federation/standing?{known}&changes=&wait_s=20").json()
+    assert time.monotonic() - began < 15
+    assert now == before | {"changes": [told["digest"]]}
+
+
 # Opening a round.
 
 
 @pytest.mark.parametrize("path", START)
 def test_a_round_opens_on_both_paths(api, path):
-    answer = api.post(path, {"round_number": 1, "config": {"clip_norm": 5}})
-    assert answer.status_code == 201
+    answer = api.start({"round_number": 1, "config": {"clip_norm": 5}}, path=path)
+    assert answer.status_code == 201, answer.text
     found = answer.json()
     assert set(found) == {
         "round_id", "round_number", "task", "status", "participants", "started_at",
@@ -169,7 +180,7 @@ def test_one_round_at_a_time(api, problem):
 def test_a_whole_round_over_http_commits_and_every_link_method_works(api):
     api.use_http()
     for _ in range(2):
-        assert api.post(START[0]).status_code == 201
+        assert api.start().status_code == 201
         for _ in range(20):
             for participant in api.world.participants.values():
                 participant.step(wait_s=0)
@@ -261,7 +272,7 @@ def test_nothing_of_a_round_is_shown_before_it_is_opened(api, problem):
 
 @pytest.mark.parametrize("path", SUBMIT)
 def test_a_plaintext_gradient_is_refused_with_the_reason(api, problem, path):
-    round_id = api.post(START[0]).json()["round_id"]
+    round_id = api.start().json()["round_id"]
     form = {
         "round_id": round_id,
         "org_id": "alpha",

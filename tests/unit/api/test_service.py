@@ -193,7 +193,7 @@ def test_standing_is_answered_while_somebody_works_under_the_lock(settled):
 
 def test_deadlines_pass_without_requests_and_a_fault_does_not_end_that(make_api):
     api = make_api()
-    api.post(START)
+    assert api.start().status_code == 201
     orchestrator = api.world.orchestrator
     drive, calls = orchestrator.drive, []
 

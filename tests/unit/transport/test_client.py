@@ -245,16 +245,25 @@ def test_bytes_that_left_are_counted(make):
 
 
 def test_standing_says_what_is_known_and_reads_the_answer(make):
-    answer = {"round_id": ROUND, "phase": "keys", "height": 7}
+    changes = ["a" * 64, "b" * 64]
+    answer = {"round_id": ROUND, "phase": "keys", "height": 7, "changes": changes}
     client, server, _ = make(httpx.Response(200, json=answer))
     link = HttpLink(client)
     first = link.standing(known=None, wait_s=0)
-    assert first == Standing(round_id=ROUND, phase=Phase.KEYS, height=7)
+    assert first == Standing(
+        round_id=ROUND, phase=Phase.KEYS, height=7, changes=tuple(changes)
+    )
     link.standing(known=first, wait_s=10)
     queries = [dict(r.url.params) for r in server.asked]
     assert queries == [
         {"wait_s": "0"},
-        {"wait_s": "10", "round_id": ROUND, "phase": "keys", "height": "7"},
+        {
+            "wait_s": "10",
+            "round_id": ROUND,
+            "phase": "keys",
+            "height": "7",
+            "changes": ",".join(changes),
+        },
     ]
 
 
@@ -264,9 +273,12 @@ def test_standing_says_what_is_known_and_reads_the_answer(make):
         b"x",
         b"[]",
         b"{}",
-        b'{"round_id":null,"phase":"tea","height":1}',
-        b'{"round_id":"../x","phase":"keys","height":1}',
-        b'{"round_id":null,"phase":null,"height":"many"}',
+        b'{"round_id":null,"phase":"tea","height":1,"changes":[]}',
+        b'{"round_id":"../x","phase":"keys","height":1,"changes":[]}',
+        b'{"round_id":null,"phase":null,"height":"many","changes":[]}',
+        b'{"round_id":null,"phase":null,"height":1}',
+        b'{"round_id":null,"phase":null,"height":1,"changes":["../x"]}',
+        b'{"round_id":null,"phase":null,"height":1,"changes":7}',
     ],
 )
 def test_a_standing_that_is_none_is_malformed(make, answer):

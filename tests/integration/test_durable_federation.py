@@ -13,27 +13,32 @@ import numpy as np
 import pytest
 
 from fedxdr.core.clock import ManualClock
+from fedxdr.core.errors import WaitingForQuorum
 from fedxdr.core.ids import OrgId, sha256
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import SeededEntropy, generator
 from fedxdr.core.update import Update
 from fedxdr.crypto.keys import IdentityKey, TokenKey
+from fedxdr.crypto.publisher import PublisherKey
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.phases import TABLE, Kind, Phase
 from fedxdr.federation.plan import Plan, default_threshold
 from fedxdr.ledger import verifier
-from fedxdr.ledger.entries import Genesis, MemberKeys
+from fedxdr.ledger.block import GENESIS_PREV_HASH
 from fedxdr.models import snapshot
-from fedxdr.parties import enrolment
+from fedxdr.parties import consent, enrolment
+from fedxdr.parties.following import Joined
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.participant import Participant
 from fedxdr.parties.ports import Learned
 from fedxdr.parties.recording import Recorder
-from fedxdr.parties.registrar import Registrar
+from fedxdr.parties.registrar import Charter, Registrar
 from fedxdr.secagg import quantise
 from fedxdr.simulation.federation import START
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
+from fedxdr.storage.changes import SqlChangeStore
+from fedxdr.storage.checkpoints import SqlCheckpointStore
 from fedxdr.storage.database import Database
 from fedxdr.storage.fence import FileFence
 from fedxdr.storage.purse import SqlPurseLog
@@ -91,8 +96,7 @@ class Durable:
         self.keys = {org: IdentityKey.generate(self.entropy) for org in ORGS}
         self.databases: dict[str, Database] = {}
         self.open_orchestrator()
-        self.begin()
-        self.join_all()
+        self.found()
         self.agents = {org: self.open_agent(org) for org in ORGS}
 
     def database(self, name: str) -> Database:
@@ -112,6 +116,8 @@ class Durable:
             facts=SqlFactLog(database),
             blobs=self.blobs,
             recorder=self.recorder,
+            checkpoints=SqlCheckpointStore(database),
+            changes=SqlChangeStore(database),
             registry=self.registry,
             clock=self.clock,
             entropy=self.entropy,
@@ -130,32 +136,19 @@ class Durable:
             **wishes,
         )
 
-    def begin(self) -> None:
+    def found(self) -> None:
+        """Let all apply, everything be opened again, and every founder approve."""
         first = np.zeros(LAYOUT.size, dtype=np.float32)
         file = snapshot.save(first, layout=LAYOUT, architecture=ARCHITECTURE)
-        self.recorder.record(
-            Genesis(
-                federation="durable",
-                origin="durable.example/ledger",
-                orchestrator=MemberKeys.of(self.identity.public),
-                created=self.clock.now(),
-                protocol_version=1,
-                initial_model=self.blobs.put(file),
-                layout_digest=LAYOUT.digest,
-            )
-        )
-
-    def join_all(self) -> None:
-        registrar = Registrar(
-            orchestrator=self.orchestrator,
-            registry=self.registry,
-            clock=self.clock,
-            entropy=self.entropy,
-            identity=self.identity,
-            operator=self.operator.public,
-            token_key=self.token_key,
+        charter = Charter(
+            federation="durable",
+            origin="durable.example/ledger",
+            publisher=PublisherKey(seed=bytes(32)).public_der,
+            initial_model=self.blobs.put(file),
+            layout_digest=LAYOUT.digest,
         )
         for org in ORGS:
+            registrar = self.registrar(charter)
             token = registrar.invite(org, server="http://127.0.0.1:1", lifetime_s=60)
             registrar.enrol(
                 enrolment.apply_to_join(
@@ -167,6 +160,32 @@ class Durable:
                     now=self.clock.now(),
                 )
             )
+        genesis = self.registrar(charter).found()
+        for org in ORGS:
+            self.open_orchestrator()
+            assert not self.recorder.is_begun
+            approval = consent.approve(
+                genesis,
+                me=org,
+                identity=self.keys[org],
+                ledger=GENESIS_PREV_HASH,
+                now=self.clock.now(),
+            )
+            self.orchestrator.approve(genesis.digest, org, approval)
+        self.open_orchestrator()
+        assert self.recorder.in_force.cohort == ORGS
+
+    def registrar(self, charter: Charter) -> Registrar:
+        return Registrar(
+            orchestrator=self.orchestrator,
+            registry=self.registry,
+            clock=self.clock,
+            entropy=self.entropy,
+            identity=self.identity,
+            operator=self.operator.public,
+            token_key=self.token_key,
+            charter=charter,
+        )
 
     def open_agent(self, org: OrgId) -> Participant:
         database = self.database(org)
@@ -182,12 +201,13 @@ class Durable:
             mirror=Recorder(
                 store=SqlBlockStore(database), blobs=blobs, clock=self.clock
             ),
+            checkpoints=SqlCheckpointStore(database),
             link=Loopback(self.orchestrator, org),
             learner=Coins(ORGS.index(org)),
             floor=Floor(),
             clock=self.clock,
             entropy=self.entropy,
-            genesis=self.recorder.blocks(begin=0, end=1)[0].block.hash,
+            joined=Joined(genesis=self.recorder.in_force.genesis_hash),
         )
 
     def reopen(self) -> None:
@@ -195,7 +215,7 @@ class Durable:
         self.agents = {org: self.open_agent(org) for org in ORGS}
 
     def play(self, *, reopen_at: frozenset[Phase] = frozenset(), gone=()) -> None:
-        self.orchestrator.start_round()
+        self.start(reopens=bool(reopen_at))
         left = set(reopen_at)
         for _ in range(60):
             before = self.orchestrator.version
@@ -212,6 +232,20 @@ class Durable:
             if self.orchestrator.version == before:
                 self.pass_time()
         assert not left
+
+    def start(self, *, reopens: bool = False) -> None:
+        """Open a round once the agents have cosigned and consented."""
+        for _ in range(4):
+            try:
+                self.orchestrator.start_round()
+            except WaitingForQuorum:
+                for org in ORGS:
+                    self.agents[org].step(wait_s=0)
+                if reopens:
+                    self.reopen()
+            else:
+                return
+        self.orchestrator.start_round()
 
     def pass_time(self) -> None:
         until = self.orchestrator.drive()
@@ -271,10 +305,21 @@ def test_rounds_over_disk_are_verified_offline(durable):
     assert durable.orchestrator.current.phase is Phase.FAILED
     durable.play()
     assert durable.recorder.in_force.committed == 3
-    verifier.verify(durable.recorder.export(durable.identity))
     for org in ORGS:
         durable.agents[org].step(wait_s=0)
-        assert durable.agents[org].mirror.in_force == durable.recorder.in_force
+    heads = durable.orchestrator.heads.for_bundle()
+    durable.reopen()
+    # what was cosigned is there after a restart, with the orchestrator and with members
+    assert durable.orchestrator.heads.for_bundle() == heads
+    report = verifier.verify(durable.recorder.export(heads=heads))
+    assert report.blocks_verified == durable.recorder.size()
+    assert report.cosigned_by == ORGS
+    for org in ORGS:
+        durable.agents[org].step(wait_s=0)
+        mirror = durable.agents[org].mirror
+        assert mirror.in_force == durable.recorder.in_force
+        stored = durable.agents[org].follower.witness.for_bundle()
+        assert verifier.verify(mirror.export(heads=stored)).members == ORGS
 
 
 def test_the_orchestrators_disk_holds_no_update(durable, quantised):

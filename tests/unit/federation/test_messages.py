@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fedxdr.core import canonical
 from fedxdr.core.errors import BadSignature, MalformedMessage
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.core.randomness import SeededEntropy
@@ -120,7 +119,11 @@ SAMPLES = {
         parent_model=DIGEST,
         model_hash=DIGEST,
         sum_digest=DIGEST,
+        contributions={A: DIGEST},
         contributions_root=DIGEST,
+        data_volume={A: 8},
+        privacy_params={A: NO_PRIVACY},
+        figures={"round": 1, "convergence": 0.25},
         prev_hash=DIGEST,
         survivors=(A,),
         dropouts=(B,),
@@ -138,11 +141,18 @@ SAMPLES = {
     AcceptanceStatement: AcceptanceStatement(
         org=A,
         round_id=ROUND,
+        task="training",
+        builder=DIGEST,
+        plan_digest=DIGEST,
         prev_hash=DIGEST,
         parent_model=DIGEST,
         model_hash=DIGEST,
         sum_digest=DIGEST,
+        contributions={A: DIGEST},
         contributions_root=DIGEST,
+        data_volume={A: 8},
+        privacy_params={A: NO_PRIVACY},
+        figures={"round": 1, "convergence": 0.25},
         replayed=True,
         verdict="accepted",
         issued_at=NOW,
@@ -155,7 +165,11 @@ OF_MEMBERS = [t for t in TYPES if t not in {Announcement, Proposal}]
 def test_every_message_has_a_label_of_its_own():
     assert set(SAMPLES) == set(PAYLOAD_TYPES)
     assert len(set(PAYLOAD_TYPES.values())) == len(PAYLOAD_TYPES)
-    assert all(".v1+json" in label for label in PAYLOAD_TYPES.values())
+    # a label of the house says its version; that of in-toto is in-toto's
+    assert PAYLOAD_TYPES[AcceptanceStatement] == "application/vnd.in-toto+json"
+    assert "proposal.v2+json" in PAYLOAD_TYPES[Proposal]
+    ours = set(TYPES) - {AcceptanceStatement, Proposal}
+    assert all(".v1+json" in PAYLOAD_TYPES[kind] for kind in ours)
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -172,11 +186,26 @@ def test_messages_come_back_under_their_key_and_type_only(kind):
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_signed_message_in_another_form_is_refused(kind):
-    payload = canonical.encode(SAMPLES[kind])
+    is_statement = kind in {ContributionStatement, AcceptanceStatement}
+    sign = dsse.sign_twice if is_statement else dsse.sign
+    payload = messages.sign(SAMPLES[kind], KEY_A).payload
+    good = sign(PAYLOAD_TYPES[kind], payload, KEY_A)
+    assert messages.open_signed(good, kind, by=KEY_A.public) == SAMPLES[kind]
     for other in (b" " + payload, payload.replace(b'","', b'", "', 1), b"{}"):
-        envelope = dsse.sign(PAYLOAD_TYPES[kind], other, KEY_A)
+        assert other != payload
+        envelope = sign(PAYLOAD_TYPES[kind], other, KEY_A)
         with pytest.raises(MalformedMessage):
             messages.open_signed(envelope, kind, by=KEY_A.public)
+
+
+@pytest.mark.parametrize("kind", [ContributionStatement, AcceptanceStatement])
+def test_a_statement_signed_once_is_none(kind):
+    both = messages.sign(SAMPLES[kind], KEY_A)
+    for kept in (both.signatures[:1], both.signatures[1:]):
+        with pytest.raises(BadSignature):
+            messages.open_signed(
+                dataclasses.replace(both, signatures=kept), kind, by=KEY_A.public
+            )
 
 
 @pytest.mark.parametrize("kind", OF_MEMBERS)
@@ -232,6 +261,8 @@ def test_names_and_digests_have_one_form(kind):
         elif isinstance(value, tuple):
             wrong = [{field.name: (*value, bad)} for bad in BAD_NAMES]
         elif isinstance(value, dict):
+            if field.name == "figures":
+                continue
             (item,) = value.values()
             wrong = [{field.name: {bad: item}} for bad in BAD_NAMES]
         else:

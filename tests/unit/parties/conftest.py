@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedxdr.core.errors import Unavailable
+from fedxdr.core.errors import Unavailable, WaitingForQuorum
 from fedxdr.core.ids import OrgId, RoundId, org_id
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import generator
@@ -31,7 +31,7 @@ from fedxdr.federation.rounds import Round
 from fedxdr.federation.sessions import Session, Step
 from fedxdr.ledger import heads, note, statements
 from fedxdr.ledger.block import GENESIS_PREV_HASH
-from fedxdr.ledger.entries import MemberEnrolled, RoundFailed, entry_digest
+from fedxdr.ledger.entries import Change, MemberEnrolled, RoundFailed, entry_digest
 from fedxdr.ledger.note_form import Note
 from fedxdr.ledger.statements import ApprovalStatement
 from fedxdr.parties import enrolment
@@ -53,6 +53,7 @@ LAYOUT = Layout(
     )
 )
 MAX_STEPS = 60
+STEPS_TO_CONSENT = 6
 
 
 class Learner:
@@ -360,6 +361,18 @@ class World:
         statement = ApprovalStatement(**(truth | lies))
         return statements.sign(statement, key or self.fed.keys[OrgId(org)])
 
+    def approvals(self, entry: Change, *orgs: str) -> list[Envelope]:
+        """Return approvals of an entry that nobody proposed, by default everybody's."""
+        change = ProposedChange(
+            digest=entry_digest(entry),
+            entry=entry,
+            envelopes=(),
+            proposed_by="operator",
+            proposed_at=self.fed.clock.now(),
+            approved_by=(),
+        )
+        return [self.approval(change, org) for org in orgs or self.orgs]
+
     def approve(self, change: ProposedChange, *orgs: str) -> None:
         """Let these members approve a change."""
         for org in orgs:
@@ -405,7 +418,29 @@ class World:
         return Fork(self, self.fed.recorder.size() if size is None else size)
 
     def start(self, task: str | None = None) -> None:
+        """Open a round once plan and head have their quorum; the killed restart."""
+        for _ in range(STEPS_TO_CONSENT):
+            try:
+                self.orchestrator.start_round(task=task)
+            except WaitingForQuorum:
+                self.step()
+            except Killed:
+                self.restart_orchestrator()
+            else:
+                return
         self.fed.start_round(task=task)
+
+    def step(self, *, gone: Callable[[OrgId], bool] = lambda _org: False) -> None:
+        """Let everybody do what is due once; whoever is killed by it restarts."""
+        for org in self.orgs:
+            if gone(org):
+                continue
+            try:
+                self.fed.participants[org].step(wait_s=0)
+            except Killed:
+                self.restart(org)
+            except Unavailable:
+                pass
 
     def go_on(
         self,
@@ -506,15 +541,7 @@ class Fork:
             data_sources=stated.data_sources,
             invitation_digest=stated.invitation_digest,
         )
-        named = ProposedChange(
-            digest=entry_digest(entry),
-            entry=entry,
-            envelopes=(),
-            proposed_by="operator",
-            proposed_at=self.world.fed.clock.now(),
-            approved_by=(),
-        )
-        approvals = [self.world.approval(named, who) for who in approvers]
+        approvals = self.world.approvals(entry, *approvers) if approvers else []
         self.recorder.record(entry, envelopes=[application.enrolment, *approvals])
 
     def head(self, size: int | None = None, *, by: tuple[str, ...] = ()) -> bytes:

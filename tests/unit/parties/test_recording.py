@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import timedelta
 
 import pytest
 
@@ -16,11 +15,9 @@ from fedxdr.core.errors import (
     VerificationFailed,
 )
 from fedxdr.core.ids import OrgId, RoundId, sha256
-from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import block as blocks
-from fedxdr.ledger import entries, heads, statements, verifier
+from fedxdr.ledger import entries, heads, verifier
 from fedxdr.ledger.entries import PlanAdopted, RoundFailed
-from fedxdr.ledger.statements import ApprovalStatement
 from fedxdr.parties.recording import Recorder
 from fedxdr.storage.memory import MemoryBlobs, MemoryBlockStore
 
@@ -119,7 +116,7 @@ def test_what_is_no_plan_is_not_written(federation):
             plan=wrong,
             plan_digest=entries.plan_digest(wrong),
         )
-        approvals = approved(federation, entry)
+        approvals = federation.approvals(entry)
         signed = recorder.draft(entry, envelopes=approvals)
         with pytest.raises(InvalidInput):
             recorder.append(signed)
@@ -134,26 +131,8 @@ def test_what_is_no_plan_is_not_written(federation):
     entry = PlanAdopted(
         change=before.changes + 1, plan=other, plan_digest=entries.plan_digest(other)
     )
-    recorder.record(entry, envelopes=approved(federation, entry))
+    recorder.record(entry, envelopes=federation.approvals(entry))
     assert recorder.in_force.plan.clip_norm == 3.0
-
-
-def approved(federation, entry) -> list[Envelope]:
-    """Return every member's approval of a change."""
-    now = federation.fed.clock.now()
-    return [
-        statements.sign(
-            ApprovalStatement(
-                org=org,
-                ledger=federation.fed.recorder.in_force.genesis_hash,
-                entry=entries.entry_digest(entry),
-                expires=now + timedelta(days=1),
-                issued_at=now,
-            ),
-            federation.key(org),
-        )
-        for org in federation.orgs
-    ]
 
 
 def test_a_stored_block_that_breaks_a_rule_stops_the_start(federation):

@@ -33,7 +33,16 @@ def test_members_in_order_with_their_last_sign_of_life(federation):
     shown = views.organisations(federation.orchestrator, federation.fed.registry)
     assert [view.org_id for view in shown] == federation.orgs
     assert all(view.last_update is None for view in shown)
-    assert [view.enrolled_at_height for view in shown] == [1, 2, 3, 4]
+    # founders stand on the Genesis, others at the height where they were approved
+    assert [view.enrolled_at_height for view in shown] == [0, 0, 0, 0]
+    federation.admit("org-e")
+    shown = views.organisations(federation.orchestrator, federation.fed.registry)
+    height = federation.fed.recorder.size() - 1
+    assert [view.enrolled_at_height for view in shown] == [0, 0, 0, 0, height]
+    assert height > 0
+
+
+def test_a_member_shows_its_last_sign_of_life(federation):
     federation.play(gone=lambda org, phase: org == A and phase is Phase.SHARES)
     shown = views.organisations(federation.orchestrator, federation.fed.registry)
     assert shown[0].last_update is None

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fedxdr.core.errors import BadSignature, NotFound
+from fedxdr.core.errors import BadSignature, MalformedMessage, NotFound
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.update import Update
@@ -16,6 +16,8 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import wire
 from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.sessions import TABLE, Step
+from fedxdr.ledger import heads
+from fedxdr.parties import consent
 from fedxdr.parties.ports import Learned
 from fedxdr.simulation.federation import SimulatedFederation
 from fedxdr.transport.loopback import Loopback
@@ -42,13 +44,17 @@ class Ones:
         return Learned(update=Update(values=values, samples=8), metrics=metrics)
 
 
-@pytest.fixture(scope="module")
-def federation():
-    made = SimulatedFederation(
+def founded() -> SimulatedFederation:
+    return SimulatedFederation(
         {OrgId(f"org-{letter}"): Ones() for letter in "abc"},
         plan={"layout": LAYOUT, "architecture": {"kind": "test"}},
         initial=np.zeros(3, dtype=np.float32),
     )
+
+
+@pytest.fixture(scope="module")
+def federation():
+    made = founded()
     made.run_round()
     return made
 
@@ -77,6 +83,38 @@ def test_it_hands_on_what_the_orchestrator_has(federation, link):
     assert link.blocks(begin=1, end=3) == orchestrator.recorder.blocks(begin=1, end=3)
     model = orchestrator.recorder.in_force.model
     assert sha256(link.model(model)) == model
+
+
+def test_heads_and_changes_go_both_ways():
+    federation = founded()
+    orchestrator, clock = federation.orchestrator, federation.clock
+    size = orchestrator.recorder.size()
+    ours = Loopback(orchestrator, A)
+    assert ours.checkpoint() == ours.checkpoint(size) == orchestrator.heads.at(size)
+    with pytest.raises(NotFound):
+        ours.checkpoint(size + 1)
+    lines = heads.cosign(
+        orchestrator.heads.at(size), federation.keys[A], org=A, at=clock.now()
+    )
+    body = "".join(line.line() for line in lines).encode()
+    with pytest.raises(MalformedMessage):  # another one's lines
+        Loopback(orchestrator, B).cosign(size, body)
+    ours.cosign(size, body)
+    assert orchestrator.heads.cosigned_by(size) == (A,)
+    change = orchestrator.propose_plan({"clip_norm": 7.0})
+    assert ours.changes() == [change]
+    approval = consent.approve(
+        change,
+        me=A,
+        identity=federation.keys[A],
+        ledger=orchestrator.recorder.in_force.genesis_hash,
+        now=clock.now(),
+    )
+    with pytest.raises(BadSignature):
+        Loopback(orchestrator, B).approve(change.digest, approval)
+    ours.approve(change.digest, approval)
+    (found,) = ours.changes()
+    assert found.approved_by == (A,)
 
 
 def test_mail_is_for_whom_the_link_is(federation):
@@ -117,7 +155,7 @@ def test_what_is_not_there_is_not_found(link):
 
 
 def test_a_message_goes_under_the_links_own_name(federation):
-    federation.orchestrator.start_round()
+    federation.start_round()
     round_id = federation.orchestrator.current.announcement.round_id
     agent = federation.participants[A]
     sent: list[bytes] = []

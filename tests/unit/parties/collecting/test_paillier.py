@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fedxdr.core import canonical
-from fedxdr.core.errors import FedxdrError, InvalidInput, Unavailable
+from fedxdr.core.errors import InvalidInput, Unavailable, WaitingForQuorum
 from fedxdr.core.ids import OrgId
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.envelope import Envelope
@@ -23,6 +23,7 @@ from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import CommitmentMessage, PartialMessage, SurvivorSet
 from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.sessions import Step
+from fedxdr.ledger import statements
 from fedxdr.ledger.entries import KeyCeremony
 from fedxdr.parties.collecting.mode import no_share
 from fedxdr.secagg.encrypted.ceremony import CeremonyKey, hold, open_box
@@ -52,6 +53,7 @@ def held(names=ORGS, threshold=3):
 
 def entry_of(record, **changed):
     fields = {
+        "change": 1,
         "record": canonical.builtins(record),
         "fingerprint": record.fingerprint,
         "holders": record.key.holders,
@@ -76,7 +78,7 @@ def encrypted(world):
             },
             floor=Floor(modes=("paillier",)),
         )
-        federation.fed.recorder.record(entry_of(record))
+        publish(federation, record)
         for org in orgs:
             agent = federation.participant(org)
 
@@ -87,6 +89,16 @@ def encrypted(world):
         return federation
 
     return build
+
+
+def publish(federation, record) -> None:
+    """Put a ceremony on the ledger: the agents approve it by themselves."""
+    for _ in range(4):
+        try:
+            federation.fed.registrar.publish(record)
+        except WaitingForQuorum:
+            federation.fed.step()
+    assert federation.fed.recorder.in_force.ceremonies[record.fingerprint] == record
 
 
 def assert_exact(federation, round_):
@@ -108,7 +120,7 @@ def test_a_round_opens_exactly_the_plain_sum_and_everybody_replays_it(encrypted)
         assert_exact(federation, round_)
         assert round_.survivors == ORGS
         said = [
-            canonical.decode(envelope.payload, messages.AcceptanceStatement)
+            statements.parse(envelope.payload, messages.AcceptanceStatement)
             for envelope in federation.orchestrator.envelopes(
                 round_, Kind.ACCEPTANCE
             ).values()
@@ -171,14 +183,23 @@ def test_somebody_without_a_share_in_the_cohort_is_told(encrypted):
 
 def test_a_ceremony_of_strangers_or_under_another_fingerprint_is_refused(encrypted):
     federation = encrypted(n=3)
-    record = held().record
-    for entry in (
-        entry_of(record),  # org-d is no member
-        entry_of(held((A, B, C)).record, fingerprint="0" * 64),
-        entry_of(held((A, B, C)).record, holders=(A, B)),
+    record, good = held().record, held((A, B, C)).record
+    governance, recorder = federation.orchestrator.governance, federation.fed.recorder
+    for wrong in (
+        entry_of(record, change=2),  # org-d is no member
+        entry_of(good, change=2, fingerprint="0" * 64),
+        entry_of(good, change=2, holders=(A, B)),
     ):
-        with pytest.raises(FedxdrError):
-            federation.fed.recorder.record(entry)
+        with pytest.raises(InvalidInput):
+            governance.propose(wrong, by="operator")
+        assert not governance.proposals()
+        # and if somebody collects approvals for it all the same
+        signed = federation.approvals(wrong)
+        with pytest.raises(InvalidInput):
+            recorder.record(wrong, envelopes=signed)
+    assert recorder.in_force.changes == 1
+    entry = entry_of(good, change=2)
+    recorder.record(entry, envelopes=federation.approvals(entry))
 
 
 # What members try.
@@ -282,7 +303,7 @@ def test_a_wrong_partial_decryption_is_refused_by_name(encrypted):
     swapped(federation, D, Step.UNMASKING, spoil)
     with pytest.raises(InvalidInput, match="the answer of org-d"):
         federation.participant(D).step(wait_s=0)
-    federation.links[D].changes.clear()
+    federation.links[D].lies.clear()
     assert_exact(federation, federation.go_on())
 
 

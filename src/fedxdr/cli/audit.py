@@ -16,7 +16,7 @@ from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import round_id
 from fedxdr.ledger import bundle as bundles
-from fedxdr.ledger import checkpoint, verifier
+from fedxdr.ledger import checkpoint, page, verifier
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 
@@ -90,6 +90,18 @@ def evidence(
         OUT.print(f"{out}: {len(data):,} bytes", highlight=False)
 
 
+def _write_page(out: Path | None) -> None:
+    """Write the verifier for browsers and end the command."""
+    if out is None:
+        return
+    try:
+        out.write_bytes(page.path().read_bytes())
+    except OSError as error:
+        raise InvalidSettings(f"cannot write {out}: {error.strerror}") from error
+    OUT.print(f"{out}: open it in a browser and give it a bundle", highlight=False)
+    raise typer.Exit
+
+
 def verify(
     bundle: Annotated[Path, typer.Argument(help="File made by `ledger export`.")],
     pin: Annotated[
@@ -106,6 +118,16 @@ def verify(
     evidence: Annotated[
         Path | None,
         typer.Option(help="With --replay: file made by `ledger evidence`."),
+    ] = None,
+    _page: Annotated[
+        Path | None,
+        typer.Option(
+            "--page",
+            metavar="OUT",
+            callback=_write_page,
+            is_eager=True,
+            help="Write a page that verifies bundles in a browser, and end.",
+        ),
     ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json")] = False,

@@ -15,6 +15,7 @@ from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.update import Update
 from fedxdr.federation.plan import SEGMENTS
 from fedxdr.federation.protection import Privacy
+from fedxdr.ledger import page
 from fedxdr.parties import reception
 from fedxdr.parties.collecting import contributing
 from fedxdr.parties.ports import Learned
@@ -189,3 +190,12 @@ def test_verify_refuses_an_under_report(run, private, monkeypatch):
 
 def test_without_a_mechanism_nothing_is_said_to_be_spent(run, bundle):
     assert json.loads(run("verify", bundle, "--json").out)["epsilon_spent"] == {}
+
+
+def test_verify_hands_out_the_page_for_browsers(run, tmp_path):
+    out = tmp_path / "verify.html"
+    assert str(out) in run("verify", "--page", out).out
+    assert out.read_bytes() == page.path().read_bytes()
+    done = run("verify", "--page", tmp_path / "nowhere" / "verify.html")
+    assert done.status == 2
+    assert "cannot write" in done.err

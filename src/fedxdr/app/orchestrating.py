@@ -24,6 +24,7 @@ from fedxdr.core.randomness import SystemEntropy
 from fedxdr.crypto.keys import TokenKey
 from fedxdr.federation.plan import Plan, default_threshold
 from fedxdr.learning import features as feature_sets
+from fedxdr.ledger.entries import Genesis
 from fedxdr.models import snapshot
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.recording import Recorder
@@ -69,6 +70,7 @@ def initialise(
         raise InvalidSettings(f"{folder} holds an orchestrator already")
     name = org_id(federation)
     entropy = SystemEntropy()
+    _require_ours(folder, name, database)
     for key in KEYS:
         path = folder / "keys" / f"{key}.key"
         if not path.exists():
@@ -77,13 +79,28 @@ def initialise(
         model.vector, layout=model.card.layout, architecture=model.card.architecture
     )
     model_hash = FileBlobs(folder / "blobs").put(file)
-    Database(database or folder / "server.db").close()
     ServerFile(
         federation=name,
         origin=f"{name}.fedxdr.example/ledger",
         model=model_hash,
         database=database,
     ).write(folder)
+
+
+def _require_ours(folder: Path, federation: str, database: str) -> None:
+    """Make the database; refuse one with the ledger of another federation."""
+    opened = Database(database_setting() or database or folder / "server.db")
+    try:
+        first = SqlBlockStore(opened).read(begin=0, end=1)
+    finally:
+        opened.close()
+    for signed in first:
+        entry = signed.block.entry
+        if not isinstance(entry, Genesis) or entry.federation != federation:
+            found = getattr(entry, "federation", "none")
+            raise InvalidSettings(
+                f"{opened.name} holds the ledger of another federation, {found}"
+            )
 
 
 def first_model(features: str = FEATURE_SETS[0], *, seed: int = 0) -> snapshot.Snapshot:

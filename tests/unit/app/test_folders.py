@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of a folder: made once, joined once, one process, killed anywhere."""
 
-import asyncio
-import functools
+import dataclasses
 import json
 
-import httpx
-import numpy as np
 import pytest
+from tests.unit.app.conftest import ADDRESS, MODEL, InProcess, Killed, reopen
 
-from fedxdr.api.app import create_app
-from fedxdr.app import orchestrating, participating
-from fedxdr.app.orchestrating import OpenOrchestrator, initialise
-from fedxdr.app.participating import AgentFile, OpenParticipant, join
-from fedxdr.app.server_file import ServerFile, operator_key
-from fedxdr.app.settings import PlanSettings
+from fedxdr.app import orchestrating
+from fedxdr.app.orchestrating import initialise
+from fedxdr.app.participating import AgentFile, OpenParticipant, join, key_of
+from fedxdr.app.server_file import ServerFile, operator_key, publisher_key
 from fedxdr.core.errors import (
     BadSignature,
     InvalidSettings,
@@ -22,118 +18,64 @@ from fedxdr.core.errors import (
     MalformedMessage,
     Unavailable,
 )
-from fedxdr.core.layout import Layout, Segment
 from fedxdr.ledger import verifier
-from fedxdr.models.snapshot import Card, Snapshot
-from fedxdr.parties.recording import Recorder
-from fedxdr.transport.client import Client
+from fedxdr.ledger.entries import entry_digest
 
-LAYOUT = Layout(
-    segments=(
-        Segment(name="statistics.mean", shape=(3,)),
-        Segment(name="weights.w", shape=(2, 4)),
-    )
-)
-MODEL = Snapshot(
-    vector=np.zeros(LAYOUT.size, np.float32),
-    card=Card(layout=LAYOUT, architecture={"name": "tiny"}),
-)
 QUESTION = json.dumps({"model_hash": "0" * 64}).encode()
-ADDRESS = "http://127.0.0.1:8000"
-
-
-class Killed(BaseException):
-    """The process ended here."""
-
-
-class InProcess(httpx.BaseTransport):
-    """Hands requests to an open orchestrator's application; can be killed on the way.
-
-    ``dies`` names a path; ``after`` says whether the server still got the request.
-    """
-
-    def __init__(self):
-        self.opened = None
-        self.dies = ""
-        self.after = False
-
-    def handle_request(self, request):
-        is_last = bool(self.dies) and request.url.path.endswith(self.dies)
-        if is_last and not self.after:
-            raise Killed
-        transport = httpx.ASGITransport(create_app(self.opened.service))
-
-        async def hand_over():
-            answer = await transport.handle_async_request(
-                httpx.Request(
-                    request.method,
-                    request.url,
-                    headers=request.headers,
-                    stream=httpx.ByteStream(request.read()),
-                )
-            )
-            return answer.status_code, answer.headers, await answer.aread()
-
-        status, headers, body = asyncio.run(hand_over())
-        if is_last:
-            raise Killed
-        return httpx.Response(status, headers=headers, content=body)
-
-
-def reopen(folder):
-    return OpenOrchestrator(folder, settings=PlanSettings())
-
-
-@pytest.fixture
-def made(tmp_path):
-    """An orchestrator's folder."""
-    folder = tmp_path / "server"
-    initialise(folder, federation="drill", model=MODEL)
-    return folder
-
-
-@pytest.fixture
-def network(made, monkeypatch):
-    """A way to the orchestrator on that folder for everything in ``participating``."""
-    transport = InProcess()
-    transport.opened = reopen(made)
-    monkeypatch.setattr(
-        participating, "Client", functools.partial(Client, transport=transport)
-    )
-    yield transport
-    transport.opened.close()
-
-
-def invitation(network, org="aurora", **changes):
-    options = {"server": ADDRESS, "lifetime_s": 60} | changes
-    return network.opened.registrar.invite(org, **options)
 
 
 def join_as(folder, token):
     return join(folder, token, name="Aurora", data_sources=("zeek-conn",))
 
 
+def verified(opened):
+    orchestrator = opened.orchestrator
+    return verifier.verify(
+        orchestrator.recorder.export(heads=orchestrator.heads.for_bundle()),
+        pinned_orchestrator_key=opened.identity.public.ed25519,
+    )
+
+
 # The orchestrator's folder.
 
 
-def test_a_new_folder_holds_keys_ledger_and_model(made):
-    for name in ("orchestrator", "operator", "token"):
+def test_a_new_folder_holds_keys_and_model_and_no_ledger_yet(made):
+    for name in ("orchestrator", "operator", "token", "publisher"):
         assert (made / "keys" / f"{name}.key").stat().st_mode & 0o777 == 0o600
     opened = reopen(made)
     try:
-        in_force = opened.orchestrator.recorder.in_force
-        assert in_force.genesis.federation == "drill"
-        assert in_force.orchestrator.keyid == (
-            operator_key(made, name="orchestrator").public.keyid
-        )
-        assert opened.orchestrator.blobs.has(in_force.model)
-        export = opened.orchestrator.recorder.export(opened.identity)
-        assert verifier.verify(export).blocks_verified == 1
+        assert opened.orchestrator.blobs.has(opened.file.model)
+        assert opened.orchestrator.recorder.size() == 0
+        with pytest.raises(Unavailable, match="members propose --found"):
+            _ = opened.orchestrator.recorder.in_force
+        assert opened.registrar.federation == "drill"
     finally:
         opened.close()
-    assert operator_key(made).public.keyid != (
-        operator_key(made, name="orchestrator").public.keyid
+    keys = {
+        operator_key(made, name=name).public.fingerprint
+        for name in ("orchestrator", "operator", "token", "publisher")
+    }
+    assert len(keys) == 4
+
+
+def test_the_ledger_begins_with_the_keys_and_the_model_of_the_folder(place):
+    place.found("aurora")
+    place.run_agents("aurora")
+    opened = place.network.opened
+    in_force = opened.orchestrator.recorder.in_force
+    genesis = in_force.genesis
+    assert genesis.federation == "drill"
+    assert (
+        in_force.orchestrator == operator_key(place.server, name="orchestrator").public
     )
+    assert genesis.publisher == publisher_key(place.server).public_der
+    assert in_force.model == ServerFile.read(place.server).model
+    assert opened.orchestrator.blobs.has(in_force.model)
+    assert verified(opened).blocks_verified == 1
+    # and goes on with them
+    opened.close()
+    place.network.opened = opened = reopen(place.server)
+    assert opened.orchestrator.recorder.in_force.genesis == genesis
 
 
 def test_a_folder_is_made_once(made):
@@ -143,10 +85,10 @@ def test_a_folder_is_made_once(made):
     assert {p: p.read_bytes() for p in (made / "keys").iterdir()} == before
 
 
-@pytest.mark.parametrize("place", range(6))
-def test_making_goes_on_where_it_was_killed(tmp_path, monkeypatch, place):
-    """Three keys, the model, the block and the file: killed before each of them."""
-    left = [place]
+@pytest.mark.parametrize("at", range(7))
+def test_making_goes_on_where_it_was_killed(tmp_path, monkeypatch, at):
+    """Database, four keys, the model and the file: killed before each of them."""
+    left = [at]
 
     def mortal(write):
         def writing(*args, **options):
@@ -158,11 +100,11 @@ def test_making_goes_on_where_it_was_killed(tmp_path, monkeypatch, place):
 
         return writing
 
+    monkeypatch.setattr(orchestrating, "Database", mortal(orchestrating.Database))
     monkeypatch.setattr(orchestrating, "write_seed", mortal(orchestrating.write_seed))
     monkeypatch.setattr(
         orchestrating.FileBlobs, "put", mortal(orchestrating.FileBlobs.put)
     )
-    monkeypatch.setattr(Recorder, "record", mortal(Recorder.record))
     monkeypatch.setattr(ServerFile, "write", mortal(ServerFile.write))
     with pytest.raises(Killed):
         initialise(tmp_path, federation="drill", model=MODEL)
@@ -172,20 +114,27 @@ def test_making_goes_on_where_it_was_killed(tmp_path, monkeypatch, place):
     assert all(path.read_bytes() == seed for path, seed in keys.items())
     opened = reopen(tmp_path)
     try:
-        recorder = opened.orchestrator.recorder
-        assert recorder.size() == 1
-        verifier.verify(
-            recorder.export(opened.identity),
-            pinned_orchestrator_key=opened.identity.public.ed25519,
-        )
+        assert opened.orchestrator.recorder.size() == 0
+        assert opened.orchestrator.blobs.has(opened.file.model)
+        assert opened.registrar.identity == opened.identity.public
     finally:
         opened.close()
 
 
-def test_what_was_begun_for_another_federation_is_not_taken_over(made):
-    (made / "server.json").unlink()
+def test_what_was_begun_for_another_federation_is_not_taken_over(place, monkeypatch):
+    place.found("aurora")
+    place.network.opened.close()
+    (place.server / "server.json").unlink()
     with pytest.raises(InvalidSettings, match="another federation, drill"):
-        initialise(made, federation="other", model=MODEL)
+        initialise(place.server, federation="other", model=MODEL)
+    assert not (place.server / "server.json").exists()
+    # nor from elsewhere, by the setting that moves the database
+    monkeypatch.setenv("FL_BLOCKCHAIN_DB_PATH", str(place.server / "server.db"))
+    with pytest.raises(InvalidSettings, match="another federation, drill"):
+        initialise(place.base / "other", federation="other", model=MODEL)
+    initialise(place.server, federation="drill", model=MODEL)
+    place.network.opened = reopen(place.server)
+    assert place.network.opened.orchestrator.recorder.size() == 1
 
 
 def test_a_wrong_name_makes_nothing(tmp_path):
@@ -212,19 +161,20 @@ def test_a_half_written_address_is_never_seen(made, monkeypatch):
 
     monkeypatch.setattr(type(made), "replace", killed)
     with pytest.raises(Killed):
-        ServerFile(federation="drill", origin="o", address="http://x:1").write(made)
+        dataclasses.replace(before, address="http://x:1").write(made)
     assert ServerFile.read(made) == before
 
 
 # An organisation's folder.
 
 
-def test_joining_makes_a_folder_that_only_its_owner_reads(network, tmp_path):
-    token = invitation(network)
+def test_joining_makes_a_folder_that_only_its_owner_reads(place, tmp_path):
+    token = place.invitation("aurora")
     file = join_as(tmp_path / "a", token)
     assert AgentFile.read(tmp_path / "a") == file
     assert (file.org, file.server) == ("aurora", ADDRESS)
-    assert file.orchestrator_keyid == token.pin
+    assert file.orchestrator == token.pin
+    assert (file.genesis, file.founding, file.pinned_size) == ("", "", 0)
     for name in ("agent.json", "keys/identity.key"):
         assert (tmp_path / "a" / name).stat().st_mode & 0o777 == 0o600
     with pytest.raises(InvalidSettings, match="member already"):
@@ -234,9 +184,9 @@ def test_joining_makes_a_folder_that_only_its_owner_reads(network, tmp_path):
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("path", ["/info", "/register"])
 def test_joining_goes_on_where_it_was_killed_with_the_same_key(
-    network, tmp_path, path, after
+    place, tmp_path, path, after
 ):
-    token = invitation(network)
+    token, network = place.invitation("aurora"), place.network
     network.dies, network.after = path, after
     with pytest.raises(Killed):
         join_as(tmp_path / "a", token)
@@ -245,15 +195,14 @@ def test_joining_goes_on_where_it_was_killed_with_the_same_key(
     network.dies = ""
     join_as(tmp_path / "a", token)
     assert (tmp_path / "a" / "keys" / "identity.key").read_bytes() == key
-    in_force = network.opened.orchestrator.recorder.in_force
-    assert in_force.cohort == ("aurora",)
-    assert in_force.head.height == 1
+    (change,) = network.opened.orchestrator.governance.proposals()
+    assert change.entry.org_id == "aurora"
+    assert change.entry.keys.identity == key_of(tmp_path / "a").public
+    assert network.opened.registrar.status_of("aurora") == "founding"
 
 
-def test_another_server_than_the_pinned_one_gets_nothing(
-    network, tmp_path, monkeypatch
-):
-    token = invitation(network)
+def test_another_server_than_the_pinned_one_gets_nothing(place, tmp_path, monkeypatch):
+    token, network = place.invitation("aurora"), place.network
     other = tmp_path / "other"
     initialise(other, federation="drill", model=MODEL)
     seen = []
@@ -270,30 +219,83 @@ def test_another_server_than_the_pinned_one_gets_nothing(
     assert [path.rsplit("/", 1)[1] for path in seen] == ["info"]
 
 
-@pytest.mark.parametrize("change", [{"genesis": "0" * 64}, {"orchestrator_keyid": "0"}])
-def test_an_agent_refuses_another_ledger_than_the_one_it_joined(
-    network, tmp_path, change
-):
-    join_as(tmp_path / "a", invitation(network))
-    path = tmp_path / "a" / "agent.json"
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"genesis": "0" * 64}, "another ledger"),
+        ({"genesis": "", "founding": "0" * 64}, "another ledger"),
+        ({"orchestrator": "0" * 64}, "other keys"),
+        ({"pinned_size": 1, "pinned_root": "0" * 64}, "the invitation pins"),
+    ],
+)
+def test_an_agent_refuses_another_ledger_than_the_one_it_joined(place, change, why):
+    place.found("aurora")
+    path = place.folder("aurora") / "agent.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    opened = OpenParticipant(tmp_path / "a", learner=None)
+    opened = place.agent("aurora")
     try:
-        with pytest.raises(BadSignature, match="another"):
+        with pytest.raises(BadSignature, match=why):
             opened.follow_ledger()
     finally:
         opened.close()
+    assert json.loads(path.read_text()).get("genesis", "") == change.get("genesis", "")
 
 
-def test_an_agent_follows_the_ledger_and_counts_what_it_sent(network, tmp_path):
-    join_as(tmp_path / "a", invitation(network))
+def test_an_agent_follows_the_ledger_and_counts_what_it_sent(place):
+    place.found("aurora")
+    sent = 0
     for _ in range(2):
-        opened = OpenParticipant(tmp_path / "a", learner=None)
+        opened = place.agent("aurora")
         with pytest.raises(Unavailable, match="in use"):
-            OpenParticipant(tmp_path / "a", learner=None)
+            OpenParticipant(place.folder("aurora"), learner=None)
         opened.follow_ledger()
-        assert opened.participant.mirror.size() == 2
+        assert opened.participant.mirror.size() == 1
+        # its cosignature has left already
+        cosigned = opened.client.sent_bytes
+        assert cosigned > 0
         opened.client.call("POST", "/ledger/verify", body=QUESTION)
         opened.note_sent_bytes()
         opened.close()
-    assert int((tmp_path / "a" / "sent-bytes").read_text()) == 2 * len(QUESTION)
+        sent += cosigned + len(QUESTION)
+    assert int((place.folder("aurora") / "sent-bytes").read_text()) == sent
+
+
+def test_an_agent_file_says_what_was_founded_and_what_was_pinned(place):
+    place.found("aurora")
+    orchestrator = place.network.opened.orchestrator
+    in_force = orchestrator.recorder.in_force
+    after = AgentFile.read(place.folder("aurora"))
+    assert after.founding == entry_digest(in_force.genesis)
+    assert after.genesis == ""
+    place.run_agents("aurora")
+    followed = AgentFile.read(place.folder("aurora"))
+    assert followed == dataclasses.replace(after, genesis=in_force.genesis_hash)
+    assert place.folder("aurora").joinpath("agent.json").stat().st_mode & 0o777 == 0o600
+    # whoever is invited later has the founded ledger pinned
+    place.join("borealis")
+    later = AgentFile.read(place.folder("borealis"))
+    assert (later.genesis, later.founding) == ("", "")
+    assert later.pinned_size == 1
+    assert later.pinned_root == orchestrator.recorder.root_at(1)
+    place.run_agents("borealis")
+    assert AgentFile.read(place.folder("borealis")).genesis == in_force.genesis_hash
+
+
+def test_before_the_founding_an_agent_waits(place):
+    place.join("aurora")
+    opened = place.agent("aurora")
+    try:
+        with pytest.raises(Unavailable, match="not founded yet"):
+            opened.follow_ledger()
+    finally:
+        opened.close()
+    assert AgentFile.read(place.folder("aurora")).genesis == ""
+
+
+def test_an_agent_file_that_cannot_be_read_is_told(tmp_path):
+    with pytest.raises(InvalidSettings, match="fedxdr join"):
+        AgentFile.read(tmp_path)
+    for text in ("", "[]", '{"org": "a"}', '{"org":"a","colour":"red"}'):
+        (tmp_path / "agent.json").write_text(text)
+        with pytest.raises(InvalidSettings, match="cannot be read"):
+            AgentFile.read(tmp_path)

@@ -146,6 +146,7 @@ def main(org: str, world: Path) -> None:
     agent.start_logging()
     learner = FixedLearner(org)
     record_quantised(learner, world / "quantised" / org)
+    record_heads(world / "heads" / org, world / "kill" / org)
     opened = OpenParticipant(
         world / "organisations" / org,
         learner=learner,

@@ -4,7 +4,9 @@
 Two that are killed at once are one too many: such a round fails before anything is
 opened, and the model stays. Then rounds in which each of them is killed at another step
 and started again at once: whoever is back before the deadline stays in, and sends again
-what it sent before.
+what it sent before. Last a round under another plan, before which each is killed over
+its approval, its cosignature or the head that it stores: the plan is adopted and the
+head has its quorum all the same.
 
 ``python -m tests.process.drill_organisations`` prints one line per round: where who
 died, who is left, and whether the opened sum is the plain sum of what they quantised.
@@ -18,10 +20,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.process.drill import ORGANISATIONS, Drill
+from tests.process.drill import ORGANISATIONS, PATIENT_S, Drill
 
 from fedxdr.app.orchestrating import OpenOrchestrator
 from fedxdr.core.ids import RoundId
@@ -110,6 +113,13 @@ RETURNS = (
 )
 """Rounds in which one organisation after the other dies and comes back."""
 
+CONSENTS = tuple(
+    f"{what}:{when}"
+    for what in ("approval", "cosignature", "Head")
+    for when in ("before", "after")
+)
+"""Where they die over another plan and its block, all before the round."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -127,6 +137,8 @@ class Outcome:
             of a failed round: whether the model is still the parent.
         sent_again: how many messages went out twice.
         same_bytes: whether whatever went out twice was the same.
+        one_history: whether no head that anybody stored ever had another root than the
+            ledger has.
     """
 
     phase: str
@@ -139,10 +151,13 @@ class Outcome:
     replays: bool
     sent_again: int
     same_bytes: bool
+    one_history: bool
 
     @property
     def is_good(self) -> bool:
         """Whether all is as it must be."""
+        if not self.one_history:
+            return False
         if not self.expected:
             return self.status == "failed" and not self.opened and self.replays
         return (
@@ -169,6 +184,7 @@ def run(world: Path) -> Iterator[Outcome]:
             for death in TOO_MANY
         ]
         rounds += [(", ".join(points), *_return(drill, points)) for points in RETURNS]
+        rounds.append((", ".join(CONSENTS), *_consent(drill)))
         with drill.autopsy() as opened:
             for phase, died, round_id, status, expected in rounds:
                 round_ = opened.orchestrator.load(round_id)
@@ -188,6 +204,7 @@ def run(world: Path) -> Iterator[Outcome]:
                     replays=_replays(opened, round_),
                     sent_again=sum(len(digests) > 1 for digests in sent),
                     same_bytes=all(len(set(digests)) == 1 for digests in sent),
+                    one_history=drill.is_one_history(opened),
                 )
     finally:
         drill.close()
@@ -238,6 +255,21 @@ def _return(drill: Drill, points: Sequence[str]) -> Played:
     for victim in victims:
         drill.await_death(victim)
         drill.start(victim)
+    status = drill.await_end(round_id)["status"]
+    return tuple(victims), round_id, status, ORGANISATIONS
+
+
+def _consent(drill: Drill) -> Played:
+    """Adopt a plan while each organisation dies over it and comes back; run a round."""
+    victims = dict(zip(ORGANISATIONS, CONSENTS, strict=True))
+    for victim, point in victims.items():
+        drill.order_death(victim, point)
+    with ThreadPoolExecutor(max_workers=1) as operator:
+        opening = operator.submit(drill.start_round, patient_s=PATIENT_S + 1)
+        for victim in victims:
+            drill.await_death(victim)
+            drill.start(victim)
+        round_id = opening.result()
     status = drill.await_end(round_id)["status"]
     return tuple(victims), round_id, status, ORGANISATIONS
 

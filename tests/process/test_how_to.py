@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The how-to guides, line by line: every command in them runs as it is written.
 
-Only what a reader fills in is filled in: the invitation that was just printed, and free
-ports in place of 8000 and 8808. ``quiet`` stands for a folder whose agent is not
-running.
+Only what a reader fills in is filled in: the invitation that was just printed, free
+ports in place of 8000 and 8808, and a yes to the words that were compared. ``quiet``
+stands for a folder whose agent is not running.
 """
 
 import json
@@ -73,6 +73,7 @@ class Reader:
         done = subprocess.run(
             [sys.executable, "-m", *words],
             cwd=self.folder,
+            input="y\n" if "approve" in words else "",
             capture_output=True,
             text=True,
             env=self.environment(),
@@ -125,13 +126,21 @@ def reader(tmp_path_factory):
 
 def test_the_guide_to_privacy(reader):
     lines = commands_of("privacy.md")
-    assert len(lines) > 15
+    assert len(lines) > 20
     for line in lines:
         if "--dir quiet" in line and not (reader.folder / "quiet").exists():
             # a copy that knows the plan already: nothing is asked of anybody
             quiet = reader.folder / "quiet"
             shutil.copytree(reader.folder / "west", quiet)
         reader.types(line)
+    shown = " ".join(
+        re.findall(r"\w+", reader.answers["fedxdr members approve founding --dir west"])
+    )
+    for org in ORGS:
+        joined = reader.answers[f"fedxdr join 'fedxdr+http://…' --dir {org}"]
+        words = re.search(r"these words: (.*?)\nFounding", joined, re.DOTALL)[1].split()
+        assert len(words) == 12
+        assert " ".join(words) in shown, "what is compared is what was read out"
     budget = next(a for line, a in reader.answers.items() if "budget" in line)
     assert (budget["org_id"], budget["rounds_trained"]) == ("north", 1)
     assert 0 < budget["epsilon_used"] < budget["epsilon_total"] == 8.0

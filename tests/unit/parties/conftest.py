@@ -417,13 +417,18 @@ class World:
         """Return another history by this very orchestrator, alike up to a size."""
         return Fork(self, self.fed.recorder.size() if size is None else size)
 
-    def start(self, task: str | None = None) -> None:
+    def start(
+        self,
+        task: str | None = None,
+        *,
+        gone: Callable[[OrgId], bool] = lambda _org: False,
+    ) -> None:
         """Open a round once plan and head have their quorum; the killed restart."""
         for _ in range(STEPS_TO_CONSENT):
             try:
                 self.orchestrator.start_round(task=task)
             except WaitingForQuorum:
-                self.step()
+                self.step(gone=gone)
             except Killed:
                 self.restart_orchestrator()
             else:

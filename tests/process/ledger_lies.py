@@ -12,13 +12,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from tests.process.ledger_ends import ORGANISATIONS, PRIVACY, Ending, closed
+from tests.process.ledger_ends import ORGANISATIONS, PRIVACY, Ending, closed, ending
 from tests.unit.ledger.conftest import PUBLISHER, Federation
 
 from fedxdr.core.ids import sha256
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.ledger import entries, statements
+from fedxdr.ledger import cosignature, entries, statements
 from fedxdr.ledger.block import contributions_root
 from fedxdr.ledger.entries import (
     KeyCeremony,
@@ -29,6 +29,7 @@ from fedxdr.ledger.entries import (
     OrchestratorReplaced,
     RoundFailed,
 )
+from fedxdr.ledger.note_form import COSIGNATURE_ED25519, NoteSignature, VerifierKey
 from fedxdr.ledger.statements import PrivacyClaim, RotationStatement
 
 LOW_ORDER = b"\x01" + bytes(31)
@@ -129,7 +130,7 @@ def _claim(**lies: Any) -> Any:
 
 
 def _contributed(told: Federation) -> None:
-    given = {org: sha256(org.encode()) for org in (*ORGANISATIONS, "zulu")}
+    given = {org: sha256(b"round-1", org.encode()) for org in (*ORGANISATIONS, "zulu")}
     root = contributions_root(given)
     told.commit(
         entry_lies={"contributions": given, "contributions_root": root},
@@ -305,6 +306,14 @@ def _enrolled_with_others(told: Federation) -> None:
     told.keys["zulu"] = told.spare["fresh"]
     bravo = told.enrolment("bravo", keys=_fresh(told), signer="zulu")
     told.begin(founders=ORGANISATIONS, enrolments=[told.enrolment("alpha"), bravo])
+
+
+def _other_prints(told: Federation) -> None:
+    told.begin()
+    true = told.blocks.pop().block.entry
+    entry = dataclasses.replace(true, founders=true.founders | {"bravo": OTHER})
+    enrolled = [told.enrolment(org) for org in ORGANISATIONS]
+    told.append(entry, enrolled + [told.approval(o, entry) for o in ORGANISATIONS])
 
 
 def _nobody(told: Federation) -> None:
@@ -489,6 +498,7 @@ LIES: dict[str, tuple[str, int, Callable[[Federation], Any]]] = {
         6,
         _enrolled_with_others,
     ),
+    "a founder with another fingerprint": ("nothing", 6, _other_prints),
     "a founder with another's key": (
         "nothing",
         6,
@@ -630,3 +640,59 @@ LIES: dict[str, tuple[str, int, Callable[[Federation], Any]]] = {
     "back to the withdrawn": ("withdrawn", 9, lambda t: _retire(t, FIRST, SECOND)),
     "back for no reason": ("two rounds", 9, lambda t: _retire(t, SECOND, FIRST)),
 }
+
+
+_STRANGER = "— zulu AAAAAAA=\n"
+
+
+def _in_the_future(head: str) -> str:
+    """Return a head that a member cosigned, well, at a time that is none."""
+    org, key = next(iter(ending("round").witnesses.items()))
+    body = head.split("\n\n", 1)[0].encode() + b"\n"
+    found = VerifierKey(
+        name=org, kind=COSIGNATURE_ED25519, public_key=key.public.tlog_ed25519
+    )
+    message = cosignature.message_of(body, key=found, timestamp=2**63)
+    signed = (2**63).to_bytes(8, "big") + key.sign_tlog_ed25519(message)
+    line = NoteSignature(name=org, key_id=found.key_id, signature=signed).line()
+    return head + line
+
+
+HEADS: dict[str, tuple[int, Callable[[str], str]]] = {
+    "a line by a stranger": (11, lambda head: head + _STRANGER),
+    "a line by a stranger under the log's name": (
+        11,
+        lambda head: head + _STRANGER.replace("zulu", "test.example/ledger"),
+    ),
+    "a line from beyond time": (11, _in_the_future),
+    "a line twice": (11, lambda head: head + head.split("\n")[-2] + "\n"),
+    "the last newline missing": (10, lambda head: head[:-1] + "x"),
+    "a control character": (10, lambda head: head + _STRANGER.replace("u", "\x01")),
+    "a space of Unicode": (10, lambda head: head + _STRANGER.replace("u", "\x85")),
+    "another space of Unicode": (
+        10,
+        lambda head: head + _STRANGER.replace("u", "\u3000"),
+    ),
+    "no space of Unicode": (11, lambda head: head + _STRANGER.replace("u", "\ufeff")),
+    "a plus in a name": (10, lambda head: head + _STRANGER.replace("u", "+")),
+    "no room for a signature": (
+        10,
+        lambda head: head + _STRANGER.replace("AAAAAAA=", "AAAAAA=="),
+    ),
+    "spare bits": (10, lambda head: head + _STRANGER.replace("AAA=", "AAB=")),
+    "more lines than there may be": (10, lambda head: head + _STRANGER * 1_020),
+    "as many lines as there may be": (11, lambda head: head + _STRANGER * 1_018),
+    "more bytes than there may be": (
+        10,
+        lambda head: head + _STRANGER.replace("zulu", "u" * 999_000),
+    ),
+    "an extension": (10, lambda head: head.replace("\n\n", "\nmore\n\n")),
+}
+
+
+def headed(name: str) -> tuple[bytes, int]:
+    """Return a bundle whose newest head has another form, and its step."""
+    true = ending("round")
+    step, change = HEADS[name]
+    head = true.head(list(true.bodies)).decode()
+    return closed(true.lines(newest=change(head))), step

@@ -5,7 +5,7 @@
 import { fromBase64, located, require, toBase64, utf8 } from "./forms.js";
 import { hash, hex, join, requireSignature } from "./signatures.js";
 
-const SPACES = /[\s\x1c-\x1f\x85]/;
+const SPACES = /\p{White_Space}/u;
 const CONTROLS = /[\x00-\x09\x0b-\x1f]/;
 const KINDS = {
   1: { algorithm: "ed25519", length: 64 },

@@ -153,7 +153,7 @@ async function verify(data, pinned, onProgress) {
   require(bundle.origin === genesis.origin, `origin of the container is ${bundle.origin}`, 10, null);
   const leaves = bundle.blocks.map(({ hash }) => fromHex(hash));
   let [cosigned, generations] = [null, 0];
-  for (let model = standing.model; model !== null; model = parents.get(model)) generations++;
+  for (let model = standing.model; model; model = parents.get(model)) generations++;
   for (const head of heads) {
     await onProgress(count, count);
     cosigned = checkHead(bundle.heads.get(head.size), { ...head, root: root(leaves.slice(0, head.size)) });

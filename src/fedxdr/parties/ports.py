@@ -179,7 +179,7 @@ class ChangeStore(Protocol):
     """Proposed changes of the federation, and the approvals that they have."""
 
     def propose(self, change: StoredChange) -> None:
-        """Store a change; nothing happens if one of that digest is there."""
+        """Store a change; one of that digest stays, and opens if it was withdrawn."""
 
     def approve(self, digest: Digest, org: OrgId, envelope: bytes) -> None:
         """Store an organisation's approval, replacing an older one of its own.

@@ -18,7 +18,12 @@ from fedxdr.core.canonical import jcs, parse_jcs
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.parties.ports import StoredChange
 from fedxdr.storage.database import Database
-from fedxdr.storage.refusals import has_outcome, require_outcome, unknown_change
+from fedxdr.storage.refusals import (
+    WITHDRAWN,
+    has_outcome,
+    require_outcome,
+    unknown_change,
+)
 from fedxdr.storage.schema import APPROVALS, CHANGES, instant_of, text_of
 
 
@@ -29,9 +34,13 @@ class SqlChangeStore:
         self._database = database
 
     def propose(self, change: StoredChange) -> None:
-        """Store a change; nothing happens if one of that digest is there."""
+        """Store a change; one of that digest stays, and opens if it was withdrawn."""
         with self._database.write() as connection:
-            if _find(connection, change.digest) is not None:
+            found = _find(connection, change.digest)
+            if found == WITHDRAWN:
+                mine = CHANGES.c.digest == change.digest
+                connection.execute(CHANGES.update().where(mine).values(outcome=""))
+            if found is not None:
                 return
             connection.execute(
                 CHANGES.insert().values(

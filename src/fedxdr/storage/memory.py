@@ -185,9 +185,13 @@ class MemoryChangeStore:
         self._changes: dict[Digest, StoredChange] = {}
 
     def propose(self, change: StoredChange) -> None:
-        """Store a change; nothing happens if one of that digest is there."""
-        kept = dataclasses.replace(change, approvals=dict(change.approvals))
-        self._changes.setdefault(change.digest, kept)
+        """Store a change; one of that digest stays, and opens if it was withdrawn."""
+        known = self._changes.get(change.digest)
+        if known is None:
+            known = dataclasses.replace(change, approvals=dict(change.approvals))
+        if known.outcome == refusals.WITHDRAWN:
+            known = dataclasses.replace(known, outcome="")
+        self._changes[change.digest] = known
 
     def approve(self, digest: Digest, org: OrgId, envelope: bytes) -> None:
         """Store an organisation's approval, replacing an older one of its own."""

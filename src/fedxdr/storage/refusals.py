@@ -16,7 +16,8 @@ from fedxdr.core.ids import Digest, digest
 from fedxdr.ledger import checkpoint
 from fedxdr.ledger.block import SignedBlock, in_order, signatures_digest
 
-OUTCOMES = ("adopted", "withdrawn")
+WITHDRAWN = "withdrawn"
+OUTCOMES = ("adopted", WITHDRAWN)
 
 
 def does_not_follow(height: int, *, newest: int) -> IntegrityFault:

@@ -402,6 +402,17 @@ def test_what_was_handed_out_does_not_change_afterwards(store):
     assert before.approvals == {A: b"a"}
 
 
+def test_what_was_withdrawn_opens_when_it_is_proposed_again(store):
+    store.changes.propose(change("x", approvals={A: b"a"}))
+    store.changes.close(sha256(b"x"), outcome="withdrawn")
+    assert store.changes.all() == []
+    store.changes.propose(change("x"))
+    assert store.changes.all() == [change("x", approvals={A: b"a"})]
+    store.changes.close(sha256(b"x"), outcome="adopted")
+    store.changes.propose(change("x"))
+    assert store.changes.all() == []
+
+
 def test_a_change_has_one_outcome(store):
     for name in ("x", "y", "z"):
         store.changes.propose(change(name))

@@ -104,9 +104,14 @@ def federation():
     return world
 
 
+def exported(world):
+    """Return what a federation has cosigned, as one file."""
+    return world.recorder.export(heads=world.orchestrator.heads.for_bundle())
+
+
 @pytest.fixture(scope="session")
 def bundle(federation, tmp_path_factory):
-    """An exported ledger: genesis, three members, a plan, two rounds."""
+    """An exported ledger: genesis of three founders, a plan, two rounds."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.fedxdr"
-    path.write_bytes(federation.recorder.export(federation.identity))
+    path.write_bytes(exported(federation))
     return path

@@ -13,7 +13,6 @@ from fedxdr.app.orchestrating import plan_with
 from fedxdr.app.privacy_plan import mode_fields, privacy_fields
 from fedxdr.cli import dry_run
 from fedxdr.cli.rehearsal import Rehearsed, rehearse, tasks_of
-from fedxdr.core import canonical
 from fedxdr.core.errors import Refused
 from fedxdr.core.ids import OrgId, sha256
 from fedxdr.core.randomness import SeededEntropy
@@ -21,7 +20,6 @@ from fedxdr.crypto.exchange import HybridPrivateKey
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.plan import MODES, Plan, default_threshold
 from fedxdr.learning import features as feature_sets
-from fedxdr.ledger.entries import KeyCeremony
 from fedxdr.parties.collecting.mode import no_share
 from fedxdr.secagg.encrypted.ceremony import CeremonyKey, hold, open_box
 from fedxdr.secagg.encrypted.paillier import PrivateKey
@@ -127,14 +125,7 @@ def really_sent(mode, learner, task, **more):
         link_of=lambda o, org: Noting(o, org, sent if org == ME else []),
     )
     if mode == "paillier":
-        record = held().record
-        federation.recorder.record(
-            KeyCeremony(
-                record=canonical.builtins(record),
-                fingerprint=record.fingerprint,
-                holders=record.key.holders,
-            )
-        )
+        federation.publish(held().record)
         for org, participant in federation.participants.items():
             participant._desk = dataclasses.replace(
                 participant._desk, share_of=share_of(org)

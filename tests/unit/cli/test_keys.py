@@ -221,7 +221,7 @@ def member(tmp_path):
     folder = tmp_path / "agent"
     folder.mkdir()
     file = {
-        "org": "alpha", "server": "http://127.0.0.1:1", "orchestrator_keyid": "0" * 64,
+        "org": "alpha", "server": "http://127.0.0.1:1", "orchestrator": "0" * 64,
         "genesis": "0" * 64, "token": "t",
     }  # fmt: skip
     (folder / "agent.json").write_text(json.dumps(file))
@@ -238,7 +238,8 @@ def installing(member, brought, dealt, *more, name="alpha"):
 def test_the_operator_publishes_the_record_as_it_is(run, dealt, tmp_path, monkeypatch):
     asked = []
 
-    def as_operator(folder, method, path, form):
+    def as_operator(folder, method, path, form, *, wait_s):
+        assert wait_s == serve.CONSENT_S, "the members' agents are waited for"
         asked.append((folder, method, path, canonical.jcs(form)))
         return {"height": 7, "fingerprint": "f" * 64}
 

@@ -17,7 +17,7 @@ TOKEN = base64.urlsafe_b64encode(bytes(range(48))).decode()
         ("round start --dir {new} --set clip_norm", "FIELD=JSON"),
         ("invite aurora --dir {new}", "server init"),
         ("server run --dir {new}", "server init"),
-        ("ledger export {new}/out --dir {new}", "server init"),
+        ("ledger export {new}/out --dir {new}", "fedxdr join"),
         ("agent run --dir {new}", "name this organisation's logs"),
         ("agent run --dir {new} --zeek /var/log/zeek", "fedxdr join"),
         ("agent assess --dir {new} --truth t --until 2026-01-01", "name this"),
@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_is_told_in_one_line(fails, tmp_path, command):
 
 def test_a_server_that_was_never_run_is_named(fails, tmp_path):
     (tmp_path / "server.json").write_text(
-        '{"federation": "f", "origin": "o", "address": ""}'
+        '{"federation": "f", "origin": "o", "model": "m", "address": ""}'
     )
     fails(
         ("invite", "a", "--dir", tmp_path), 4, "unavailable", "start the server first"

@@ -41,8 +41,10 @@ def server(monkeypatch):
     }
     asked = []
 
-    def as_operator(folder, method, path, form=None):
+    def as_operator(folder, method, path, form=None, *, wait_s=0.0):
         assert str(folder) == "srv"
+        # the members' agents are waited for where they have a say
+        assert wait_s == (serve.CONSENT_S if method == "POST" else 0)
         if method == "POST":
             asked.append(form)
         answer = answers[path]

@@ -65,17 +65,16 @@ class Heads:
         Raises:
             NotFound: no head of that size was ever published.
         """
-        stored = self._store.get(size) if size > 0 else None
+        none = NotFound(f"there is no head over {size} blocks")
+        if not 0 < size <= self._recorder.size():
+            raise none
+        stored = self._store.get(size)
         if stored is not None:
             return stored
-        signers = self._recorder.signers_at(size) if size > 0 else None
-        is_ours = (
-            signers is not None
-            and signers.log is not None
-            and signers.log.keys.identity == self._identity.public
-        )
-        if size != self._recorder.size() or signers is None or not is_ours:
-            raise NotFound(f"there is no head over {size} blocks")
+        log = self._recorder.signers_at(size).log
+        is_ours = log is not None and log.keys.identity == self._identity.public
+        if size != self._recorder.size() or not is_ours:
+            raise none
         root = self._recorder.root_at(size)
         head = heads.sign(
             self._identity,

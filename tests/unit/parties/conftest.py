@@ -326,14 +326,16 @@ class World:
         witness._store = Mortal(witness._store, fuse)
         return fuse
 
-    def make_orchestrator_mortal(self) -> Fuse:
-        """Put a fuse into every port the orchestrator writes to."""
+    def make_orchestrator_mortal(self, *, on_ledger_only: bool = False) -> Fuse:
+        """Put a fuse into every port it writes to, or into blocks and heads."""
         fuse, old = Fuse(), self.orchestrator
+        old.recorder._store = Mortal(old.recorder._store, fuse)
+        old.heads._store = Mortal(old.heads._store, fuse)
+        if on_ledger_only:
+            return fuse
         old._facts = Mortal(old._facts, fuse)
         old.blobs = Mortal(old.blobs, fuse)
         old._registry = Mortal(old._registry, fuse)
-        old.recorder._store = Mortal(old.recorder._store, fuse)
-        old.heads._store = Mortal(old.heads._store, fuse)
         old.governance._store = Mortal(old.governance._store, fuse)
         return fuse
 

@@ -2,6 +2,7 @@
 """A small federation whose ledger is built with real keys, truthfully or not."""
 
 import dataclasses
+import functools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from fedxdr.core.errors import InvalidInput
 from fedxdr.core.ids import sha256
 from fedxdr.core.randomness import SeededEntropy
-from fedxdr.crypto.keys import IdentityKey
-from fedxdr.ledger import bundle, entries, heads, note, statements
+from fedxdr.crypto.keys import SEED_BYTES, IdentityKey
+from fedxdr.ledger import bundle, change_rules, entries, heads, note, statements
 from fedxdr.ledger.block import (
     Provenance,
     SignedBlock,
@@ -58,6 +59,44 @@ PUBLISHER = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"
 )
 
 
+# Keys and signatures are made once for the same seed and bytes: that is most of what
+# these tests would compute, and none of what they are about. Nothing is cached of
+# verification but that a key is a good point.
+
+
+@functools.cache
+def key_from(seed):
+    return IdentityKey(seed=seed)
+
+
+@functools.cache
+def signed_head(key, **what):
+    return heads.sign(key, **what)
+
+
+@functools.cache
+def cosigned_head(head, key, **what):
+    return heads.cosign(head, key, **what)
+
+
+_SIGNED = {}
+
+
+def sign(statement, key):
+    what = (type(statement), statements.payload_of(statement), key.seed)
+    if what not in _SIGNED:
+        _SIGNED[what] = statements.sign(statement, key)
+    return _SIGNED[what]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _points_are_checked_once():
+    with pytest.MonkeyPatch.context() as patch:
+        known = functools.cache(change_rules.check_ed25519)
+        patch.setattr(change_rules, "check_ed25519", known)
+        yield
+
+
 class Federation:
     """Keys, blocks and models; every method appends one block.
 
@@ -79,7 +118,7 @@ class Federation:
         self.rounds = 0
 
     def new_key(self):
-        key = IdentityKey.generate(self.entropy)
+        key = key_from(self.entropy.draw(SEED_BYTES))
         self.made[key.public.fingerprint] = key
         return key
 
@@ -129,9 +168,7 @@ class Federation:
             "expires": self.now + timedelta(days=7),
             "issued_at": self.now,
         }
-        return statements.sign(
-            ApprovalStatement(**truth | lies), self.keys[signer or org]
-        )
+        return sign(ApprovalStatement(**truth | lies), self.keys[signer or org])
 
     def change(self, entry, envelopes=(), *, approved_by=None, **lies):
         """Append what members decide; all of them approve unless told otherwise."""
@@ -154,7 +191,7 @@ class Federation:
             "invitation_digest": sha256(b"invitation of ", org.encode()),
             "issued_at": self.now,
         }
-        return statements.sign(EnrolmentStatement(**truth | lies), self.keys[signer])
+        return sign(EnrolmentStatement(**truth | lies), self.keys[signer])
 
     def begin(
         self, *, founders=None, enrolments=None, approved_by=None, names=None, **lies
@@ -251,7 +288,7 @@ class Federation:
             "previous": truth["previous"],
         }
         entry = MemberKeyRotated(**truth | (entry_lies or {}))
-        beside = [statements.sign(statement, signer or key)] if proven else []
+        beside = [sign(statement, signer or key)] if proven else []
         self.change(entry, beside, approved_by=approved_by)
         self.keys[org] = key
         return self
@@ -322,7 +359,7 @@ class Federation:
             "issued_at": self.now,
         }
         statement = ContributionStatement(**truth | lies)
-        return statements.sign(statement, self.keys[signer or org])
+        return sign(statement, self.keys[signer or org])
 
     def acceptance(self, org, name, model, contributed, *, signer=None, **lies):
         given = [statements.read(envelope) for envelope in contributed]
@@ -347,7 +384,7 @@ class Federation:
             "issued_at": self.now,
         }
         statement = AcceptanceStatement(**truth | lies)
-        return statements.sign(statement, self.keys[signer or org])
+        return sign(statement, self.keys[signer or org])
 
     def figures(self):
         return {
@@ -463,7 +500,7 @@ class Federation:
         """
         size = len(self.blocks) if size is None else size
         standing = self.standing(size)
-        signed = heads.sign(
+        signed = signed_head(
             signer or self.key_of(standing.log.keys, self.orchestrator),
             origin=origin or standing.log.origin,
             size=size if says is None else says,
@@ -480,7 +517,7 @@ class Federation:
         member = self.standing(size).cosigners.get(org)
         mine = self.keys[org]
         key = mine if member is None else self.key_of(member.keys, mine)
-        return heads.cosign(head, key, org=org, at=at or self.now)
+        return cosigned_head(head, key, org=org, at=at or self.now)
 
     def heads(self, **lies):
         """Return the heads that a bundle holds: over turns, and the newest.

@@ -66,6 +66,21 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Skimmed:
+    """What lies in a bundle, unread but for its hashes.
+
+    Attributes:
+        origin: the ledger's name.
+        bodies: the blocks' bytes as stored, in order of height from the Genesis.
+        head: the cosigned checkpoint over all blocks, signatures not yet checked.
+    """
+
+    origin: str
+    bodies: tuple[bytes, ...]
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
     blocks: int
     format: Literal["fedxdr-ledger-bundle"] = "fedxdr-ledger-bundle"
@@ -184,12 +199,7 @@ def read(data: bytes) -> Bundle:
             raise MalformedMessage(
                 "heads ascend by size from 1, each once, the last one apart"
             )
-        last = _line(lines, end)
-        digest, head = _read_last(last)
-        if len(lines) != end + 2 or lines[-1]:
-            raise MalformedMessage("bytes after the last line, or its end is missing")
-        if digest != sha256(data[: -len(last) - 1]):
-            raise MalformedMessage("the digest is not that of the bytes before it")
+        head = _read_end(data, lines, end)
     return Bundle(
         origin=header.origin,
         blocks=tuple(
@@ -200,6 +210,31 @@ def read(data: bytes) -> Bundle:
         models=models,
         heads={**dict(earlier), header.blocks: head},
     )
+
+
+def skim(data: bytes) -> Skimmed:
+    """Return the blocks' bytes of a bundle, and the head over them.
+
+    For an audit by the tree (light.py): blocks, envelopes, models and earlier heads are
+    not read; the hashes beside the blocks and the bundle's digest are checked.
+
+    Args:
+        data: the bundle's bytes, all of them and nothing else.
+
+    Raises:
+        VerificationFailed: a line of a block that is not in canonical form or does not
+            hash to its hash, with its height; or bytes that the digest does not cover.
+    """
+    lines = data.split(b"\n")
+    with located(Step.CONTAINER):
+        header = decode(lines[0], _Header)
+    bodies = tuple(
+        _split(_line(lines, 1 + height, height), height).body
+        for height in range(header.blocks)
+    )
+    with located(Step.CONTAINER):
+        head = _read_end(data, lines, 1 + header.blocks + header.models + header.heads)
+    return Skimmed(origin=header.origin, bodies=bodies, head=head)
 
 
 def _line(lines: Sequence[bytes], index: int, height: int | None = None) -> bytes:
@@ -281,6 +316,17 @@ def _read_head(line: bytes) -> tuple[int, bytes]:
     if line != _head_line(parts.head, parts.size):
         raise MalformedMessage("a head's line is not in canonical form")
     return parts.size, parts.head.encode()
+
+
+def _read_end(data: bytes, lines: Sequence[bytes], end: int) -> bytes:
+    """Return the head in the last line, if that ends the bundle and its digest fits."""
+    last = _line(lines, end)
+    digest, head = _read_last(last)
+    if len(lines) != end + 2 or lines[-1]:
+        raise MalformedMessage("bytes after the last line, or its end is missing")
+    if digest != sha256(data[: -len(last) - 1]):
+        raise MalformedMessage("the digest is not that of the bytes before it")
+    return head
 
 
 def _read_last(line: bytes) -> tuple[str, bytes]:

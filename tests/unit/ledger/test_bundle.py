@@ -419,3 +419,37 @@ def test_a_last_line_in_another_form_is_refused(small_bundle, old, new):
     lines[-1] = lines[-1].replace(old, new, 1)
     failure = refusal(b"".join(line + b"\n" for line in lines))
     assert (failure.step, failure.height) == (Step.CONTAINER, None)
+
+
+def test_skimming_gives_the_bytes_that_reading_checks(small_bundle):
+    read, skimmed = bundle.read(small_bundle), bundle.skim(small_bundle)
+    assert skimmed.origin == read.origin
+    assert list(skimmed.bodies) == [signed.block.body() for signed in read.blocks]
+    assert skimmed.head == read.heads[BLOCKS]
+
+
+@pytest.mark.parametrize("line", range(LINES - 1))
+def test_skimming_finds_flipped_bytes(small_bundle, line):
+    lines = small_bundle.split(b"\n")
+    begin = sum(len(found) + 1 for found in lines[:line])
+    for at in range(begin, begin + len(lines[line]) + 1, 1 + len(lines[line]) // 8):
+        changed = bytearray(small_bundle)
+        changed[at] ^= 1
+        with pytest.raises(VerificationFailed):
+            bundle.skim(bytes(changed))
+
+
+@pytest.mark.parametrize("end", [b"\n", b"{}\n", b" "])
+def test_skimming_ends_where_the_bundle_ends(small_bundle, end):
+    for wrong in (small_bundle + end, small_bundle[:-1], b""):
+        with pytest.raises(VerificationFailed) as caught:
+            bundle.skim(wrong)
+        assert caught.value.step == Step.CONTAINER
+
+
+def test_skimming_names_the_block_whose_bytes_changed(small_bundle):
+    lines = small_bundle.split(b"\n")
+    lines[3] = lines[3].replace(b'"height":2', b'"height":7', 1)
+    with pytest.raises(VerificationFailed) as caught:
+        bundle.skim(b"\n".join(lines))
+    assert (caught.value.step, caught.value.height) == (Step.LINKS, 2)

@@ -11,6 +11,7 @@ root of its row, when it is written and when it is read.
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,15 @@ from fedxdr.ledger.checkpoint import MAX_SIZE
 from fedxdr.storage.database import Database
 from fedxdr.storage.refusals import another_root, require_head
 from fedxdr.storage.schema import CHECKPOINTS
+
+# one statement of SQL that SQLite and PostgreSQL read alike: compare-and-swap on root
+_PUT = """
+INSERT INTO checkpoints (size, root, note) VALUES (:size, :root, :note)
+ON CONFLICT (size) DO UPDATE SET note = excluded.note
+WHERE checkpoints.root = excluded.root
+"""
+_ROOT = "SELECT root FROM checkpoints WHERE size = :size"
+_put, _root = sa.text(_PUT), sa.text(_ROOT)
 
 
 class SqlCheckpointStore:
@@ -37,22 +47,13 @@ class SqlCheckpointStore:
             MalformedMessage: no head, or a note about another one.
         """
         require_head(size, root, note)
+        raw_write = self._database.write_raw()
+        if raw_write is not None:
+            with raw_write as raw:
+                put_raw(raw, size, root, note)
+            return
         with self._database.write() as connection:
-            found = connection.scalar(
-                sa.select(CHECKPOINTS.c.root).where(CHECKPOINTS.c.size == size)
-            )
-            if found is None:
-                connection.execute(
-                    CHECKPOINTS.insert().values(size=size, root=root, note=note)
-                )
-                return
-            swapped = connection.execute(
-                CHECKPOINTS.update()
-                .where(CHECKPOINTS.c.size == size, CHECKPOINTS.c.root == root)
-                .values(note=note)
-            )
-            if swapped.rowcount != 1:
-                raise another_root(size, found)
+            put_within(connection, size, root, note)
 
     def get(self, size: int) -> bytes | None:
         """Return the note stored for a size, None if there is none.
@@ -97,6 +98,29 @@ class SqlCheckpointStore:
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else (_checked(row).size, row.note)
+
+
+def put_raw(raw: sqlite3.Connection, size: int, root: Digest, note: bytes) -> None:
+    """Store a head within a transaction that writes; it is one of that size and root.
+
+    Raises:
+        IntegrityFault: as ``SqlCheckpointStore.put``.
+    """
+    row = {"size": size, "root": root, "note": note}
+    if raw.execute(_PUT, row).rowcount != 1:
+        raise another_root(size, raw.execute(_ROOT, row).fetchone()[0])
+
+
+def put_within(connection: sa.Connection, size: int, root: Digest, note: bytes) -> None:
+    """Store a head as ``put_raw`` does, on a server.
+
+    Raises:
+        IntegrityFault: as ``SqlCheckpointStore.put``.
+    """
+    row = {"size": size, "root": root, "note": note}
+    if connection.execute(_put, row).rowcount != 1:
+        found = connection.scalar(_root, {"size": size})
+        raise another_root(size, Digest(str(found)))
 
 
 def _checked(row: sa.Row[Any]) -> sa.Row[Any]:

@@ -13,14 +13,16 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.storage.chains import chain, failed, genesis
+from tests.unit.storage.chains import chain, failed, genesis, head
 
 from fedxdr.core.canonical import jcs
-from fedxdr.core.errors import IntegrityFault
+from fedxdr.core.errors import IntegrityFault, MalformedMessage
+from fedxdr.core.ids import sha256
 from fedxdr.crypto.envelope import Envelope, EnvelopeSignature
 from fedxdr.ledger import block as blocks
 from fedxdr.storage import blocks as stores
 from fedxdr.storage.blocks import SqlBlockStore, StoredBlock
+from fedxdr.storage.checkpoints import SqlCheckpointStore
 from fedxdr.storage.database import Database
 from fedxdr.storage.schema import BLOCKS
 
@@ -213,3 +215,65 @@ def test_of_many_writers_one_appends_each_height(place):
     assert len([o for o in outcomes if "does not follow" in o]) == 15
     assert len(store.read(begin=0, end=99)) == store.size() == 6
     first.close()
+
+
+def test_bodies_are_those_of_every_block(store, made, monkeypatch):
+    wanted = [signed.block.body() for signed in made]
+    assert list(store.bodies()) == wanted
+    for rows in (1, 2, 3, N):
+        monkeypatch.setattr(stores, "_PAGE_ROWS", rows)
+        assert list(store.bodies()) == wanted
+
+
+@pytest.mark.parametrize("height", range(N - 1))
+def test_bodies_name_a_missing_block(database, store, monkeypatch, height):
+    monkeypatch.setattr(stores, "_PAGE_ROWS", 2)
+    with database.write() as connection:
+        connection.execute(BLOCKS.delete().where(BLOCKS.c.height == height))
+    with pytest.raises(IntegrityFault, match=f"block {height} is missing"):
+        list(store.bodies())
+
+
+def test_a_block_and_its_head_are_stored_together(database, made):
+    store, heads = SqlBlockStore(database), SqlCheckpointStore(database)
+    for size, signed in enumerate(made, start=1):
+        note = head(size, sha256(b"root %d" % size))
+        store.append(signed, head=note)
+        assert heads.get(size) == note
+    assert store.size() == N
+    assert heads.sizes() == list(range(1, N + 1))
+
+
+def test_many_blocks_come_with_the_head_over_all_of_them(database, made):
+    store, heads = SqlBlockStore(database), SqlCheckpointStore(database)
+    store.extend(made, head=head(N, sha256(b"root")))
+    assert (store.size(), heads.sizes()) == (N, [N])
+
+
+def test_neither_block_nor_head_is_stored_where_one_of_them_is_refused(database, made):
+    store, heads = SqlBlockStore(database), SqlCheckpointStore(database)
+    store.append(made[0], head=head(1, sha256(b"root 1")))
+    # somebody signed another tree of two blocks before: never two roots for one size
+    heads.put(2, sha256(b"root 2"), head(2, sha256(b"root 2")))
+    with pytest.raises(IntegrityFault, match="another one is never stored"):
+        store.append(made[1], head=head(2, sha256(b"other")))
+    assert store.size() == 1
+    # the head is good, the block does not follow
+    with pytest.raises(IntegrityFault, match="does not follow"):
+        store.append(made[2], head=head(3, sha256(b"root 3")))
+    assert heads.get(3) is None
+    # the same root again, with further lines
+    store.append(made[1], head=head(2, sha256(b"root 2"), lines=3))
+    assert heads.get(2) == head(2, sha256(b"root 2"), lines=3)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_head_of_another_size_comes_with_no_block(database, made, size):
+    store = SqlBlockStore(database)
+    store.append(made[0])
+    with pytest.raises(MalformedMessage, match=f"a head of {size} blocks"):
+        store.append(made[1], head=head(size, sha256(b"root")))
+    with pytest.raises(MalformedMessage):
+        store.extend((), head=head(1, sha256(b"root")))
+    assert store.size() == 1
+    assert SqlCheckpointStore(database).sizes() == []

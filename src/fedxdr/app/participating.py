@@ -45,6 +45,7 @@ from fedxdr.storage.checkpoints import SqlCheckpointStore
 from fedxdr.storage.database import Database
 from fedxdr.storage.fence import FileFence
 from fedxdr.storage.files import replace_file
+from fedxdr.storage.proof_files import ProofFiles
 from fedxdr.storage.purse import SqlPurseLog
 from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
@@ -289,6 +290,7 @@ class OpenParticipant:
             share_of=self.share_of,
             run=self._pool,
             joined=self.file.joined,
+            proofs=ProofFiles(folder),
             asks=asks,
         )
 

@@ -15,6 +15,7 @@ Rules that always hold:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar, cast
@@ -41,6 +42,9 @@ from fedxdr.secagg.committee_stages import (
     UploadHeader,
 )
 from fedxdr.secagg.stages import Mail, RoundKeys
+
+MAX_HEAD = 8_192
+"""Characters of a head in a message: one with its log's two lines has 3.5 KB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,8 @@ class KeysMessage:
         announcement: digest of the announcement's payload, as it was received.
         sample_exponent: k of the power-of-two bucket of its sample count; public.
         keys: its keys of this round; None in mode ``clear``.
+        head: the newest head of the ledger that it saw, a signed note with the log's
+            lines only; empty if there is none. Whoever sees another history knows.
     """
 
     round_id: RoundId
@@ -87,10 +93,12 @@ class KeysMessage:
     announcement: Digest
     sample_exponent: int
     keys: RoundKeys | None
+    head: str = ""
 
     def __post_init__(self) -> None:
         _want_names(self.round_id, self.org)
         _want_digests(self.announcement)
+        _want_head(self.head)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +235,7 @@ class CommitmentMessage:
         announcement: digest of the announcement's payload, as it was received.
         commitment: of ciphertexts and proof, under the round's terms.
         contribution: SHA-256 of the bytes that will be uploaded.
+        head: as in ``KeysMessage``.
     """
 
     round_id: RoundId
@@ -234,9 +243,11 @@ class CommitmentMessage:
     announcement: Digest
     commitment: Digest
     contribution: Digest
+    head: str = ""
 
     def __post_init__(self) -> None:
         _want_names(self.round_id, self.org)
+        _want_head(self.head)
         _want_digests(self.announcement, self.commitment, self.contribution)
 
 
@@ -326,7 +337,7 @@ M = TypeVar("M", bound=Message)
 
 PAYLOAD_TYPES: dict[type, str] = {
     Announcement: "application/vnd.fedxdr.announcement.v1+json",
-    KeysMessage: "application/vnd.fedxdr.round-keys.v1+json",
+    KeysMessage: "application/vnd.fedxdr.round-keys.v2+json",
     ShareMessage: "application/vnd.fedxdr.share.v1+json",
     SurvivorSet: "application/vnd.fedxdr.survivor-set.v1+json",
     UnmaskingMessage: "application/vnd.fedxdr.unmasking.v1+json",
@@ -334,7 +345,7 @@ PAYLOAD_TYPES: dict[type, str] = {
     HeaderMessage: "application/vnd.fedxdr.upload-header.v1+json",
     VettingMessage: "application/vnd.fedxdr.vetting.v1+json",
     HelperAnswerMessage: "application/vnd.fedxdr.helper-answer.v1+json",
-    CommitmentMessage: "application/vnd.fedxdr.commitment.v1+json",
+    CommitmentMessage: "application/vnd.fedxdr.commitment.v2+json",
     PartialMessage: "application/vnd.fedxdr.partial-decryption.v1+json",
     Proposal: "application/vnd.fedxdr.proposal.v2+json",
     ContributionStatement: CONTRIBUTION_TYPE,
@@ -447,6 +458,32 @@ def signer_of(envelope: Envelope, members: dict[OrgId, PublicIdentity]) -> OrgId
     raise BadSignature("signed by a key that is no member's on the ledger")
 
 
+def heads_in(envelopes: Iterable[Envelope]) -> list[tuple[OrgId, bytes]]:
+    """Return who shows which head of the ledger in messages that join a round.
+
+    No envelope's signature is checked, nor a head's: a head counts by the log's own
+    signatures, whoever hands it on. What is no such message is passed over.
+
+    Args:
+        envelopes: of ``KeysMessage`` or ``CommitmentMessage``.
+    """
+    found: list[tuple[OrgId, bytes]] = []
+    for envelope in envelopes:
+        try:
+            message: KeysMessage | CommitmentMessage
+            if envelope.payload_type == PAYLOAD_TYPES[KeysMessage]:
+                message = canonical.decode(envelope.payload, KeysMessage)
+            elif envelope.payload_type == PAYLOAD_TYPES[CommitmentMessage]:
+                message = canonical.decode(envelope.payload, CommitmentMessage)
+            else:
+                continue
+        except MalformedMessage:
+            continue
+        if message.head:
+            found.append((message.org, message.head.encode()))
+    return found
+
+
 def transcript(announcement: Envelope, keys: list[Envelope]) -> Digest:
     """Return the digest that binds a round: announcement and signed key list.
 
@@ -465,6 +502,11 @@ def _want_names(round_: RoundId, *orgs: OrgId) -> None:
     round_id(round_)
     for org in orgs:
         org_id(org)
+
+
+def _want_head(head: str) -> None:
+    if len(head) > MAX_HEAD:
+        raise MalformedMessage(f"a head by its log alone has at most {MAX_HEAD} bytes")
 
 
 def _want_digests(*found: Digest) -> None:

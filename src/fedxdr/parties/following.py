@@ -11,7 +11,8 @@ cosigned once, stored before it is sent; a change is considered once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fedxdr.core.clock import Clock
@@ -32,7 +33,8 @@ from fedxdr.ledger.block import SignedBlock
 from fedxdr.ledger.checkpoint import Checkpoint
 from fedxdr.ledger.entries import Genesis, entry_digest
 from fedxdr.parties import consent
-from fedxdr.parties.ports import CheckpointStore, Link
+from fedxdr.parties.accusing import Accuser
+from fedxdr.parties.ports import CheckpointStore, Link, Notes
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.witness import Witness
 
@@ -68,6 +70,7 @@ class Follower:
         floor: what it insists on.
         clock: the time.
         joined: which ledger it joined.
+        proofs: keeps what convicts the log.
         asks: whether a person decides about plans too.
     """
 
@@ -82,6 +85,7 @@ class Follower:
         floor: Floor,
         clock: Clock,
         joined: Joined,
+        proofs: Notes,
         asks: bool = False,
     ) -> None:
         self._me = me
@@ -90,6 +94,7 @@ class Follower:
         self.witness = Witness(
             me=me, mirror=mirror, store=checkpoints, clock=clock, pinned=joined.pinned
         )
+        self.accuser = Accuser(mirror=mirror, store=checkpoints, files=proofs)
         self._link = link
         self._floor = floor
         self._clock = clock
@@ -112,22 +117,54 @@ class Follower:
         """
         begin = self._mirror.size()
         if begin < size or not self.witness.has_head():
-            head = self._link.checkpoint()
-            end = checkpoint.parse(head).size
-            if end < begin:
-                self.witness.check_old(head)
-                return
-            found: list[SignedBlock] = []
-            while begin + len(found) < end:
-                at = begin + len(found)
-                more = self._link.blocks(begin=at, end=min(end, at + _BLOCKS_AT_ONCE))
-                if not more:
-                    break
-                found += more
-            self._check_joined(found)
-            self.witness.take(head, found, head_of=self._link.checkpoint)
+            with self._accusing() as see:
+                head = see(self._link.checkpoint())
+                end = checkpoint.parse(head).size
+                if end < begin:
+                    self.witness.check_old(head)
+                    return
+                found: list[SignedBlock] = []
+                while begin + len(found) < end:
+                    at = begin + len(found)
+                    to = min(end, at + _BLOCKS_AT_ONCE)
+                    more = self._link.blocks(begin=at, end=to)
+                    if not more:
+                        break
+                    found += more
+                self._check_joined(found)
+                self.witness.take(
+                    head, found, head_of=lambda at: see(self._link.checkpoint(at))
+                )
+            self.accuser.recheck()
         self._cosign()
         self._learn_quorum()
+
+    def compare(self, shown: Iterable[tuple[OrgId, bytes]]) -> None:
+        """Hold heads that other members show against our own; see ``Accuser``.
+
+        Raises:
+            BelowFloor: one of them convicts the log.
+        """
+        self.accuser.compare(shown)
+
+    @contextmanager
+    def _accusing(self) -> Iterator[Callable[[bytes], bytes]]:
+        """Examine the heads that were seen if what was shown is not believed."""
+        seen: list[bytes] = []
+
+        def see(head: bytes) -> bytes:
+            seen.append(head)
+            return head
+
+        try:
+            yield see
+        except InvalidInput:
+            for head in seen:
+                self.accuser.examine(head, fetch=self._fetch)
+            raise
+
+    def _fetch(self, begin: int, end: int) -> list[SignedBlock]:
+        return self._link.blocks(begin=begin, end=end)
 
     def _learn_quorum(self) -> None:
         """Keep the newest head with the others' cosignatures, once it has a quorum."""
@@ -135,7 +172,8 @@ class Follower:
         if size == self._quorate or size != self._cosigned:
             return
         try:
-            self.witness.require_quorum(self._link.checkpoint(size))
+            with self._accusing() as see:
+                self.witness.require_quorum(see(self._link.checkpoint(size)))
         except (NotFound, VerificationFailed):
             return  # not yet; asked again at the next look
         self._quorate = size
@@ -218,10 +256,14 @@ class Follower:
         """Refuse a round on a head that no quorum of the members has cosigned.
 
         Raises:
-            BelowFloor: it has none, whatever the orchestrator says.
+            BelowFloor: it has none, whatever the orchestrator says; or the log is
+                convicted of two histories.
         """
-        head = self._link.checkpoint(self._mirror.size())
+        self.accuser.require_innocent()
         try:
-            self.witness.require_quorum(head)
+            with self._accusing() as see:
+                head = see(self._link.checkpoint(self._mirror.size()))
+                self.witness.require_quorum(head)
         except InvalidInput as error:
+            self.accuser.require_innocent()
             raise BelowFloor(f"the newest head has no quorum: {error}") from error

@@ -22,6 +22,7 @@ Rules that always hold:
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
@@ -37,7 +38,7 @@ from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.core.randomness import Entropy
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.federation import sessions, wire
+from fedxdr.federation import messages, sessions, wire
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import (
     Announcement,
@@ -84,6 +85,7 @@ _FACTS: dict[str, type[sessions.Fact]] = {
     kind.__name__: kind for kind in (Made, Acknowledged, Missed, Fetched, Ended)
 }
 _ENTROPY_BYTES = 32
+_WITH_HEADS = {Step.KEY_LIST, Step.COMMITTED_SET}
 _BLOCKS_AT_ONCE = 50
 
 
@@ -110,6 +112,7 @@ class Participant:
         run: a pool's map for what is heavy.
         joined: which ledger it joined; by default (in simulations) the first that is
             shown.
+        proofs: keeps what convicts the log; by default ``notes`` do.
         asks: whether a person decides about plans too.
     """
 
@@ -134,6 +137,7 @@ class Participant:
         share_of: ShareOf = no_share,
         run: Run = in_turn,
         joined: Joined | None = None,
+        proofs: Notes | None = None,
         asks: bool = False,
     ) -> None:
         self.me = me
@@ -164,8 +168,10 @@ class Participant:
             floor=floor,
             clock=clock,
             joined=joined or Joined(),
+            proofs=proofs or notes,
             asks=asks,
         )
+        self._desk = replace(self._desk, newest_head=self.follower.accuser.newest)
         self._session: Session | None = None
         self._workings = Workings()
         self._sat_out: RoundId | None = None
@@ -388,6 +394,8 @@ class Participant:
         except NotFound:
             return False
         try:
+            if step in _WITH_HEADS:
+                self.follower.compare(messages.heads_in(wire.unpack_envelopes(body)))
             mode_of(session.plan).checks[step](self._dossier(session), body)
         except WrongPhase:
             self._store(Missed(step=step))

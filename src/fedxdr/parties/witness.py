@@ -234,6 +234,10 @@ class Witness:
         """Store a head with the lines that it has here and there."""
         before = self._store.get(size)
         if before is not None:
+            if checkpoint.parse(before).root.hex() != root:
+                raise BadSignature(
+                    f"the log signed another root over {size} blocks before"
+                )
             head = merge(note.parse(before), note.parse(head)).to_bytes()
         self._store.put(size, root, head)
 

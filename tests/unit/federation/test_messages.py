@@ -167,8 +167,9 @@ def test_every_message_has_a_label_of_its_own():
     assert len(set(PAYLOAD_TYPES.values())) == len(PAYLOAD_TYPES)
     # a label of the house says its version; that of in-toto is in-toto's
     assert PAYLOAD_TYPES[AcceptanceStatement] == "application/vnd.in-toto+json"
-    assert "proposal.v2+json" in PAYLOAD_TYPES[Proposal]
-    ours = set(TYPES) - {AcceptanceStatement, Proposal}
+    second = {Proposal, KeysMessage, CommitmentMessage}
+    assert all(".v2+json" in PAYLOAD_TYPES[kind] for kind in second)
+    ours = set(TYPES) - {AcceptanceStatement} - second
     assert all(".v1+json" in PAYLOAD_TYPES[kind] for kind in ours)
 
 

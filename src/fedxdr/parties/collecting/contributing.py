@@ -54,6 +54,7 @@ def join(desk: Desk, dossier: Dossier, *, keys: RoundKeys | None) -> bytes:
         announcement=dossier.announced,
         sample_exponent=_bucket(desk, dossier.plan),
         keys=keys,
+        head=desk.newest_head().decode(),
     )
     return messages.sign(message, desk.identity).to_json()
 

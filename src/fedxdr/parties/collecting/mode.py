@@ -61,6 +61,8 @@ class Desk:
         does_replay: whether it recomputes every proposed model.
         share_of: its share of a ceremony's key.
         run: a pool's map for what is heavy.
+        newest_head: the newest head of the ledger that it saw, by the log alone; empty
+            before the first.
     """
 
     me: OrgId
@@ -76,6 +78,7 @@ class Desk:
     does_replay: bool = True
     share_of: ShareOf = no_share
     run: Run = in_turn
+    newest_head: Callable[[], bytes] = bytes
 
     def model(self, digest: Digest) -> bytes:
         """Return a model's file, fetched once.

@@ -158,6 +158,7 @@ def _make_commitment(desk: Desk, dossier: Dossier) -> bytes:
         announcement=dossier.announced,
         commitment=commit(terms, upload),
         contribution=contribution,
+        head=desk.newest_head().decode(),
     )
     return messages.sign(message, desk.identity).to_json()
 

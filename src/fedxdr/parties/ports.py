@@ -262,9 +262,11 @@ class Registry(Protocol):
     ) -> None:
         """Mark an invitation as used and store the registration, both or neither.
 
+        An older registration of that name is replaced: of one that was suspended, or
+        whose application was withdrawn. (Whether the name is free the ledger says.)
+
         Raises:
             InvitationRefused: it is unknown or was used before.
-            StorageFault: a registration of that name is there.
         """
 
     def registration(self, org: OrgId) -> Registration | None:

@@ -247,8 +247,6 @@ class MemoryRegistry:
         found = self._invitations.get(invitation_id)
         if found is None or found.used_at is not None:
             raise InvitationRefused("this invitation was used before")
-        if registration.org in self._registrations:
-            raise StorageFault(f"{registration.org} is registered already")
         self._invitations[invitation_id] = dataclasses.replace(found, used_at=at)
         self._registrations[registration.org] = registration
 

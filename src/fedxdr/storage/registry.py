@@ -74,6 +74,10 @@ class SqlRegistry:
             )
             if done.rowcount != 1:
                 raise InvitationRefused("this invitation was used before")
+            # an older one of that name was suspended, or its application withdrawn
+            connection.execute(
+                REGISTRATIONS.delete().where(REGISTRATIONS.c.org == registration.org)
+            )
             connection.execute(
                 REGISTRATIONS.insert().values(
                     org=registration.org,

@@ -474,14 +474,23 @@ def test_an_invitation_is_used_once_together_with_a_registration(store):
         store.registry.use(sha256(b"unknown"), registration(B), at=NOW)
 
 
-def test_a_second_registration_of_one_name_changes_nothing(store):
-    store.registry.invite(invitation("x"))
-    store.registry.invite(invitation("y"))
+def test_a_second_registration_of_one_name_replaces_the_first(store):
+    """Of whoever was suspended and comes back with other keys."""
+    for secret in (b"x", b"y"):
+        store.registry.invite(
+            dataclasses.replace(invitation(), invitation_id=sha256(secret))
+        )
     store.registry.use(sha256(b"x"), registration(), at=NOW)
-    with pytest.raises(StorageFault):
+    store.registry.touch(A, at=NOW)
+    again = dataclasses.replace(registration(), receipt=b"another", capabilities=())
+    store.registry.use(sha256(b"y"), again, at=NOW)
+    store = store.reopen()
+    assert store.registry.registration(A) == again
+    assert store.registry.invitation(sha256(b"y")).used_at == NOW
+    # a refused one replaces nothing
+    with pytest.raises(InvitationRefused):
         store.registry.use(sha256(b"y"), registration(), at=NOW)
-    assert store.registry.invitation(sha256(b"y")).used_at is None
-    assert store.registry.registration(A) == registration()
+    assert store.registry.registration(A) == again
 
 
 def test_an_invitation_is_written_once(store):

@@ -142,7 +142,7 @@ def test_killed_at_every_write_there_are_never_two_roots_for_one_size(plain_worl
     federation.step()
     size = federation.fed.recorder.size()
     assert desk(federation).has_quorum(size)
-    assert set(range(2, size + 1)) <= set(seen)
+    assert set(range(4, size + 1)) <= set(seen)
 
 
 # Lines.

@@ -9,20 +9,25 @@ import pytest
 
 from fedxdr.core.errors import (
     BadSignature,
+    InvalidInput,
     InvitationRefused,
     MalformedMessage,
     ReplayedRequest,
     Unauthorised,
     UnknownSender,
+    VerificationFailed,
 )
 from fedxdr.core.ids import OrgId
 from fedxdr.crypto import requests
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.crypto.requests import Request
 from fedxdr.federation.phases import Kind
-from fedxdr.ledger.entries import MemberEnrolled
+from fedxdr.ledger import statements
+from fedxdr.ledger.entries import MemberEnrolled, MemberSuspended
 from fedxdr.parties import enrolment
+from fedxdr.parties.enrolment import Application
 from fedxdr.parties.registrar import TOKEN_LIFETIME_S, NameTaken
+from fedxdr.simulation.federation import SimulatedFederation
 
 NEW = OrgId("org-new")
 
@@ -318,3 +323,141 @@ def test_a_request_that_carries_no_enrolment_has_no_applicant(federation):
         wrong = dataclasses.replace(application, enrolment=envelope)
         with pytest.raises(BadSignature, match="no enrolment statement"):
             registrar.applicant(request_by(federation, key), wrong)
+
+
+# Who may do what.
+
+
+def test_an_applicant_reads_the_founding_and_nothing_else(federation):
+    registrar, key = federation.fed.registrar, new_key(federation)
+    enrolled = registrar.enrol(apply(federation, invite(federation), key))
+    # it is known by its token and key, so that it can look at what it may
+    assert registrar.bearer(enrolled.token) == NEW
+    assert registrar.signer(request_by(federation, key), is_write=True) == NEW
+    with pytest.raises(UnknownSender, match="org-new is no member yet"):
+        registrar.require_member(NEW)
+    with pytest.raises(UnknownSender):
+        registrar.require_member("org-z")
+    for name in ("org-a", "operator"):
+        registrar.require_member(name)
+
+
+def test_whoever_was_suspended_is_known_no_more(federation):
+    registrar, key = federation.fed.registrar, federation.key("org-c")
+    token = registrar.issue_token(OrgId("org-c"))
+    assert registrar.bearer(token) == "org-c"
+    federation.fed.step()
+    change = federation.orchestrator.governance.propose(
+        MemberSuspended(change=1, org_id=OrgId("org-c"), reason="left"), by="operator"
+    )
+    federation.approve(change, "org-a", "org-b")
+    with pytest.raises(Unauthorised, match="no member"):
+        registrar.bearer(token)
+    with pytest.raises(UnknownSender):
+        registrar.signer(request_by(federation, key), is_write=True)
+    with pytest.raises(UnknownSender):
+        registrar.require_member("org-c")
+    assert registrar.status_of(OrgId("org-c")) == "unknown"
+
+
+def test_an_application_that_was_withdrawn_is_known_no_more(federation):
+    registrar, key = federation.fed.registrar, new_key(federation)
+    token = invite(federation)
+    enrolled = registrar.enrol(apply(federation, token, key))
+    change = registrar.applications()[NEW]
+    federation.orchestrator.governance.withdraw(change.digest)
+    with pytest.raises(Unauthorised):
+        registrar.bearer(enrolled.token)
+    with pytest.raises(UnknownSender):
+        registrar.signer(request_by(federation, key), is_write=True)
+    with pytest.raises(InvitationRefused, match="used before"):
+        registrar.enrol(apply(federation, token, key))
+
+
+def test_a_key_that_somebody_had_is_nobodys_any_more(federation):
+    """A former member's keys included."""
+    federation.fed.step()
+    change = federation.orchestrator.governance.propose(
+        MemberSuspended(change=1, org_id=OrgId("org-c"), reason="left"), by="operator"
+    )
+    federation.approve(change, "org-a", "org-b")
+    with pytest.raises(VerificationFailed, match="belongs or belonged"):
+        federation.fed.registrar.enrol(
+            apply(federation, invite(federation), federation.key("org-c"))
+        )
+    assert not federation.fed.registrar.applications()
+
+
+def test_an_applicants_key_is_taken_as_well(federation):
+    key = new_key(federation)
+    federation.apply("org-late", key)
+    with pytest.raises(NameTaken):
+        federation.fed.registrar.enrol(apply(federation, invite(federation), key))
+
+
+def claiming(federation, key: IdentityKey, **keys: bytes) -> Application:
+    """Return a whole application of a key's holder who claims other ones beside it."""
+    token = invite(federation)
+    honest = apply(federation, token, key)
+    stated = statements.read(honest.enrolment)
+    lie = dataclasses.replace(stated, keys=dataclasses.replace(stated.keys, **keys))
+    envelope = statements.sign(lie, key)
+    return dataclasses.replace(
+        honest,
+        enrolment=envelope,
+        proof=enrolment._proof(
+            token.proof_key, envelope, federation.fed.identity.public
+        ),
+    )
+
+
+@pytest.mark.parametrize("is_founded", [True, False])
+def test_keys_that_no_member_may_have_do_not_apply(
+    federation, plain_world, monkeypatch, is_founded
+):
+    """Cosigning keys prove nothing by themselves; one bad founder would stop all."""
+    if not is_founded:
+        monkeypatch.setattr(SimulatedFederation, "_found", lambda _: None)
+        federation = plain_world(n=3)
+    key, log = new_key(federation), federation.fed.identity.public
+    registrar = federation.fed.registrar
+    known = set(registrar.applications())
+    for keys in (
+        {"tlog_ed25519": log.tlog_ed25519},
+        {"tlog_ml_dsa_44": log.tlog_ml_dsa_44},
+        {"tlog_ed25519": federation.fed.keys[OrgId("org-a")].public.tlog_ed25519},
+        {"tlog_ed25519": key.public.ed25519},
+        {"tlog_ed25519": bytes(32)},  # of order 4
+        {"tlog_ed25519": b"\x01" + bytes(31)},  # of order 1
+        {"tlog_ed25519": b"\xff" * 32},  # no point
+    ):
+        with pytest.raises((InvalidInput, NameTaken)):
+            registrar.enrol(claiming(federation, key, **keys))
+        assert set(registrar.applications()) == known
+    registrar.enrol(claiming(federation, key))
+    assert set(registrar.applications()) == known | {NEW}
+
+
+def test_whoever_was_suspended_may_come_back_with_new_keys(federation):
+    registrar, back = federation.fed.registrar, OrgId("org-c")
+    federation.fed.step()
+    change = federation.orchestrator.governance.propose(
+        MemberSuspended(change=1, org_id=back, reason="left"), by="operator"
+    )
+    federation.approve(change, "org-a", "org-b")
+    key = new_key(federation)
+    token = invite(federation, back)
+    enrolled = registrar.enrol(apply(federation, token, key))
+    assert enrolled.status == "pending"
+    receipt = enrolment.check_receipt(
+        enrolled.receipt,
+        orchestrator=federation.fed.identity.public,
+        key=key,
+        org=back,
+    )
+    assert receipt.fingerprint == key.public.fingerprint
+    assert registrar.enrol(apply(federation, token, key)).receipt == enrolled.receipt
+    for org in ("org-a", "org-b"):
+        federation.participant(org).step(wait_s=0)
+    federation.approve(registrar.applications()[back], "org-a", "org-b")
+    assert federation.fed.recorder.in_force.identities[back] == key.public

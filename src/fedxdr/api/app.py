@@ -24,13 +24,15 @@ from fedxdr.api import (
     rounds,
     tlog,
 )
-from fedxdr.api.service import Service
+from fedxdr.api.service import Models, Service
+from fedxdr.ledger.block import SignedBlock
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "/api/fl-blockchain"
 _TICK_S = 0.05
 _PAUSE_S = 1.0
+_BLOCKS_AT_ONCE = 200
 
 
 def create_app(service: Service) -> FastAPI:
@@ -38,11 +40,14 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        ticking = asyncio.ensure_future(_tick(service))
+        running = [asyncio.ensure_future(_tick(service))]
+        if service.models is not None:
+            running.append(asyncio.ensure_future(_publish(service, service.models)))
         try:
             yield
         finally:
-            ticking.cancel()
+            for task in running:
+                task.cancel()
 
     app = FastAPI(
         title="fedxdr orchestrator",
@@ -83,3 +88,29 @@ async def _tick(service: Service) -> None:
             logger.exception("a round cannot go on")
             await asyncio.sleep(_PAUSE_S)
         await asyncio.sleep(_TICK_S)
+
+
+async def _publish(service: Service, models: Models) -> None:
+    """Publish each committed model once its block stands; a failure is tried again.
+
+    Beside the rounds: the lock is held for reading blocks and for nothing else.
+    """
+    done = 0
+    while True:
+        # reading one number; the lock is not needed for it
+        size = service.orchestrator.recorder.size()
+        if done < size:
+            end = min(size, done + _BLOCKS_AT_ONCE)
+            try:
+                blocks = await service.run(_read, done, end)
+                await asyncio.to_thread(models.publish, blocks)
+                done = end
+            except Exception:
+                logger.exception("a model is not published yet")
+                await asyncio.sleep(_PAUSE_S)
+        else:
+            await asyncio.sleep(_TICK_S)
+
+
+def _read(service: Service, begin: int, end: int) -> list[SignedBlock]:
+    return service.orchestrator.recorder.blocks(begin=begin, end=end)

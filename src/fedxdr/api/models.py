@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -16,6 +17,7 @@ from fedxdr.parties import views
 router = APIRouter(prefix="/federation", tags=["models"])
 
 _BINARY = "application/octet-stream"
+_JSON = "application/json"
 
 
 @router.get("/model/{name}")
@@ -41,6 +43,17 @@ async def model(request: Request, name: str, _: Reader) -> Response:
     except NotFound:
         file = await service.run(look)
     return Response(file, media_type=_BINARY)
+
+
+@router.get("/model/{name}/seal")
+async def seal(request: Request, name: str, _: Reader) -> Response:
+    """Return card and signatures of a published model, for members to mirror it."""
+    models = service_of(request).models
+    if models is None:
+        raise NotFound("no models are published here")
+    return Response(
+        await asyncio.to_thread(models.seal, digest(name)), media_type=_JSON
+    )
 
 
 @router.get("/global-model")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Concatenate, ParamSpec, Protocol, TypeVar
 
 from fastapi import Depends, Query, Request
 
@@ -22,9 +22,10 @@ from fedxdr.core.errors import (
     UnknownSender,
     WaitingForQuorum,
 )
-from fedxdr.core.ids import OrgId, org_id
+from fedxdr.core.ids import Digest, OrgId, org_id
 from fedxdr.crypto import requests
 from fedxdr.crypto.keys import IdentityKey
+from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties.orchestrator import OPERATOR, Orchestrator
 from fedxdr.parties.ports import Registry
 from fedxdr.parties.registrar import Registrar
@@ -34,6 +35,20 @@ _POLL_S = 0.05
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Models(Protocol):
+    """Publishes models for strangers; takes its time and needs no lock."""
+
+    def publish(self, blocks: Sequence[SignedBlock]) -> None:
+        """Publish what the next blocks bring; the same ones come again if it fails."""
+
+    def seal(self, model: Digest) -> bytes:
+        """Return what the publisher added to a model.
+
+        Raises:
+            NotFound: it is not published here.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +62,7 @@ class Service:
         identity: the orchestrator's key.
         clock: the time.
         max_body_bytes: of one request.
+        models: publishes committed models; None: nobody does.
         lock: owned by whoever calls a party; guards all of them.
     """
 
@@ -56,6 +72,7 @@ class Service:
     identity: IdentityKey
     clock: Clock
     max_body_bytes: int
+    models: Models | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     async def run_in_time(

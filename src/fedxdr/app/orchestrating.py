@@ -2,7 +2,8 @@
 """An orchestrator's folder: how it is made, and what runs on it.
 
 The folder holds ``server.db`` (rounds, members, ledger), ``blobs/`` (masked
-contributions, sums, models), ``keys/`` (orchestrator, operator, token) and
+contributions, sums, models), ``models/`` (what is published of them), ``keys/``
+(orchestrator, operator, token, publisher) and
 ``server.json`` (name of the federation, origin of its ledger, address).
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fedxdr.api.service import Service
+from fedxdr.app.publishing import ModelPublisher
 from fedxdr.app.server_file import ServerFile, operator_key, publisher_key
 from fedxdr.app.settings import PlanSettings, database_setting
 from fedxdr.core import canonical
@@ -35,6 +37,7 @@ from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.changes import SqlChangeStore
 from fedxdr.storage.checkpoints import SqlCheckpointStore
 from fedxdr.storage.database import Database
+from fedxdr.storage.model_directory import FOLDER
 from fedxdr.storage.registry import SqlRegistry
 from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.storage.secrets import read_seed, write_seed
@@ -164,7 +167,6 @@ class OpenOrchestrator:
         in_force = recorder.in_force.model if recorder.is_begun else first
         self._card = snapshot.load(blobs.get(in_force)).card
         self.publisher = publisher_key(folder)
-        self._models = folder / "models"
         self.orchestrator = Orchestrator(
             facts=SqlFactLog(self._database),
             blobs=blobs,
@@ -201,6 +203,9 @@ class OpenOrchestrator:
             identity=self.identity,
             clock=clock,
             max_body_bytes=_MAX_BODY_BYTES,
+            models=ModelPublisher(
+                folder / FOLDER, key=self.publisher, model_of=blobs.get
+            ),
             lock=threading.Lock(),
         )
 

@@ -22,6 +22,7 @@ from fedxdr.app.participating import (
     take_next_key,
 )
 from fedxdr.app.participating import join as join_federation
+from fedxdr.app.publishing import ModelMirror
 from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import (
@@ -38,6 +39,7 @@ from fedxdr.federation.plan import (
 )
 from fedxdr.parties.enrolment import InvitationToken
 from fedxdr.privacy.mechanism import Unit
+from fedxdr.storage.model_directory import FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -206,11 +208,11 @@ def run(
 
                 print_dry_run(opened, learner, wish or (), out=out, as_json=as_json)
                 return
-            with _answering(opened, api_port):
+            with _answering(opened, api_port), _mirroring(opened) as models:
                 _reach(opened)
                 OUT.print(f"{opened.file.org}: ready", highlight=False)
                 try:
-                    goes_on = _serve(opened)
+                    goes_on = _serve(opened, models)
                 finally:
                     opened.note_sent_bytes()
         finally:
@@ -271,6 +273,22 @@ def _answering(opened: OpenParticipant, port: int | None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _mirroring(opened: OpenParticipant) -> Iterator[ModelMirror]:
+    """Publish committed models in this folder as well, beside the rounds."""
+    participant, client = opened.participant, opened.client
+    models = ModelMirror(
+        opened.folder / FOLDER,
+        ledger=participant.mirror,
+        model_of=participant.model,
+        seal_of=lambda name: client.call("GET", f"/federation/model/{name}/seal"),
+    )
+    try:
+        yield models
+    finally:
+        models.close()
+
+
 def _reach(opened: OpenParticipant) -> None:
     """Follow the ledger as soon as there is one; the orchestrator may start later."""
     said = ""
@@ -291,7 +309,7 @@ def _reach(opened: OpenParticipant) -> None:
             return
 
 
-def _serve(opened: OpenParticipant) -> bool:
+def _serve(opened: OpenParticipant, models: ModelMirror) -> bool:
     """Take part until SIGTERM; return whether to begin again, with our next key.
 
     An orchestrator that is away is waited for; one that sends what it should not have,
@@ -310,6 +328,7 @@ def _serve(opened: OpenParticipant) -> bool:
         while not stopping:
             try:
                 opened.participant.step(wait_s=_WAIT_S)
+                models.follow()
             except Unavailable as error:
                 logger.warning("the orchestrator is away", extra={"reason": str(error)})
                 time.sleep(_PAUSE_S)

@@ -107,7 +107,7 @@ def mirror(
 
 
 def unpublished(
-    folder: Path, blocks: Iterable[SignedBlock]
+    folder: Path, blocks: Iterable[SignedBlock], *, publisher: Publisher | None = None
 ) -> Iterator[tuple[SignedBlock, Publisher]]:
     """Yield what is not published yet: each block that brings a model, and its key.
 
@@ -116,17 +116,31 @@ def unpublished(
     Args:
         folder: of all published models.
         blocks: in order of height, from the Genesis.
+        publisher: ``publisher_after`` the blocks before these, if they follow on some.
 
     Raises:
         MalformedMessage: the ledger names a publisher's key that is none.
     """
-    publisher: Publisher | None = None
     for signed in blocks:
         publisher = _named(signed.block) or publisher
         if publisher is None or not brings_model(signed.block):
             continue
         if not (folder / signed.block.model_hash).exists():
             yield signed, publisher
+
+
+def publisher_after(
+    blocks: Iterable[SignedBlock], *, before: Publisher | None = None
+) -> Publisher | None:
+    """Return the key that is in force after some blocks.
+
+    Args:
+        blocks: in order of height.
+        before: the key in force before them, None if they begin with the Genesis.
+    """
+    for signed in blocks:
+        before = _named(signed.block) or before
+    return before
 
 
 def publisher_at(blocks: Iterable[Block], height: int) -> Publisher:

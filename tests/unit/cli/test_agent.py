@@ -43,6 +43,20 @@ class Opened:
         return answer
 
 
+class Models:
+    """Stands for the mirror of models; counts how often it was its turn."""
+
+    turns = 0
+
+    def follow(self):
+        self.turns += 1
+
+
+@pytest.fixture
+def models():
+    return Models()
+
+
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """Pauses are noted, not waited for; signal handlers are put back."""
@@ -64,32 +78,34 @@ def no_waiting(monkeypatch):
     ids=lambda e: e.code,
 )
 def test_what_the_other_side_does_wrong_is_logged_and_asked_again(
-    error, no_waiting, caplog
+    error, no_waiting, models, caplog
 ):
     opened = Opened([None, error, None, KeyboardInterrupt()])
     with caplog.at_level("INFO", logger="fedxdr.cli.agent"):
-        agent._serve(opened)
+        assert agent._serve(opened, models) is False
+    # models are mirrored between the rounds' steps
+    assert models.turns == 2
     assert len(opened.steps) == 4
     assert no_waiting == [1.0]
     assert str(error) in {getattr(r, "reason", "") for r in caplog.records}
     assert caplog.records[-1].message == "stopped"
 
 
-def test_a_fault_of_our_own_ends_the_process():
+def test_a_fault_of_our_own_ends_the_process(models):
     opened = Opened([IntegrityFault("what is stored here was changed"), None])
     with pytest.raises(IntegrityFault):
-        agent._serve(opened)
+        agent._serve(opened, models)
     assert len(opened.steps) == 1
 
 
-def test_sigterm_ends_it_in_order():
+def test_sigterm_ends_it_in_order(models):
     class Terminated(Opened):
         def step(self, *, wait_s):
             super().step(wait_s=wait_s)
             os.kill(os.getpid(), signal.SIGTERM)
 
     opened = Terminated([None, None])
-    agent._serve(opened)
+    agent._serve(opened, models)
     assert len(opened.steps) == 1
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exports from any party's folder; a restored orchestrator catches up before it signs."""
+"""Exports from any folder; a restored orchestrator catches up before it signs."""
 
 import pytest
 

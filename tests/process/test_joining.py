@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joining as a new user would: two commands, no file copied; what is refused."""
+"""Joining as a new user would: two commands, no file copied; what is refused.
+
+To join is to apply: the founders approve the Genesis, all of them, and a quorum of the
+members whoever comes later; an operator has no say.
+"""
 
 import http.client
 import json
@@ -14,8 +18,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from fedxdr.app.participating import OpenParticipant
 from fedxdr.app.server_file import operator_key
 from fedxdr.core.clock import SystemClock
+from fedxdr.core.errors import Unavailable
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.crypto import requests
 from fedxdr.crypto.keys import IdentityKey
@@ -110,14 +116,27 @@ def orchestrator(tmp_path_factory):
         yield folder, address
 
 
-def members(address, folder):
+def asked(address, folder, path):
+    """Return what the server tells an organisation that has applied."""
     token = json.loads((folder / "agent.json").read_text())["token"]
     answer = httpx.get(
-        f"{address}{PREFIX}/federation/organizations",
+        f"{address}{PREFIX}{path}",
         headers={"authorization": f"Bearer {token}"},
         timeout=30,
     )
-    return [o["org_id"] for o in answer.json()["organizations"]]
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def applicants(address, folder):
+    """Return the organisations that have applied, one for each application."""
+    changes = asked(address, folder, "/federation/changes")["changes"]
+    return [change["entry"]["org_id"] for change in changes]
+
+
+def members(address, folder):
+    found = asked(address, folder, "/federation/organizations")
+    return [one["org_id"] for one in found["organizations"]]
 
 
 def announced(address, size_bytes):
@@ -144,7 +163,8 @@ def test_two_commands_and_no_file_copied(orchestrator, tmp_path):
     joined = answer_of("join", command[1], "--dir", tmp_path / "aurora")
     assert joined["org_id"] == "aurora"
     assert joined["seconds"] < 10, "more than waiting for a busy machine"
-    assert "aurora" in members(address, tmp_path / "aurora")
+    assert len(joined["words"]) == 12
+    assert "aurora" in applicants(address, tmp_path / "aurora")
     # the key was made here, for its owner only, and the server has never seen it
     key = tmp_path / "aurora" / "keys" / "identity.key"
     assert key.stat().st_mode & 0o777 == 0o600
@@ -204,7 +224,7 @@ def test_killed_while_joining_the_same_command_goes_on(orchestrator, tmp_path, m
     refused(unfinished, 2, "invalid-settings", "fedxdr join")
     assert answer_of("join", token, "--dir", home)["org_id"] == org
     assert (home / "keys" / "identity.key").read_text() == key
-    assert members(address, home).count(org) == 1
+    assert applicants(address, home).count(org) == 1
 
 
 def test_messages_that_are_not_what_they_say_are_refused_in_words(
@@ -253,6 +273,85 @@ def test_messages_that_are_not_what_they_say_are_refused_in_words(
     limit = 256 * 1024 * 1024
     # only announced, not sent: it is not waited for
     problem(announced(address, limit + 1), 413, "too-large", str(limit))
+
+
+class Idle:
+    """Data that nobody asks for."""
+
+    def samples(self):
+        return 64
+
+
+def cosign(folder):
+    """Let an agent follow the ledger and cosign its head, as ``agent run`` does."""
+    opened = OpenParticipant(folder, learner=Idle())
+    try:
+        opened.follow_ledger()
+        return opened.participant.mirror.size()
+    finally:
+        opened.close()
+
+
+def approve(folder, which):
+    return fedxdr("members", "approve", which, "--dir", folder, "--yes", "--json")
+
+
+def told(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_all_founders_and_later_a_quorum_decide_and_no_operator(tmp_path):
+    server, founders = tmp_path / "server", ("aurora", "borealis", "cascade")
+    answer_of("server", "init", "--dir", server)
+    with serving(server) as address:
+        words = {}
+        for org in founders:
+            token = answer_of("invite", org, "--dir", server)["token"]
+            words[org] = answer_of("join", token, "--dir", tmp_path / org)["words"]
+        early = approve(tmp_path / "aurora", "founding")
+        refused(early, 3, "not-found", "none of the open changes")
+        proposed = answer_of("members", "propose", "--found", "--dir", server)
+        shown = {org: said["words"] for org, said in proposed["fingerprints"].items()}
+        assert {org: shown[org] for org in founders} == words
+        by_operator = approve(server, "founding")
+        refused(by_operator, 2, "invalid-settings", "the operator has no say")
+        for org in founders[:2]:
+            assert told(approve(tmp_path / org, "founding"))["outcome"] == ""
+        # all but one: there is no ledger yet
+        with pytest.raises(Unavailable):
+            cosign(tmp_path / "aurora")
+        assert told(approve(tmp_path / "cascade", "founding"))["outcome"] == "adopted"
+        for org in founders:
+            assert cosign(tmp_path / org) == 1
+        assert members(address, tmp_path / "aurora") == list(founders)
+
+        # a later one is told which ledger it joins, by a head that a quorum cosigned
+        token = answer_of("invite", "delta", "--dir", server)["token"]
+        delta = answer_of("join", token, "--dir", tmp_path / "delta")
+        file = json.loads((tmp_path / "delta" / "agent.json").read_text())
+        assert file["pinned_size"] == 1
+        assert "delta" not in members(address, tmp_path / "aurora")
+        (waiting,) = answer_of("members", "list", "--dir", tmp_path / "aurora")[
+            "changes"
+        ]
+        assert (waiting["subject"], waiting["approved_by"]) == ("delta", [])
+        assert waiting["fingerprints"]["delta"]["words"] == delta["words"]
+        itself = approve(tmp_path / "delta", "delta")
+        refused(itself, 2, "invalid-settings", "has not seen the ledger yet")
+        by_operator = approve(server, "delta")
+        refused(by_operator, 2, "invalid-settings", "the operator has no say")
+        first = told(approve(tmp_path / "aurora", "delta"))
+        assert (first["outcome"], first["approved_by"]) == ("", ["aurora"])
+        # once more by the same one is no second approval
+        first = told(approve(tmp_path / "aurora", "delta"))
+        assert (first["outcome"], first["approved_by"]) == ("", ["aurora"])
+        assert "delta" not in members(address, tmp_path / "aurora")
+        assert told(approve(tmp_path / "cascade", "delta"))["outcome"] == "adopted"
+        assert "delta" in members(address, tmp_path / "delta")
+        for org in founders:
+            assert cosign(tmp_path / org) == 2
+        assert cosign(tmp_path / "delta") == 2
 
 
 def test_one_process_per_folder(orchestrator):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the auditor: ``ledger export|evidence``, ``verify``; none needs torch."""
+"""Commands of the auditor: ``verify``, ``ledger export|evidence|prove|check``.
+
+None needs torch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import round_id
 from fedxdr.ledger import bundle as bundles
-from fedxdr.ledger import checkpoint, page, verifier
+from fedxdr.ledger import checkpoint, light, page, policy, proofs, verifier
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 
@@ -88,6 +91,99 @@ def evidence(
         print_json({"evidence": str(out), "bytes": len(data)})
     else:
         OUT.print(f"{out}: {len(data):,} bytes", highlight=False)
+
+
+@ledger.command()
+def prove(
+    height: Annotated[int, typer.Argument(min=0, help="Of the block.")],
+    out: Annotated[Path, typer.Option(help="File to write, with two more beside it.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="The orchestrator's folder, or a member's."),
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Instead: file made by `ledger export`.")
+    ] = None,
+) -> None:
+    """Prove one block by a small file: FILE, FILE.block and the policy FILE.policy."""
+    if folder is not None and bundle is None:
+        from fedxdr.app.ledger_copies import export as exported  # noqa: PLC0415 - a bundle needs none of it
+
+        data = exported(folder)
+    elif bundle is not None and folder is None:
+        data = _bytes(bundle)
+    else:
+        raise InvalidSettings("--dir FOLDER or --bundle FILE, one of them")
+    made = light.prove(bundles.read(data), height)
+    for path, content in (
+        (out, made.proof),
+        (_beside(out, "block"), made.block),
+        (_beside(out, "policy"), made.policy.encode()),
+    ):
+        path.write_bytes(content)
+        OUT.print(f"{path}: {len(content):,} bytes", highlight=False)
+
+
+@ledger.command()
+def check(
+    file: Annotated[
+        Path, typer.Argument(help="Made by `ledger prove`, or by `ledger export`.")
+    ],
+    rules: Annotated[
+        Path,
+        typer.Option(
+            "--policy", help="Whose cosignatures count, from somebody you trust."
+        ),
+    ],
+    block: Annotated[
+        Path | None, typer.Option(help="The proven block; FILE.block if not named.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Check in milliseconds that a quorum saw a block, or a whole exported ledger.
+
+    What blocks say is not judged: `fedxdr verify` does that.
+    """
+    counts, data = policy.parse(_bytes(rules)), _bytes(file)
+    if data.startswith(proofs.HEADER.encode()):
+        body = _bytes(block or _beside(file, "block"))
+        found = light.verify(data, body, policy=counts)
+        height, hash_, head = found.height, found.hash, proofs.parse(data).checkpoint
+        cosigned_by = counts.check(head)
+    else:
+        skimmed = bundles.skim(data)
+        audited = light.audit(skimmed.bodies, head=skimmed.head, policy=counts)
+        height, hash_, head = len(skimmed.bodies) - 1, audited.last_hash, skimmed.head
+        cosigned_by = audited.cosigned_by
+    size = checkpoint.parse(head).size
+    if as_json:
+        told = {"height": height, "hash": hash_, "size": size}
+        print_json({"verified": True, **told, "cosigned_by": list(cosigned_by)})
+        return
+    OUT.print(
+        f"{file}: block {height} ({hash_}) stands in a ledger of {size} blocks that "
+        f"{', '.join(cosigned_by) or 'nobody'} cosigned",
+        highlight=False,
+    )
+
+
+def _beside(file: Path, what: str) -> Path:
+    return file.with_name(f"{file.name}.{what}")
+
+
+def _bytes(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        InvalidSettings: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidSettings(
+            f"cannot read {error.filename}: {error.strerror}"
+        ) from error
 
 
 def _write_page(out: Path | None) -> None:

@@ -18,9 +18,11 @@ from fedxdr.app.orchestrating import OpenOrchestrator, initialise
 from fedxdr.app.participating import OpenParticipant, join
 from fedxdr.app.server_file import ServerFile
 from fedxdr.app.settings import PlanSettings
+from fedxdr.core.errors import WaitingForQuorum
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.update import Update
 from fedxdr.federation import opening
+from fedxdr.federation.phases import Phase
 from fedxdr.federation.plan import SEGMENTS
 from fedxdr.models.snapshot import Card, Snapshot
 from fedxdr.parties.ports import Learned
@@ -145,6 +147,38 @@ class Place:
         self.join(*orgs)
         self.operator().call("POST", "/federation/found", {})
         return self.approve("founding", *orgs)
+
+    def start_round(self, *orgs):
+        """Open a round as the operator does, while these agents run."""
+        for _ in range(6):
+            try:
+                form = {"config": {}}
+                return self.operator().call("POST", "/federation/round/start", form)
+            except WaitingForQuorum:
+                self.run_agents(*orgs)
+        raise AssertionError("the members' agents have not consented")
+
+    def run_round(self, *orgs):
+        """Run a round over HTTP to its end; return the model that it made."""
+        self.start_round(*orgs)
+        self.run_agents(*orgs, steps=20)
+        round_ = self.network.opened.orchestrator.current
+        assert round_.phase is Phase.COMMITTED, round_.failure
+        return self.network.opened.orchestrator.recorder.in_force.model
+
+    def serve_until(self, done):
+        """Let the server live, with its loops, until something is so."""
+
+        async def living():
+            app = create_app(self.network.opened.service)
+            async with app.router.lifespan_context(app):
+                for _ in range(3000):
+                    if done():
+                        return
+                    await asyncio.sleep(0.01)
+            raise AssertionError("it has not come to that")
+
+        asyncio.run(living())
 
     def agent(self, org, **options):
         return OpenParticipant(self.folder(org), **({"learner": Learner()} | options))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from tests.unit.app.conftest import made, network, place  # noqa: F401 - fixtures
 
 from fedxdr.cli.main import main
 from fedxdr.core.ids import org_id

@@ -6,6 +6,7 @@ import signal
 from dataclasses import dataclass, field
 
 import pytest
+from tests.unit.cli.test_lineage import shell
 
 from fedxdr.api import agent_app
 from fedxdr.cli import agent
@@ -178,3 +179,34 @@ def test_the_agents_routes_are_off_until_they_are_asked_for(monkeypatch):
 def test_a_wish_and_a_file_go_with_a_dry_run(fails):
     for option in (["--wish", "clip_norm=1"], ["--out", "x"]):
         fails(["agent", "run", "--dir", "nowhere", *option], 2, "invalid-settings")
+
+
+# Models, from a round over HTTP to what a stranger runs.
+
+
+def test_a_committed_model_is_verified_by_strangers_on_both_sides(place, run):
+    orgs = ("aurora", "borealis", "cascade")
+    place.found(*orgs)
+    model = place.run_round(*orgs)
+    seals = place.server / "models" / model / "SHA256SUMS.sig"
+    place.serve_until(seals.exists)
+    opened = place.agent("aurora")
+    try:
+        with agent._mirroring(opened) as models:
+            models.follow()
+            models._work.result(60)
+    finally:
+        opened.close()
+    for folder in (place.server, place.folder("aurora")):
+        done = run("lineage", model, "--how-to-verify", "--dir", folder)
+        assert done.status == 0, done.err
+        assert str(folder / "models" / model) in done.out
+        verified = shell(done.out)
+        assert verified.returncode == 0, verified.stderr
+        # and the first model, that of the Genesis, lies there as well
+        assert len(list((folder / "models").glob("?" * 64))) == 2
+    ours, theirs = (
+        {p.name: p.read_bytes() for p in (f / "models" / model).iterdir()}
+        for f in (place.server, place.folder("aurora"))
+    )
+    assert ours == theirs

@@ -77,6 +77,7 @@ class AgentService:
         budget: where the purse stands.
         encrypt: encrypts.
         ready: what has to be there, name -> whether it is.
+        proofs: what convicts the log of the ledger, by file name.
         max_body_bytes: of one request.
     """
 
@@ -86,6 +87,7 @@ class AgentService:
     budget: Callable[[], Spending]
     encrypt: Encryption
     ready: Callable[[], Mapping[str, bool]]
+    proofs: Callable[[], Mapping[str, bytes]] = dict
     max_body_bytes: int = MAX_BODY_BYTES
 
 
@@ -242,6 +244,18 @@ async def info(request: Request) -> dict[str, Any]:
         "org_id": _service(request).org,
         "components": ["Agent", "PrivacyLayer"],
         "api_endpoints": sum(len(methods) for methods in paths.values()),
+    }
+
+
+@router.get("/ledger/equivocation", tags=["ledger"])
+async def equivocation(request: Request) -> dict[str, Any]:
+    """Return what this agent found that convicts the log of two histories."""
+    found = await asyncio.to_thread(_service(request).proofs)
+    # as text: a proof has one form, byte for byte
+    return {
+        "proofs": {
+            name: proof.decode(errors="replace") for name, proof in found.items()
+        }
     }
 
 

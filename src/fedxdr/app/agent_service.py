@@ -91,4 +91,5 @@ def service_of(
         budget=budget,
         encrypt=encrypt,
         ready=ready,
+        proofs=opened.participant.follower.accuser.proofs,
     )

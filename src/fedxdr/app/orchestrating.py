@@ -16,7 +16,7 @@ from typing import Any
 
 from fedxdr.api.service import Service
 from fedxdr.app.publishing import ModelPublisher
-from fedxdr.app.server_file import ServerFile, operator_key, publisher_key
+from fedxdr.app.server_file import KEYS, ServerFile, operator_key, publisher_key
 from fedxdr.app.settings import PlanSettings, database_setting
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock, SystemClock
@@ -42,7 +42,6 @@ from fedxdr.storage.registry import SqlRegistry
 from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.storage.secrets import read_seed, write_seed
 
-KEYS = ("orchestrator", "operator", "token", "publisher")
 PROTOCOL_VERSION = 1
 FEATURE_SETS = feature_sets.OF_TRAFFIC
 """What a federation of logs can learn from; the first one by default."""

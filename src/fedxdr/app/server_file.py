@@ -17,6 +17,9 @@ from fedxdr.crypto.publisher import PublisherKey
 from fedxdr.storage.files import replace_file
 from fedxdr.storage.secrets import read_seed
 
+KEYS = ("orchestrator", "operator", "token", "publisher")
+"""Names of the keys in an orchestrator's folder, ``keys/<name>.key``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFile:

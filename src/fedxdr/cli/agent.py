@@ -23,6 +23,7 @@ from fedxdr.app.participating import (
 )
 from fedxdr.app.participating import join as join_federation
 from fedxdr.app.publishing import ModelMirror
+from fedxdr.cli import handover
 from fedxdr.cli.console import OUT, print_json, start_logging, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import (
@@ -44,6 +45,7 @@ from fedxdr.storage.model_directory import FOLDER
 logger = logging.getLogger(__name__)
 
 agent = typer.Typer(no_args_is_help=True, help="An organisation's agent.")
+agent.command("move")(handover.move)
 
 Folder = Annotated[Path, typer.Option("--dir", help="The organisation's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

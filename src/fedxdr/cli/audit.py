@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from fedxdr.cli import handover
 from fedxdr.cli.anchors import anchor
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
@@ -25,6 +26,10 @@ ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 
 
 ledger.add_typer(anchor, name="anchor")
+ledger.command("head")(handover.head)
+ledger.command("compare")(handover.compare)
+ledger.command("convict")(handover.convict)
+ledger.command("handover")(handover.handover)
 
 
 @ledger.callback()

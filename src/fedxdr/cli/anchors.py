@@ -73,9 +73,9 @@ def deploy(
     as_json: AsJson = False,
 ) -> None:
     """Put the contract on a chain; the key's account owns it for ever."""
-    with _extra():
+    with the_extra():
         from fedxdr.anchoring import evm  # noqa: PLC0415 - an extra, and slow to load
-    account = evm.AccountKey(_secret(key))
+    account = evm.AccountKey(secret_in(key))
     with evm.Node(rpc) as node:
         contract = evm.deploy(
             node, account, max_fee_wei=_wei(max_fee_gwei), timeout_s=timeout_s
@@ -109,12 +109,12 @@ def push(
     Doing it again writes the same record; a smaller size than the chain holds and
     another root of the same size are refused.
     """
-    with _extra():
+    with the_extra():
         from fedxdr.anchoring import evm  # noqa: PLC0415 - an extra, and slow to load
     from fedxdr.anchoring.anchorer import anchor_now  # noqa: PLC0415 - slow to load
 
     newest = checkpoints.parse(_bytes(checkpoint))
-    account = evm.AccountKey(_secret(key))
+    account = evm.AccountKey(secret_in(key))
     _require_writable(out)
     with evm.Node(rpc) as node:
         record = anchor_now(
@@ -153,7 +153,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare a record with its checkpoint and with what a node says."""
-    with _extra():
+    with the_extra():
         from fedxdr.anchoring import evm  # noqa: PLC0415 - an extra, and slow to load
     found = proofs.parse(_bytes(record))
     signed = _bytes(checkpoint)
@@ -196,7 +196,7 @@ def verify(
 
 
 @contextmanager
-def _extra() -> Iterator[None]:
+def the_extra() -> Iterator[None]:
     """Say what to install where the extra is missing.
 
     Raises:
@@ -216,7 +216,7 @@ def _wei(gwei: float) -> int:
     return round(gwei * _GWEI)
 
 
-def _secret(path: Path) -> bytes:
+def secret_in(path: Path) -> bytes:
     """Return the key in a file.
 
     Raises:

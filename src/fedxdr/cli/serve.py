@@ -92,6 +92,16 @@ def run(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 for a free one.")] = 8000,
     *,
+    anchor_rpc: Annotated[
+        str | None,
+        typer.Option(help="Node of a chain on which cosigned heads are anchored."),
+    ] = None,
+    anchor_contract: Annotated[
+        str | None, typer.Option(help="Address that `ledger anchor deploy` printed.")
+    ] = None,
+    anchor_key: Annotated[
+        Path | None, typer.Option(help="Key file of the contract's owner.")
+    ] = None,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING.")] = "INFO",
 ) -> None:
     """Serve the federation until stopped."""
@@ -100,8 +110,10 @@ def run(
     from fedxdr.api.app import create_app  # noqa: PLC0415 - the same
     from fedxdr.app.orchestrating import OpenOrchestrator  # noqa: PLC0415 - the same
     from fedxdr.app.settings import plan_settings  # noqa: PLC0415 - the same
+    from fedxdr.cli.anchored import anchor_target, anchored  # noqa: PLC0415 - the same
 
     start_logging(level=log_level)
+    target = anchor_target(anchor_rpc, anchor_contract, anchor_key)
     opened = OpenOrchestrator(folder, settings=plan_settings())
     try:
         listener = socket.create_server((host, port))
@@ -112,15 +124,20 @@ def run(
     address = f"http://{host}:{bound}"
     dataclasses.replace(opened.file, address=address).write(folder)
     OUT.print(f"Serving on {address}", highlight=False)
+    app = create_app(opened.service)
     config = uvicorn.Config(
-        create_app(opened.service),
+        app,
         log_config=None,
         lifespan="on",
         access_log=False,
         timeout_graceful_shutdown=2,
     )
+    serving = uvicorn.Server(config)
+    # who listens to events is let go first, or the server would wait for them
+    app.state.listeners.ends = lambda: serving.should_exit
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        with anchored(opened.service, folder, target):
+            serving.run(sockets=[listener])
     finally:
         opened.close()
 

@@ -164,6 +164,11 @@ class Registrar:
         return token
 
     @property
+    def origin(self) -> str:
+        """The ledger's name in the heads that this orchestrator signs."""
+        return self._charter.origin
+
+    @property
     def federation(self) -> str:
         """The federation's name."""
         return self._charter.federation

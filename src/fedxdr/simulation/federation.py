@@ -56,7 +56,7 @@ class SimulatedFederation:
     """Orchestrator and organisations in one process.
 
     Args:
-        learners: organisation -> its data and fit.
+        learners: organisation -> its data and fit; with none nothing is founded.
         plan: fields of the plan beside federation, run, participants and threshold; it
             must hold ``layout`` and ``architecture``.
         initial: the first model's vector, (d,) float32.
@@ -113,7 +113,8 @@ class SimulatedFederation:
         self.keys = {org: IdentityKey.generate(self.entropy) for org in learners}
         for org in learners:
             self._apply(org)
-        self._found()
+        if learners:
+            self._found()
         self.participants: dict[OrgId, Participant] = {
             org: self._participant(
                 org, learner, floor or Floor(), link_of, does_replay=does_replay

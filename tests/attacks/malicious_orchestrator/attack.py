@@ -35,7 +35,6 @@ class Attack:
         stage: how the federation is made up.
         backstop: sentence with which mathematics refuses when the rules are gone; the
             attack then brings nothing at all.
-        is_open: nothing stops it today; ``rules`` is empty.
         silent: how it is stopped where nobody refuses anything.
         is_long: left to the long form of the suite.
     """
@@ -46,7 +45,6 @@ class Attack:
     script: Callable[[Stage], Loot]
     stage: dict[str, Any] = field(default_factory=dict)
     backstop: str = ""
-    is_open: bool = False
     silent: str = ""
     is_long: bool = False
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from tests.attacks.malicious_orchestrator import (
     scripts_graph,
     scripts_keys,
+    scripts_ledger,
     scripts_requests,
     scripts_restored,
     scripts_results,
@@ -16,6 +17,7 @@ from tests.attacks.malicious_orchestrator.attack import Attack
 
 ATTACKS: tuple[Attack, ...] = (
     *scripts_rounds.ATTACKS,
+    *scripts_ledger.ATTACKS,
     *scripts_keys.ATTACKS,
     *scripts_sets.ATTACKS,
     *scripts_graph.ATTACKS,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from tests.attacks.malicious_orchestrator.rules import Rule, Swap
 
 from fedxdr.core.ids import sha256
+from fedxdr.crypto import envelope as envelopes
 from fedxdr.crypto.requests import Proof
 from fedxdr.federation.messages import (
     PAYLOAD_TYPES,
@@ -73,6 +75,7 @@ SIGNED_BY_ORCHESTRATOR = Swap(
 OF_THIS_ROUND = Rule(
     name="an announcement is of the round it was fetched for",
     says="the announcement of another round",
+    within="parties.checks",
 )
 PARENT_IN_FORCE = Rule(
     name="a round starts from the model in force",
@@ -184,6 +187,12 @@ def _forgetful(append: Callable[..., None]) -> Callable[..., None]:
     return forgetting
 
 
+def _signed_once(envelope: Any, *, public_key: Any, payload_type: str) -> bytes:
+    """Check the Ed25519 signature alone."""
+    first = dataclasses.replace(envelope, signatures=envelope.signatures[:1])
+    return envelopes.verify(first, public_key=public_key, payload_type=payload_type)
+
+
 def _unverified(request: Any, *, identity: Any, now: Any) -> Any:
     """Believe a request's signature unseen."""
     return Proof(
@@ -253,6 +262,49 @@ ANSWERED_ONCE = Rule(
     name="an answer binds the agent for good, restored or not",
     says="{} was answered otherwise before",
     within="FileFence",
+)
+
+# The ledger and those who decide about it.
+
+APPROVED_BY_QUORUM = Rule(
+    name="changes of members, keys or plan are approved by a quorum of those before",
+    says="{} of {} members approved, a quorum is {}",
+)
+APPROVED_THIS = Rule(
+    name="an approval is of this very change, at this place",
+    says="{} approved another entry",
+)
+SIGNED_TWICE = Swap(
+    name="what stands on the ledger is signed by ML-DSA-65 as well",
+    where="fedxdr.crypto.envelope.verify_twice",
+    without=lambda _: _signed_once,
+    says="and its ML-DSA-65 key",
+    code="bad-signature",
+)
+HEAD_HAS_QUORUM = Rule(
+    name="a round starts on a head that a quorum of the members has cosigned",
+    says="the newest head has no quorum",
+    within="parties.following",
+)
+QUORUM_AWAITED = Rule(
+    name="(the attacker's own server does not wait)",
+    says="the newest block, {}, waits for the cosignatures of",
+)
+BLOCKS_LINK = Rule(
+    name="a block names the hash of the block before it",
+    says="prev_hash {}…, want {}…",
+)
+HEAD_OVER_BLOCKS = Rule(
+    name="a head is over the blocks that are held, and no others",
+    says="the signed head is not over the blocks that were sent",
+)
+FIGURES_REDONE = Rule(
+    name="figures are those that the redone round gives",
+    says="replay gives other figures than the proposed ones",
+)
+CLAIMS_AS_STATED = Rule(
+    name="what is said of an organisation is what it stated and signed",
+    says="the proposal says otherwise than {} stated",
 )
 
 # Requests to the server.

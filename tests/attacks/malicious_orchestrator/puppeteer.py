@@ -126,6 +126,8 @@ def _name_of(path: str) -> str:
         return "vector"
     if "model" in parts:
         return "model"
+    if "checkpoint" in parts:
+        return "checkpoint"
     name = parts[-1]
     return {"submit-gradient": "contribution", "raw-blocks": "blocks"}.get(name, name)
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules of the product, found by the sentence with which they refuse, and taken away.
 
-A rule is one ``raise`` in the code. ``Rule`` finds it by a part of its sentence,
-wherever it stands: nothing here names a file, so that a rule which moves is found again
-and one which is gone fails its test. ``removed`` takes exactly that statement out of
-the running code (the function's compiled code is replaced, so whoever holds the
-function sees it) and puts it back.
+A rule is one ``raise`` in the code, or one ``require(…)`` of the ledger's. ``Rule``
+finds it by a part of its sentence, wherever it stands: nothing here names a file, so
+that a rule which moves is found again and one which is gone fails its test. ``removed``
+takes exactly that statement out of the running code (the function's compiled code is
+replaced, so whoever holds the function sees it) and puts it back.
 
 It does NOT change conditions, arguments or anything around the statement. Rules that
 are no ``raise`` (a signature check inside a library, a value that is kept) are
@@ -20,7 +20,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -42,10 +42,13 @@ ROOMS = (
     "api",
 )
 
+_REQUIRING = ("require", "at")
+"""What the ledger's rules call ``steps.require``, and that with step and height."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One ``raise`` in the product.
+    """One ``raise`` in the product, or one ``require``.
 
     Attributes:
         module: where it stands.
@@ -206,6 +209,17 @@ def _collect(
         below = path
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             below = (*path, child.name)
+        required = _required(child)
+        if required is not None:
+            found.append(
+                Place(
+                    module=module,
+                    function=".".join(path),
+                    error=errors.VerificationFailed.__name__,
+                    sentence=required,
+                    line=child.lineno,
+                )
+            )
         if isinstance(child, ast.Raise) and isinstance(child.exc, ast.Call):
             raised = child.exc.func
             found.append(
@@ -220,10 +234,24 @@ def _collect(
         _collect(child, module, below, found)
 
 
+def _required(node: ast.AST) -> str | None:
+    """Return the sentence of a ``require(holds, sentence)``, None if it is none."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=[_, sentence])) if (
+            name in _REQUIRING
+        ):
+            return _text([sentence])
+    return None
+
+
 def _sentence(call: ast.Call) -> str:
     """Return the text of an error, ``{}`` where something is filled in."""
+    return _text(call.args)
+
+
+def _text(arguments: Iterable[ast.expr]) -> str:
     parts: list[str] = []
-    for argument in call.args:
+    for argument in arguments:
         match argument:
             case ast.Constant(value=str(text)):
                 parts.append(text)
@@ -276,6 +304,9 @@ class _Remover(ast.NodeTransformer):
         self._lines = lines
 
     def visit_Raise(self, node: ast.Raise) -> ast.stmt:
+        return ast.Pass() if node.lineno in self._lines else node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         return ast.Pass() if node.lineno in self._lines else node
 
 

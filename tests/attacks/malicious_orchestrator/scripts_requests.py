@@ -72,21 +72,25 @@ def _opened(stage: Stage, before: object, by: str) -> Loot:
 def start_as_stranger(stage: Stage) -> Loot:
     """Somebody without a key names the operator's."""
     key = IdentityKey.generate(stage.entropy)
+    stage.settle()
     _post(stage, _signed(stage, Impostor(key, stage.fed.operator.public)))
     return _opened(stage, None, "a stranger")
 
 
 def start_as_member(stage: Stage) -> Loot:
     """A member signs, with its own key, what only the operator may ask for."""
+    stage.settle()
     _post(stage, _signed(stage, stage.keys[stage.colluders[0]]))
     return _opened(stage, None, "a member")
 
 
 def replay_request(stage: Stage) -> Loot:
     """Somebody on the way sends the operator's request a second time."""
+    stage.settle()
     headers = _signed(stage, stage.fed.operator)
     _post(stage, headers)
     stage.go()
+    stage.settle()
     first = stage.orchestrator.current
     _post(stage, headers)
     return _opened(stage, first, "nobody who was asked")

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from tests.attacks.malicious_orchestrator import loot
 from tests.attacks.malicious_orchestrator.attack import Attack
 from tests.attacks.malicious_orchestrator.known_rules import (
     ANSWERED_ONCE,
+    CLAIMS_AS_STATED,
+    FIGURES_REDONE,
     LEFT_OUT,
     ONE_SET_PER_PARENT,
     REPLAYED,
@@ -24,6 +27,7 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import Proposal
 from fedxdr.federation.phases import Phase
+from fedxdr.ledger import statements
 from fedxdr.ledger.statements import AcceptanceStatement
 from fedxdr.models import snapshot
 
@@ -63,27 +67,20 @@ def statistics_with_one_less(stage: Stage) -> Loot:
     return _difference(stage, first, task="statistics")
 
 
-def propose_another_model(stage: Stage) -> Loot:
-    """The attacker moves every weight of the new model and proposes the result."""
-    moved: dict[str, bytes] = {}
+def _propose(stage: Stage, change: Callable[[Proposal], Proposal], what: str) -> Loot:
+    """Propose something else than the round has given; count who accepts it."""
 
     def propose(reply: Reply) -> Reply | bytes:
         if reply.status != 200:
             return reply
         true = canonical.decode(Envelope.from_json(reply.body).payload, Proposal)
-        vector = snapshot.load(stage.orchestrator.blobs.get(true.model_hash)).vector
-        file = snapshot.save(
-            vector + np.float32(1), layout=LAYOUT, architecture={"kind": "test"}
-        )
-        moved[sha256(file)] = file
-        other = dataclasses.replace(true, model_hash=sha256(file))
+        other = change(true)
+        assert other != true
+        shown.append(other)
         return stage.sign(other).to_json()
 
-    def model(reply: Reply) -> Reply | bytes:
-        return next(iter(moved.values())) if reply.status != 200 and moved else reply
-
+    shown: list[Proposal] = []
     stage.wire.answers["*", "proposal"] = propose
-    stage.wire.answers["*", "model"] = model
     stage.swallow("acceptance")
     stage.start()
     stage.go()
@@ -92,16 +89,60 @@ def propose_another_model(stage: Stage) -> Loot:
         for org in stage.orgs
         for body in stage.posted(org, "acceptance")
         for said in [
-            canonical.decode(Envelope.from_json(body).payload, AcceptanceStatement)
+            statements.parse(Envelope.from_json(body).payload, AcceptanceStatement)
         ]
-        if said.verdict == "accepted" and said.model_hash in moved
+        if said.verdict == "accepted"
+        and (said.model_hash, said.figures, said.data_volume)
+        == (shown[0].model_hash, shown[0].figures, shown[0].data_volume)
     ]
     threshold = stage.round.plan.threshold
     return Loot(
         won=len(accepted) >= threshold,
-        gain=f"{len(accepted)} signatures (a quorum is {threshold}) under a model of "
-        "which the attacker has moved every weight",
+        gain=f"{len(accepted)} signatures (a quorum is {threshold}) under {what}",
     )
+
+
+def propose_another_model(stage: Stage) -> Loot:
+    """The attacker moves every weight of the new model and proposes the result."""
+    moved: dict[str, bytes] = {}
+
+    def change(true: Proposal) -> Proposal:
+        vector = snapshot.load(stage.orchestrator.blobs.get(true.model_hash)).vector
+        file = snapshot.save(
+            vector + np.float32(1), layout=LAYOUT, architecture={"kind": "test"}
+        )
+        moved[sha256(file)] = file
+        return dataclasses.replace(true, model_hash=sha256(file))
+
+    def model(reply: Reply) -> Reply | bytes:
+        return next(iter(moved.values())) if reply.status != 200 and moved else reply
+
+    stage.wire.answers["*", "model"] = model
+    return _propose(
+        stage, change, "a model of which the attacker has moved every weight"
+    )
+
+
+def propose_other_figures(stage: Stage) -> Loot:
+    """The model is the right one; how good it is the attacker makes up."""
+
+    def change(true: Proposal) -> Proposal:
+        figures = {**true.figures, "held_out_accuracy": 0.99}
+        assert set(figures) == set(true.figures)
+        return dataclasses.replace(true, figures=figures)
+
+    return _propose(stage, change, "an accuracy that the attacker has made up")
+
+
+def propose_another_claim(stage: Stage) -> Loot:
+    """The attacker says of one organisation that it had other data than it stated."""
+
+    def change(true: Proposal) -> Proposal:
+        org = stage.orgs[0]
+        volume = {**true.data_volume, org: 2 * true.data_volume[org]}
+        return dataclasses.replace(true, data_volume=volume)
+
+    return _propose(stage, change, "a claim of one organisation that it never made")
 
 
 def leave_one_out(stage: Stage) -> Loot:
@@ -113,7 +154,7 @@ def leave_one_out(stage: Stage) -> Loot:
     body = stage.last(victim, "acceptance")
     if body is None:
         return NOTHING
-    said = canonical.decode(Envelope.from_json(body).payload, AcceptanceStatement)
+    said = statements.parse(Envelope.from_json(body).payload, AcceptanceStatement)
     return Loot(
         won=said.verdict == "accepted" and OrgId(victim) not in stage.round.survivors,
         gain=f"the signature of {victim} that it has redone and accepts a model "
@@ -142,6 +183,18 @@ ATTACKS = (
         aim="propose another model than the sum gives",
         rules=(REPLAYED,),
         script=propose_another_model,
+    ),
+    Attack(
+        name="figures-changed",
+        aim="propose the right model with figures that are made up",
+        rules=(FIGURES_REDONE,),
+        script=propose_other_figures,
+    ),
+    Attack(
+        name="claim-changed",
+        aim="propose the right model and say otherwise than an organisation stated",
+        rules=(CLAIMS_AS_STATED,),
+        script=propose_another_claim,
     ),
     Attack(
         name="contribution-left-out",

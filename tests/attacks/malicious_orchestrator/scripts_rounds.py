@@ -37,7 +37,7 @@ from fedxdr.ledger.statements import ContributionStatement
 from fedxdr.models import snapshot
 
 
-def _joined(stage: Stage, victim: str, announced: Envelope) -> Loot:
+def joined(stage: Stage, victim: str, announced: Envelope) -> Loot:
     """Return whether an organisation answered an announcement with its keys."""
     digest = messages.sha256(announced.payload)
     for body in stage.posted(victim, "keys"):
@@ -62,7 +62,7 @@ def _forged(stage: Stage, key: IdentityKey) -> Loot:
     stage.answer("announcement", forged.to_json(), org=victim)
     stage.swallow("keys", org=victim)
     stage.step(victim)
-    return _joined(stage, victim, forged)
+    return joined(stage, victim, forged)
 
 
 def forge_announcement(stage: Stage) -> Loot:
@@ -86,7 +86,7 @@ def replay_round(stage: Stage) -> Loot:
     stage.say(Phase.ANNOUNCED, round_id=over, org=victim)
     stage.swallow("keys", org=victim)
     stage.step(victim)
-    return _joined(stage, victim, old)
+    return joined(stage, victim, old)
 
 
 def rename_round(stage: Stage) -> Loot:
@@ -98,7 +98,7 @@ def rename_round(stage: Stage) -> Loot:
     stage.answer("announcement", true.to_json(), org=victim)
     stage.swallow("keys", org=victim)
     stage.step(victim)
-    return _joined(stage, victim, true)
+    return joined(stage, victim, true)
 
 
 def pack_cohort(stage: Stage) -> Loot:
@@ -112,19 +112,12 @@ def pack_cohort(stage: Stage) -> Loot:
     return loot.compare(stage, victim, found)
 
 
-def enrol_sybils(stage: Stage) -> Loot:
-    """The operator has invited accomplices until a sum is one organisation and them."""
-    victim = stage.orgs[0]
-    stage.start()
-    stage.go(until=Phase.PROPOSED)
-    found = loot.without_colluders(stage, stage.orgs, loot.opened_sum(stage))
-    return loot.compare(stage, victim, found)
-
-
 def downgrade_to_clear(stage: Stage) -> Loot:
     """The operator adopts a plan whose mode shows every update."""
     victim = stage.orgs[0]
-    stage.start(collection_mode="clear", acknowledge_clear=True)
+    stage.start(
+        persuaded=stage.orgs[1:], collection_mode="clear", acknowledge_clear=True
+    )
     stage.go(until=Phase.PROPOSED)
     vector = stage.vector(victim)
     found = None if vector is None else np.frombuffer(vector, dtype="<f4")
@@ -140,7 +133,7 @@ def downgrade_survivors(stage: Stage) -> Loot:
     survivors = (victim, *stage.colluders)
     (honest,) = [o for o in stage.orgs if o not in survivors]
     stage.swallow("contribution", org=honest)
-    stage.start()
+    stage.start(persuaded=stage.orgs[1:])
     stage.go(until=Phase.PROPOSED)
     found = loot.without_colluders(stage, survivors, loot.opened_sum(stage))
     return loot.compare(stage, victim, found)
@@ -149,7 +142,7 @@ def downgrade_survivors(stage: Stage) -> Loot:
 def downgrade_privacy(stage: Stage) -> Loot:
     """The plan has no differential privacy; the organisation insists on some."""
     victim = stage.orgs[0]
-    stage.start()
+    stage.start(persuaded=stage.orgs[1:])
     stage.go(until=Phase.CONTRIBUTIONS)
     vector = stage.vector(victim)
     if vector is None:
@@ -223,14 +216,6 @@ ATTACKS = (
         rules=(COHORT_ON_LEDGER, COHORT_OF_PLAN),
         script=pack_cohort,
         stage=_TWO,
-    ),
-    Attack(
-        name="sybil-members",
-        aim="invite accomplices until a sum is one organisation and them",
-        rules=(),
-        script=enrol_sybils,
-        stage={"colluders": ("org-b", "org-c", "org-d")},
-        is_open=True,
     ),
     Attack(
         name="plan-downgraded-to-clear",

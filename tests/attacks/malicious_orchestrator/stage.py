@@ -33,8 +33,7 @@ from tests.attacks.malicious_orchestrator.puppeteer import (
 from fedxdr.api.app import create_app
 from fedxdr.api.service import Service
 from fedxdr.app.participating import AgentFile, OpenParticipant
-from fedxdr.core import canonical
-from fedxdr.core.errors import FedxdrError, Unavailable
+from fedxdr.core.errors import FedxdrError, Unavailable, WaitingForQuorum
 from fedxdr.core.ids import OrgId, RoundId, org_id
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import SeededEntropy, generator
@@ -48,9 +47,12 @@ from fedxdr.federation.messages import Announcement
 from fedxdr.federation.phases import Phase
 from fedxdr.federation.plan import SEGMENTS
 from fedxdr.federation.rounds import Round
+from fedxdr.ledger import statements
+from fedxdr.ledger.block import GENESIS_PREV_HASH
 from fedxdr.ledger.statements import ACCEPTANCE_TYPE, AcceptanceStatement
 from fedxdr.models import snapshot
-from fedxdr.parties import enrolment
+from fedxdr.parties import consent, enrolment
+from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.ports import Learned
 from fedxdr.secagg import derivation
@@ -70,6 +72,7 @@ DEAD = -1000.0
 
 _NAMES = ("org-a", "org-b", "org-c", "org-d", "org-e", "org-f")
 _MAX_STEPS = 60
+_STEPS_TO_CONSENT = 6
 _MAX_BODY_BYTES = 10**7
 
 
@@ -125,6 +128,7 @@ class Stage:
         server: the loopback server.
         folder: for the organisations' folders.
         n: how many organisations.
+        founders: how many of them found the federation; the others only apply.
         plan: fields of the plan.
         floor: of every organisation.
         colluders: members whose secrets the attacker knows.
@@ -134,6 +138,7 @@ class Stage:
     server: Loopback
     folder: Path
     n: int = 4
+    founders: int | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     floor: Floor = field(default_factory=Floor)
     colluders: tuple[str, ...] = ()
@@ -167,8 +172,14 @@ class Stage:
         logging.getLogger("fedxdr").addHandler(self._handler)
         self._derive = derivation.derive_secrets
         derivation.derive_secrets = self._overhearing
-        for org in self.orgs:
+        founders = self.orgs[: self.founders]
+        for org in founders:
             self._join(org)
+        if founders:
+            self._found(founders)
+        for org in self.orgs[len(founders) :]:
+            self._join(org)
+        for org in self.orgs:
             self.open(org)
 
     # Organisations.
@@ -190,17 +201,34 @@ class Stage:
             )
         )
         write_seed(folder / "keys" / "identity.key", key.seed)
-        genesis = self.fed.recorder.blocks(begin=0, end=1)[0].block.hash
-        file = AgentFile(
+        AgentFile(
             org=org,
             server=self.server.address,
-            orchestrator_keyid=self.fed.identity.public.keyid,
-            genesis=genesis,
+            orchestrator=self.fed.identity.public.fingerprint,
             token=enrolled.token,
-        )
-        values = {name: getattr(file, name) for name in file.__slots__}
-        (folder / "agent.json").write_text(json.dumps(values))
+        ).write(folder)
         self.keys[org] = key
+
+    def _found(self, founders: Iterable[OrgId]) -> None:
+        """Let the founders approve the Genesis, as persons do."""
+        self.approve(self.fed.registrar.found(), founders)
+
+    def approve(self, change: ProposedChange, orgs: Iterable[str]) -> None:
+        """Let people at some organisations approve a change."""
+        recorder = self.fed.recorder
+        ledger = GENESIS_PREV_HASH
+        if recorder.is_begun:
+            ledger = recorder.in_force.genesis_hash
+        for org in orgs:
+            envelope = consent.approve(
+                change,
+                me=OrgId(org),
+                identity=self.keys[org],
+                ledger=ledger,
+                now=self.fed.clock.now(),
+            )
+            with self.service.lock:
+                self.orchestrator.approve(change.digest, OrgId(org), envelope)
 
     def open(self, org: str) -> None:
         """Start an organisation's agent on its folder."""
@@ -293,10 +321,43 @@ class Stage:
             signatures=(EnvelopeSignature(keyid=keyid, sig=bytes(64)),),
         )
 
-    def start(self, task: str | None = "training", **wishes: Any) -> Round:
-        """Open a round."""
+    def start(
+        self,
+        task: str | None = "training",
+        *,
+        persuaded: Iterable[str] = (),
+        **wishes: Any,
+    ) -> Round:
+        """Open a round, once the members have cosigned and consented.
+
+        Args:
+            task: of the round.
+            persuaded: organisations whose people approve whatever plan it takes.
+            wishes: fields of the plan.
+        """
+        for _ in range(_STEPS_TO_CONSENT):
+            with suppress(WaitingForQuorum), self.service.lock:
+                return self.orchestrator.start_round(task=task, wishes=wishes)
+            self.consent(persuaded)
         with self.service.lock:
             return self.orchestrator.start_round(task=task, wishes=wishes)
+
+    def settle(self) -> None:
+        """Put the plan in force and let everybody cosign the newest block."""
+        for _ in range(_STEPS_TO_CONSENT):
+            with suppress(WaitingForQuorum), self.service.lock:
+                self.orchestrator._plan_in_force({})
+                self.orchestrator.heads.require_quorum()
+                return
+            self.consent(())
+        raise AssertionError("the members have not consented")
+
+    def consent(self, persuaded: Iterable[str]) -> None:
+        """Let everybody look once, and some people approve what is open."""
+        for change in self.orchestrator.governance.proposals():
+            self.approve(change, [o for o in persuaded if o not in change.approved_by])
+        for org in self.orgs:
+            self.step(org)
 
     def fail(self) -> None:
         """Let the present round fail, whatever was opened in it."""
@@ -416,7 +477,7 @@ class Stage:
                 continue
             envelope = Envelope.from_json(post.body)
             if envelope.payload_type == ACCEPTANCE_TYPE:
-                said = canonical.decode(envelope.payload, AcceptanceStatement)
+                said = statements.parse(envelope.payload, AcceptanceStatement)
                 if said.verdict == "rejected":
                     found.append((said.org, said.reason))
         return found

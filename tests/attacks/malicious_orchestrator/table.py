@@ -13,8 +13,6 @@ from collections.abc import Iterable
 
 from tests.attacks.malicious_orchestrator.attack import Attack
 
-NOBODY = "nothing yet (issue 4)"
-
 
 def plain(gain: str) -> str:
     """Return what an attack brings, without the figures of one run."""
@@ -31,7 +29,7 @@ def fixed(attack: Attack) -> tuple[str, str, str]:
             rule.where.removeprefix("fedxdr.") for rule in attack.rules
         )
     )
-    return f"`{attack.name}`: {attack.aim}", rules or NOBODY, where or "none"
+    return f"`{attack.name}`: {attack.aim}", rules, where
 
 
 def line(attack: Attack, gain: str) -> str:

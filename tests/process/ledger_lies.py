@@ -12,7 +12,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from tests.process.ledger_ends import ORGANISATIONS, PRIVACY, Ending, closed, ending
+from tests.process.ledger_ends import (
+    ORGANISATIONS,
+    PRIVACY,
+    Ending,
+    closed,
+    ending,
+    turned,
+)
 from tests.unit.ledger.conftest import PUBLISHER, Federation
 
 from fedxdr.core.ids import sha256
@@ -688,6 +695,18 @@ HEADS: dict[str, tuple[int, Callable[[str], str]]] = {
     ),
     "an extension": (10, lambda head: head.replace("\n\n", "\nmore\n\n")),
 }
+
+
+def unasked() -> dict[str, bytes]:
+    """Return bundles without the head over a turn, and with one over none (11)."""
+    plain = ending("round")
+    more = dataclasses.replace(plain, earlier={2: plain.told.head(2)})
+    return {
+        "no head over a turn": closed(
+            dataclasses.replace(turned(), earlier={}).lines()
+        ),
+        "a head over no turn": closed(more.lines()),
+    }
 
 
 def headed(name: str) -> tuple[bytes, int]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from tests.process.chromium import ChromiumMissing, Tab
 from tests.process.ledger_ends import KINDS, closed, ending, turned
-from tests.process.ledger_lies import HEADS, LIES, bundle_of, headed, step_of
+from tests.process.ledger_lies import HEADS, LIES, bundle_of, headed, step_of, unasked
 from tests.process.ledger_mutations import CHANGES, mutation
 from tests.unit.ledger.conftest import Federation
 
@@ -130,6 +130,7 @@ def test_both_pass_true_ledgers_of_every_kind(node: str) -> None:
 def test_both_refuse_every_lie_at_its_step(node: str) -> None:
     told = [(name, bundle_of(name), step_of(name)) for name in LIES]
     told += [(name, *headed(name)) for name in HEADS]
+    told += [(name, data, 11) for name, data in unasked().items()]
     found = by_script(node, [data for _, data, _ in told])
     for (name, data, step), script in zip(told, found, strict=True):
         python = by_python(data)

@@ -15,6 +15,7 @@ from fedxdr import __version__
 from fedxdr.api import (
     ceremonies,
     changes,
+    events,
     health,
     ledger,
     members,
@@ -46,6 +47,7 @@ def create_app(service: Service) -> FastAPI:
         try:
             yield
         finally:
+            app.state.listeners.is_closed = True
             for task in running:
                 task.cancel()
 
@@ -56,6 +58,7 @@ def create_app(service: Service) -> FastAPI:
         description=__doc__,
     )
     app.state.service = service
+    app.state.listeners = events.Listeners()
     problems.install(app)
     for router in (
         members.router,
@@ -66,6 +69,7 @@ def create_app(service: Service) -> FastAPI:
         ledger.router,
         tlog.router,
         privacy.router,
+        events.router,
         health.router,
     ):
         app.include_router(router, prefix=PREFIX)

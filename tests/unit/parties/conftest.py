@@ -433,6 +433,8 @@ class World:
                 self.step(gone=gone)
             except Killed:
                 self.restart_orchestrator()
+                if self.orchestrator.current and not self.round.is_ended:
+                    return  # killed after it was announced
             else:
                 return
         self.fed.start_round(task=task)

@@ -491,7 +491,7 @@ def test_a_wild_update_in_the_clear_is_refused(world):
 # Killed at every write.
 
 
-def test_killed_at_every_write_it_goes_on(world, killed):
+def test_killed_at_every_write_it_goes_on(world):
     # what is on disk after one write is what is there before the next
     federation = world(n=3, does_replay=False)
     federation.play()
@@ -503,20 +503,10 @@ def test_killed_at_every_write_it_goes_on(world, killed):
     moments = [(False, 1), *((True, left) for left in range(1, writes + 1))]
     for is_after, left in moments:
         fuse.is_after, fuse.left = is_after, left
-        start_in_spite_of_death(federation, killed)
+        federation.start()
         round_ = federation.go_on()
         assert fuse.left is None, "it was never killed"
         assert_sound(federation, round_)
-
-
-def start_in_spite_of_death(federation, killed) -> None:
-    """Announce a round; if that is what kills it, restart and see whether it runs."""
-    try:
-        federation.start()
-    except killed:
-        federation.restart_orchestrator()
-        if federation.orchestrator.current.is_ended:
-            federation.start()
 
 
 def assert_sound(federation, round_) -> None:

@@ -103,10 +103,10 @@ class Heads:
         member = self._recorder.signers_at(size).cosigners.get(org)
         if member is None:
             raise UnknownSender(f"{org} does not cosign the head over {size} blocks")
-        if org in self.cosigned_by(size):
-            return
         keys = witness_keys(org, member.keys)
         note = heads.member_lines(lines, head=head, org=org, keys=keys)
+        if org in self.cosigned_by(size):
+            return
         self._store.put(size, self._recorder.root_at(size), note.to_bytes())
         self._cosigned.pop(size, None)
         logger.info("head cosigned", extra={"size": size, "org": org})

@@ -187,6 +187,9 @@ def test_lines_that_are_not_good_are_refused(federation):
         assert desk(federation).cosigned_by(1) == ()
     desk(federation).cosign(1, A, (first, second))
     assert desk(federation).cosigned_by(1) == (A,)
+    # nor afterwards, when there is nothing left to store
+    with pytest.raises(BadSignature):
+        desk(federation).cosign(1, A, elsewhere)
 
 
 def test_strangers_do_not_cosign(federation):

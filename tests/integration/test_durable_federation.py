@@ -207,7 +207,7 @@ class Durable:
             floor=Floor(),
             clock=self.clock,
             entropy=self.entropy,
-            joined=Joined(genesis=self.recorder.in_force.genesis_hash),
+            joined=lambda: Joined(genesis=self.recorder.in_force.genesis_hash),
         )
 
     def reopen(self) -> None:

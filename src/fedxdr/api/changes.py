@@ -18,7 +18,14 @@ from fedxdr.core.errors import UnknownSender
 from fedxdr.core.ids import digest
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import entries
-from fedxdr.ledger.entries import MemberKeyRotated
+from fedxdr.ledger.entries import (
+    Change,
+    Genesis,
+    KeyCeremony,
+    MemberEnrolled,
+    MemberKeyRotated,
+    PlanAdopted,
+)
 from fedxdr.parties.changes import ProposedChange, governed
 from fedxdr.parties.orchestrator import OPERATOR
 
@@ -51,8 +58,7 @@ async def propose(request: Request, signed: Writer) -> dict[str, Any]:
 
     def file(service: Service) -> dict[str, Any]:
         service.registrar.require_member(signed.by)
-        if isinstance(entry, MemberKeyRotated) and signed.by != entry.org_id:
-            raise UnknownSender("a member proposes its own new keys, and nobody else")
+        _require_proposer(entry, signed.by)
         orchestrator = service.orchestrator
         found = orchestrator.governance.propose(
             entry, envelopes=envelopes, by=signed.by
@@ -61,6 +67,28 @@ async def propose(request: Request, signed: Writer) -> dict[str, Any]:
         return found.to_value()
 
     return await service_of(request).run(file)
+
+
+def _require_proposer(entry: Genesis | Change, by: str) -> None:
+    """Refuse what has another way in, or another proposer.
+
+    Who is to be a member applies with an invitation; plans and ceremonies, which agents
+    approve by themselves, are the operator's to propose: each of them gives all other
+    open changes a new number, and a member could keep its own suspension from ever
+    getting its quorum.
+    """
+    match entry:
+        case Genesis() | MemberEnrolled():
+            raise UnknownSender(
+                "members are proposed by their own application: `fedxdr join`; the "
+                "founding by `fedxdr members propose --found`"
+            )
+        case PlanAdopted() | KeyCeremony() if by != OPERATOR:
+            raise UnknownSender("the operator proposes plans and key ceremonies")
+        case MemberKeyRotated() if by != entry.org_id:
+            raise UnknownSender("a member proposes its own new keys, and nobody else")
+        case _:
+            pass
 
 
 @router.post("/federation/found", status_code=201)

@@ -31,6 +31,8 @@ from fedxdr.parties.registrar import Enrolled
 
 router = APIRouter(prefix="/federation", tags=["members"])
 
+_APPLICATION_BYTES = 65_536
+
 
 @router.post("/register", status_code=201)
 async def register(request: Request) -> dict[str, Any]:
@@ -39,7 +41,8 @@ async def register(request: Request) -> dict[str, Any]:
     The members decide: founders about the Genesis, later a quorum about everybody new.
     """
     service = service_of(request)
-    body = await body_of(request)
+    # anybody may send this: no more than an enrolment can need
+    body = await body_of(request, limit=_APPLICATION_BYTES)
     application = _application(parse(Register, body))
 
     def enrol(service: Service) -> dict[str, Any]:

@@ -119,13 +119,17 @@ def service_of(request: Request) -> Service:
     return service
 
 
-async def body_of(request: Request) -> bytes:
+async def body_of(request: Request, *, limit: int | None = None) -> bytes:
     """Return the request's body.
+
+    Args:
+        request: as it arrives.
+        limit: bytes at most; by default the service's limit.
 
     Raises:
         TooLarge: more than the service's limit; nothing beyond it was read.
     """
-    limit = service_of(request).max_body_bytes
+    limit = limit or service_of(request).max_body_bytes
     too_large = TooLarge(f"a request has at most {limit} bytes")
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:

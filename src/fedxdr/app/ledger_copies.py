@@ -5,7 +5,8 @@ Reading happens beside whatever runs on the folder; catching up needs it stopped
 
 Rule that always holds: an orchestrator that was restored from a backup signs nothing
 before it has what its ledger grew by since: otherwise it would sign a second root for a
-size, and convict itself.
+size, and convict itself. A bundle ends with the newest head that has a quorum: whether
+the orchestrator had signed one more, which only some members saw, no bundle says.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedxdr.app.participating import AgentFile
-from fedxdr.app.server_file import ServerFile
+from fedxdr.app.server_file import ServerFile, operator_key
 from fedxdr.app.settings import database_setting
 from fedxdr.core.clock import SystemClock
 from fedxdr.core.errors import InvalidSettings, Unavailable
@@ -93,6 +94,10 @@ def catch_up(folder: Path, bundle: bytes | None) -> int:
             recorder = Recorder(
                 store=SqlBlockStore(database), blobs=blobs, clock=SystemClock()
             )
+            log = verifier.log_of(found)
+            ours = operator_key(folder, name="orchestrator").public
+            if log.keys.identity != ours:
+                raise InvalidSettings("the bundle is of another orchestrator's ledger")
             common = min(recorder.size(), len(found.blocks))
             if common and recorder.root_at(common) != _root(found, common):
                 raise InvalidSettings("the bundle is of another ledger, or history")

@@ -31,6 +31,7 @@ from fedxdr.core.randomness import SystemEntropy
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity
 from fedxdr.federation.floor import Floor
+from fedxdr.ledger import checkpoint
 from fedxdr.ledger.checkpoint import Checkpoint
 from fedxdr.ledger.entries import MemberKeys
 from fedxdr.parties import enrolment
@@ -116,6 +117,7 @@ class AgentFile:
             genesis=digest(self.genesis) if self.genesis else None,
             founding=digest(self.founding) if self.founding else None,
             pinned=pinned,
+            orchestrator=digest(self.orchestrator),
         )
 
 
@@ -263,7 +265,8 @@ class OpenParticipant:
         clock, entropy = clock or SystemClock(), SystemEntropy()
         key = key_of(folder)
         self.client = Client(self.file.server, signer=key, clock=clock, entropy=entropy)
-        link: Link = HttpLink(self.client)
+        self.link: Link = HttpLink(self.client)
+        link = self.link
         self.blobs = blobs = FileBlobs(folder / "blobs")
         mirror = Recorder(store=SqlBlockStore(self._database), blobs=blobs, clock=clock)
         notes = SqlNotes(self._database)
@@ -289,10 +292,30 @@ class OpenParticipant:
             does_replay=does_replay,
             share_of=self.share_of,
             run=self._pool,
-            joined=self.file.joined,
+            joined=lambda: AgentFile.read(folder).joined,
             proofs=ProofFiles(folder),
             asks=asks,
         )
+
+    def has_rotated(self) -> bool:
+        """Return whether the ledger itself says that our next keys are in force.
+
+        Asked where the server knows our present key no more: what it says nobody
+        signed, so the public routes of the ledger are followed and believed instead.
+        Our present key cosigns the head over the change, which may need it.
+
+        Raises:
+            Unavailable: the orchestrator cannot be reached.
+            InvalidInput: what it shows is no continuation of our mirror.
+        """
+        head = self.link.checkpoint()
+        self.participant.follow_ledger(checkpoint.parse(head).size)
+        path = self.folder / "keys" / NEXT_KEY
+        if not path.exists():
+            return False
+        member = self.participant.mirror.in_force.members.get(OrgId(self.file.org))
+        fresh = IdentityKey(seed=read_seed(path)).public
+        return member is not None and member.keys.identity == fresh
 
     @property
     def has_next_key(self) -> bool:

@@ -300,7 +300,8 @@ def _reach(opened: OpenParticipant) -> None:
         except UnknownSender as error:
             if not opened.has_next_key:
                 raise
-            logger.warning("our keys were rotated", extra={"reason": str(error)})
+            # whether they were put into force says the ledger, below and in _serve
+            logger.warning("our keys are not known", extra={"reason": str(error)})
             return
         except Unavailable as error:
             if str(error) != said:
@@ -309,6 +310,19 @@ def _reach(opened: OpenParticipant) -> None:
             time.sleep(_PAUSE_S)
         else:
             return
+
+
+def _takes_next_key(opened: OpenParticipant) -> bool:
+    """Take this organisation's next key if the ledger has put it into force."""
+    try:
+        has_rotated = opened.has_rotated()
+    except (InvalidInput, Refused) as error:
+        logger.warning("the ledger cannot be followed", extra={"reason": str(error)})
+        return False
+    if has_rotated and take_next_key(opened.folder):
+        logger.info("our next key is in force: beginning again with it")
+        return True
+    return False
 
 
 def _serve(opened: OpenParticipant, models: ModelMirror) -> bool:
@@ -335,8 +349,7 @@ def _serve(opened: OpenParticipant, models: ModelMirror) -> bool:
                 logger.warning("the orchestrator is away", extra={"reason": str(error)})
                 time.sleep(_PAUSE_S)
             except (InvalidInput, Refused) as error:
-                if isinstance(error, UnknownSender) and take_next_key(opened.folder):
-                    logger.info("our next key is in force: beginning again with it")
+                if isinstance(error, UnknownSender) and _takes_next_key(opened):
                     return True
                 logger.warning(
                     "cannot go on for now",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +19,11 @@ from fedxdr.cli.anchors import anchor
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidSettings
-from fedxdr.core.ids import round_id
+from fedxdr.core.ids import digest, round_id
 from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import checkpoint, light, page, policy, proofs, verifier
+
+_GENESIS = re.compile(r"[0-9a-f]{64}")
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 
@@ -207,7 +210,10 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="File made by `ledger export`.")],
     pin: Annotated[
         str | None,
-        typer.Option(help="The orchestrator's Ed25519 key, base64, if you know it."),
+        typer.Option(
+            help="Hash of the Genesis, hexadecimal (`members list` prints it); or the "
+            "orchestrator's Ed25519 key, base64."
+        ),
     ] = None,
     seen: Annotated[
         Path | None,
@@ -241,16 +247,20 @@ def verify(
         )
     try:
         data = bundle.read_bytes()
-        key = None if pin is None else base64.b64decode(pin, validate=True)
+        is_genesis = pin is not None and _GENESIS.fullmatch(pin) is not None
+        key = None if pin is None or is_genesis else _key_in(pin)
         head = None if seen is None else checkpoint.parse(seen.read_bytes())
         kept = None if evidence is None else evidence.read_bytes()
     except OSError as error:
         raise InvalidSettings(
             f"cannot read {error.filename}: {error.strerror}"
         ) from error
-    except (ValueError, binascii.Error) as error:
-        raise InvalidSettings("--pin takes a key in base64") from error
-    report = verifier.verify(data, pinned_orchestrator_key=key, seen=head)
+    report = verifier.verify(
+        data,
+        pinned_orchestrator_key=key,
+        pinned_genesis=digest(pin) if pin is not None and is_genesis else None,
+        seen=head,
+    )
     spent = _spent(data)
     redone = None if replay is None or kept is None else _redo(data, replay, kept)
     if as_json:
@@ -284,6 +294,15 @@ def verify(
         OUT.print(f"  trust: {reason}", style="dim", highlight=False)
     for warning in report.warnings:
         OUT.print(f"  note: {warning}", style="yellow", highlight=False)
+
+
+def _key_in(pin: str) -> bytes:
+    try:
+        return base64.b64decode(pin, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise InvalidSettings(
+            "--pin takes the hash of the Genesis, or a key in base64"
+        ) from error
 
 
 def _redo(data: bytes, name: str, kept: bytes) -> dict[str, str]:

@@ -65,9 +65,12 @@ def list_members(folder: Folder, *, as_json: AsJson = False) -> None:
                     for one in known
                 ],
                 "changes": [_told(change) for change in changes],
+                "genesis": somebody.agent.genesis if somebody.agent else None,
             }
         )
         return
+    if somebody.agent is not None and somebody.agent.genesis:
+        OUT.print(f"Genesis: {somebody.agent.genesis}", highlight=False)
     table(
         "Members",
         ["organisation", "status", "fingerprint of its keys"],

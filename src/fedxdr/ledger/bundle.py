@@ -251,22 +251,24 @@ def _line(lines: Sequence[bytes], index: int, height: int | None = None) -> byte
 def _split(line: bytes, height: int) -> _Parts:
     """Return the stored bytes of a block's line, if its hash is theirs."""
     # (1): the line put together again from its parts is the line.
-    with located(Step.FORM, height):
+    try:
         parts = _decode(line, _BlockLine)
-        found = _Parts(
-            body=bytes(parts.block),
-            beside=tuple(bytes(raw) for raw in parts.envelopes),
-            hash=blocks_.hash_of(bytes(parts.block)),
+    except MalformedMessage as error:
+        raise VerificationFailed(str(error), step=Step.FORM, height=height) from error
+    body = bytes(parts.block)
+    beside = tuple(bytes(raw) for raw in parts.envelopes)
+    if line != _block_line(body, beside, parts.hash):
+        raise VerificationFailed(
+            "a block's line is not in canonical form", step=Step.FORM, height=height
         )
-        if line != _block_line(found.body, found.beside, parts.hash):
-            raise MalformedMessage("a block's line is not in canonical form")
+    found = _Parts(body=body, beside=beside, hash=blocks_.hash_of(body))
     # (2): the hash is that of the stored bytes.
-    require(
-        found.hash == parts.hash,
-        f"the bytes hash to {found.hash[:16]}…, not to {parts.hash[:16]}…",
-        step=Step.LINKS,
-        height=height,
-    )
+    if found.hash != parts.hash:
+        raise VerificationFailed(
+            f"the bytes hash to {found.hash[:16]}…, not to {parts.hash[:16]}…",
+            step=Step.LINKS,
+            height=height,
+        )
     return found
 
 

@@ -24,7 +24,8 @@ from typing import assert_never
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.points import check_ed25519
-from fedxdr.ledger import entries, policy, statements
+from fedxdr.crypto.publisher import Publisher
+from fedxdr.ledger import entries, statements
 from fedxdr.ledger.block import GENESIS_PREV_HASH, Provenance, SignedBlock
 from fedxdr.ledger.entries import (
     Change,
@@ -37,6 +38,13 @@ from fedxdr.ledger.entries import (
     ModelRetired,
     OrchestratorReplaced,
     PlanAdopted,
+)
+from fedxdr.ledger.forms import RESERVED_NAMES
+from fedxdr.ledger.note_form import (
+    COSIGNATURE_ED25519,
+    COSIGNATURE_ML_DSA_44,
+    ED25519,
+    key_hash,
 )
 from fedxdr.ledger.round_rules import member_of
 from fedxdr.ledger.standing import PlanTerms, Standing
@@ -66,7 +74,7 @@ def check_genesis(signed: SignedBlock, entry: Genesis, standing: Standing) -> No
             f"{what} of {sorted(found)}, founders are {sorted(entry.founders)}",
         )
     seen = set(entry.orchestrator.all)
-    _check_keys("the orchestrator", entry.orchestrator, 0)
+    _check_log(entry, 0)
     for organisation, (envelope, statement) in enrolled.items():
         _check_name(organisation, 0)
         with located(Step.MEMBERSHIP, 0):
@@ -272,16 +280,16 @@ def _one(signed: SignedBlock, kind: str, what: str) -> tuple[Envelope]:
 
 
 def _check_name(organisation: OrgId, height: int) -> None:
-    """(6): a name that can stand in a policy for heads."""
+    """(6): a name that means nobody else, in a policy, a request or a token."""
     require(
-        organisation != policy.NONE,
-        f"an organisation called {policy.NONE}, which in a policy is nobody",
+        organisation not in RESERVED_NAMES,
+        f"an organisation called {organisation}, which is the name of somebody else",
         step=Step.MEMBERSHIP,
         height=height,
     )
 
 
-def _check_new_keys(organisation: OrgId, keys: MemberKeys, standing: Standing) -> None:
+def _check_new_keys(organisation: str, keys: MemberKeys, standing: Standing) -> None:
     """(6): keys that nobody has or had, good points, no two alike."""
     height = standing.height + 1
     require(
@@ -294,7 +302,25 @@ def _check_new_keys(organisation: OrgId, keys: MemberKeys, standing: Standing) -
 
 
 def _check_keys(holder: str, keys: MemberKeys, height: int) -> None:
-    """(6): four different keys, those of Ed25519 canonical and of prime order."""
+    """(6): four different keys, those of Ed25519 canonical and of prime order.
+
+    And none of the lines that they sign on heads looks like another's: the ID of a key
+    has 32 bits, so that two with one ID are quickly made, and a policy with both would
+    be none.
+    """
+    ids = {
+        key_hash(name=holder, kind=ED25519, public_key=keys.tlog_ed25519),
+        key_hash(name=holder, kind=COSIGNATURE_ED25519, public_key=keys.tlog_ed25519),
+        key_hash(
+            name=holder, kind=COSIGNATURE_ML_DSA_44, public_key=keys.tlog_ml_dsa_44
+        ),
+    }
+    require(
+        len(ids) == 3,
+        f"two keys of {holder} have one ID in signed heads: make other ones",
+        step=Step.MEMBERSHIP,
+        height=height,
+    )
     require(
         len(keys.all) == len(keys.__slots__),
         f"{holder} has one key twice",
@@ -308,13 +334,28 @@ def _check_keys(holder: str, keys: MemberKeys, height: int) -> None:
 
 def _check_orchestrator(entry: OrchestratorReplaced, standing: Standing) -> None:
     """(6): keys and a name that this ledger never had."""
-    _check_new_keys(OrgId("orchestrator"), entry.orchestrator, standing)
+    _check_new_keys(entry.origin, entry.orchestrator, standing)
+    _check_log(entry, standing.height + 1)
     require(
         all(entry.origin != log.origin for log in standing.logs),
         f"the ledger was called {entry.origin} before",
         step=Step.MEMBERSHIP,
         height=standing.height + 1,
     )
+
+
+def _check_log(entry: Genesis | OrchestratorReplaced, height: int) -> None:
+    """(6): keys that can sign heads and models, under a name that is no member's."""
+    require(
+        any(mark in entry.origin for mark in "./"),
+        f"an origin with a dot or a slash, not {entry.origin}: names of members have "
+        "neither",
+        step=Step.MEMBERSHIP,
+        height=height,
+    )
+    _check_keys(entry.origin, entry.orchestrator, height)
+    with located(Step.MEMBERSHIP, height):
+        Publisher(der=entry.publisher)
 
 
 def _check_plan(entry: PlanAdopted, height: int) -> None:

@@ -14,6 +14,9 @@ from fedxdr.core.errors import MalformedMessage
 from fedxdr.core.ids import OrgId, org_id
 
 TEXT_LIMIT = 500
+RESERVED_NAMES = frozenset({"auditor", "none", "operator", "orchestrator"})
+"""What no organisation can be called: others go by these names, or nobody does."""
+
 NESTING_LIMIT = 32
 
 _P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")

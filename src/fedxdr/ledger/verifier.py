@@ -51,11 +51,15 @@ from fedxdr.ledger.entries import Genesis
 from fedxdr.ledger.lineage import lineage
 from fedxdr.ledger.round_rules import RoundEvidence
 from fedxdr.ledger.rules import check
-from fedxdr.ledger.standing import Standing, witness_keys
+from fedxdr.ledger.standing import Log, Standing, witness_keys
 from fedxdr.ledger.steps import Step, located, require
 from fedxdr.ledger.trust import Trust, score
 
 _UNPINNED = "no orchestrator key was pinned: the bundle itself says who published it"
+_ONE_OF_MANY = (
+    "only the orchestrator's key was pinned, under which it could have founded another "
+    "ledger: pin the Genesis, or a head seen earlier"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +109,7 @@ def verify(
     data: bytes,
     *,
     pinned_orchestrator_key: bytes | None = None,
+    pinned_genesis: Digest | None = None,
     seen: Checkpoint | None = None,
 ) -> Report:
     """Return the report on a bundle in which nothing is wrong.
@@ -112,8 +117,10 @@ def verify(
     Args:
         data: the bundle's bytes.
         pinned_orchestrator_key: the first orchestrator's Ed25519 key, 32 bytes, as
-            known from elsewhere (an invitation); without it the bundle itself says who
-            signed it, and the report warns.
+            known from elsewhere; the orchestrator alone could found a second ledger
+            under it, and the report says so.
+        pinned_genesis: hash of block 0, as known from elsewhere (a member's folder):
+            which ledger this must be; without it and ``seen`` the report warns.
         seen: a head of this ledger that is known from earlier; the bundle must extend
             it.
 
@@ -148,6 +155,11 @@ def verify(
     ancestors = lineage((s.block for s in bundle.blocks), model_hash)
     _check_pin(bundle, genesis, pinned_orchestrator_key)
     require(
+        pinned_genesis in {None, bundle.hashes[0]},
+        "the Genesis is not the pinned one",
+        step=Step.HEAD,
+    )
+    require(
         seen is None or seen.size <= len(bundle.blocks),
         "the head seen earlier is over more blocks than these",
         step=Step.HEAD,
@@ -156,7 +168,10 @@ def verify(
     for at, head, root in found:
         cosigned_by = check_head(head, at, root)
     _check_models(bundle, standing)
-    warnings = [_UNPINNED] if pinned_orchestrator_key is None else []
+    is_pinned = pinned_genesis is not None or seen is not None
+    warnings: list[str] = []
+    if not is_pinned:
+        warnings.append(_UNPINNED if pinned_orchestrator_key is None else _ONE_OF_MANY)
     warnings.extend(
         f"block {one.height}: {len(one.rejected)} of {len(one.cohort)} rejected the "
         "result"
@@ -184,7 +199,7 @@ def verify(
         warnings=tuple(warnings),
         trust=score(
             evidence,
-            pinned=pinned_orchestrator_key is not None,
+            pinned=is_pinned or pinned_orchestrator_key is not None,
             cosigned=len(cosigned_by),
             cosigners=len(standing.cosigners),
         ),
@@ -233,6 +248,20 @@ def _cosigner_keys(standing: Standing, organisations: Iterable[OrgId]) -> list[s
         for org in organisations
         for key in witness_keys(org, standing.cosigners[org].keys)
     ]
+
+
+def log_of(bundle: Bundle) -> Log:
+    """Return who keeps the ledger of a bundle that was verified.
+
+    Raises:
+        VerificationFailed: it has no Genesis.
+    """
+    standing = Standing()
+    for signed, hash_ in zip(bundle.blocks, bundle.hashes, strict=True):
+        standing.follow(signed, hash_)
+    if standing.log is None:
+        raise VerificationFailed("no Genesis", step=Step.CONTAINER)
+    return standing.log
 
 
 def _check_seen(seen: Checkpoint, root: bytes) -> None:

@@ -34,7 +34,7 @@ from fedxdr.ledger.checkpoint import Checkpoint
 from fedxdr.ledger.entries import Genesis, entry_digest
 from fedxdr.parties import consent
 from fedxdr.parties.accusing import Accuser
-from fedxdr.parties.ports import CheckpointStore, Link, Notes
+from fedxdr.parties.ports import CheckpointStore, Fence, Link, Notes
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.witness import Witness
 
@@ -51,11 +51,13 @@ class Joined:
         genesis: hash of block 0, once it was seen.
         founding: ``entry_digest`` of the Genesis that a founder approved.
         pinned: the head that the invitation pins.
+        orchestrator: fingerprint of the orchestrator's keys that the invitation pins.
     """
 
     genesis: Digest | None = None
     founding: Digest | None = None
     pinned: Checkpoint | None = None
+    orchestrator: Digest | None = None
 
 
 class Follower:
@@ -69,7 +71,9 @@ class Follower:
         link: the way to the orchestrator.
         floor: what it insists on.
         clock: the time.
-        joined: which ledger it joined.
+        joined: says which ledger it joined; a person may approve the founding while
+            the agent runs.
+        fence: what it must never have twice; one root for a size is.
         proofs: keeps what convicts the log.
         asks: whether a person decides about plans too.
     """
@@ -84,7 +88,8 @@ class Follower:
         link: Link,
         floor: Floor,
         clock: Clock,
-        joined: Joined,
+        joined: Callable[[], Joined],
+        fence: Fence,
         proofs: Notes,
         asks: bool = False,
     ) -> None:
@@ -92,8 +97,14 @@ class Follower:
         self._identity = identity
         self._mirror = mirror
         self.witness = Witness(
-            me=me, mirror=mirror, store=checkpoints, clock=clock, pinned=joined.pinned
+            me=me,
+            mirror=mirror,
+            store=checkpoints,
+            clock=clock,
+            pinned=joined().pinned,
+            hold=fence.hold,
         )
+        self._fence = fence
         self.accuser = Accuser(mirror=mirror, store=checkpoints, files=proofs)
         self._link = link
         self._floor = floor
@@ -178,6 +189,14 @@ class Follower:
             return  # not yet; asked again at the next look
         self._quorate = size
 
+    def _is_quorate(self, size: int) -> bool:
+        """Return whether the others have cosigned the newest head."""
+        try:
+            self.witness.require_quorum(self._link.checkpoint(size))
+        except (NotFound, VerificationFailed):
+            return False
+        return True
+
     def _check_joined(self, found: list[SignedBlock]) -> None:
         """Refuse a first block of another ledger than the one that was joined."""
         if self._mirror.is_begun:
@@ -185,7 +204,12 @@ class Follower:
         first = found[0].block if found else None
         if first is None or not isinstance(first.entry, Genesis):
             raise BadSignature("a ledger that does not begin with a genesis")
-        joined = self._joined
+        joined = self._joined()
+        is_invited = joined.orchestrator in {None, first.entry.orchestrator.fingerprint}
+        if not is_invited and joined.pinned is None:
+            # (whoever joins later may be invited by an orchestrator that took over:
+            # then the head that the invitation pins says which ledger it is)
+            raise BadSignature("the ledger names other keys than the invitation pins")
         if joined.genesis not in {None, first.hash} or joined.founding not in {
             None,
             entry_digest(first.entry),
@@ -197,6 +221,8 @@ class Follower:
         size = self._mirror.size()
         if size == self._cosigned or not size:
             return
+        if self._fence.is_copy and not self._is_quorate(size):
+            return  # set back to a backup: the others first, who remember
         lines = self.witness.cosign(self._identity)
         if lines is not None:
             try:

@@ -44,6 +44,9 @@ from fedxdr.parties.recording import Recorder
 
 logger = logging.getLogger(__name__)
 
+MOST_OPEN = 8
+"""How many changes one proposer can have open at once."""
+
 ADOPTED, WITHDRAWN = "adopted", "withdrawn"
 
 
@@ -126,6 +129,11 @@ class Governance:
                 "the federation is not founded yet: only founders can be enrolled"
             )
         digest = entries.entry_digest(entry)
+        mine = [c for c in self._store.all() if c.proposed_by == by]
+        if digest not in {c.digest for c in mine} and len(mine) >= MOST_OPEN:
+            raise WrongPhase(
+                f"{by} has {len(mine)} open changes: withdraw one, or wait"
+            )
         self._store.propose(
             StoredChange(
                 digest=digest,

@@ -28,6 +28,7 @@ from fedxdr.core.errors import (
     InvalidPlan,
     NotFound,
     TooFewParticipants,
+    TooLarge,
     WrongPhase,
 )
 from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
@@ -437,7 +438,13 @@ class Orchestrator(RoundServing):
         round_id = round_.announcement.round_id
         # killed between block and fact: the block is there already
         if not (isinstance(entry, RoundCommitted) and entry.round_id == round_id):
-            head = self._record_round(round_)
+            try:
+                head = self._record_round(round_)
+            except TooLarge as error:
+                # names so many or so long that no block holds them: it would not fit
+                # the next time either
+                self._fail(round_, "too-large", str(error))
+                return
         self._store(Committed(height=head.height, at=self._clock.now()))
 
     def _record_round(self, round_: Round) -> Any:  # noqa: ANN401 - a Block

@@ -22,6 +22,7 @@ Rules that always hold:
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from fedxdr.core import canonical
@@ -110,8 +111,8 @@ class Participant:
         does_replay: whether it recomputes every proposed model.
         share_of: its share of a ceremony's key.
         run: a pool's map for what is heavy.
-        joined: which ledger it joined; by default (in simulations) the first that is
-            shown.
+        joined: says which ledger it joined; by default (in simulations) the first
+            that is shown.
         proofs: keeps what convicts the log; by default ``notes`` do.
         asks: whether a person decides about plans too.
     """
@@ -136,7 +137,7 @@ class Participant:
         does_replay: bool = True,
         share_of: ShareOf = no_share,
         run: Run = in_turn,
-        joined: Joined | None = None,
+        joined: Callable[[], Joined] = Joined,
         proofs: Notes | None = None,
         asks: bool = False,
     ) -> None:
@@ -167,7 +168,8 @@ class Participant:
             link=link,
             floor=floor,
             clock=clock,
-            joined=joined or Joined(),
+            joined=joined,
+            fence=fence,
             proofs=proofs or notes,
             asks=asks,
         )
@@ -217,6 +219,8 @@ class Participant:
                 settle(self._desk.fence, self.mirror, standing)
             self._enter(standing.round_id, standing.phase)
             self._advance(standing.phase)
+        elif self._desk.fence.is_copy:
+            settle(self._desk.fence, self.mirror, standing)
         self._standing = standing
         return standing
 

@@ -11,9 +11,11 @@ nonce is accepted once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, MutableMapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
@@ -37,6 +39,7 @@ from fedxdr.crypto.points import check_ed25519
 from fedxdr.ledger import statements
 from fedxdr.ledger.block import Block
 from fedxdr.ledger.entries import Genesis, KeyCeremony, MemberEnrolled, MemberKeys
+from fedxdr.ledger.forms import RESERVED_NAMES
 from fedxdr.ledger.standing import Member
 from fedxdr.ledger.statements import EnrolmentStatement
 from fedxdr.parties import enrolment
@@ -47,8 +50,8 @@ from fedxdr.parties.orchestrator import OPERATOR, Orchestrator
 from fedxdr.parties.ports import Registration, Registry
 from fedxdr.secagg.encrypted.ceremony import Ceremony
 
+_COSIGNING = re.compile(r"/ledger/checkpoint/[0-9]+\Z")
 TOKEN_LIFETIME_S = 30 * 86_400
-_RESERVED = (OPERATOR, "orchestrator", "auditor", "none")
 
 
 class NameTaken(Refused):
@@ -146,7 +149,7 @@ class Registrar:
             MalformedMessage: not a name.
         """
         name = org_id(org)
-        if name in _RESERVED:
+        if name in RESERVED_NAMES:
             raise NameTaken(f"{name} is a reserved name; choose another")
         if name in self._members:
             raise NameTaken(f"{name} is a member already; choose another name")
@@ -492,7 +495,7 @@ class Registrar:
             UnknownSender: signed by a key that is not on the ledger.
             ReplayedRequest: the nonce was used before.
         """
-        name, identity = self._by_keyid(request.headers)
+        name, identity = self._by_keyid(request)
         now = self._clock.now()
         proof = requests.verify(request, identity=identity, now=now)
         if is_write:
@@ -507,15 +510,20 @@ class Registrar:
         )
         self._registry.forget_nonces(before=self._clock.now())
 
-    def _by_keyid(
-        self, headers: MutableMapping[str, str]
-    ) -> tuple[str, PublicIdentity]:
-        keyid = requests.claimed_keyid(headers)
+    def _by_keyid(self, request: requests.Request) -> tuple[str, PublicIdentity]:
+        keyid = requests.claimed_keyid(request.headers)
         if keyid == self._operator.keyid:
             return OPERATOR, self._operator
         for org, member in self._members.items():
             if member.keys.identity.keyid == keyid:
                 return org, member.keys.identity
+        if self.is_founded and _COSIGNING.search(urlsplit(request.url).path):
+            # the head over a block that took a key or a member away still waits for it
+            recorder = self._orchestrator.recorder
+            before = recorder.signers_at(recorder.size()).cosigners
+            for org, member in before.items():
+                if member.keys.identity.keyid == keyid:
+                    return org, member.keys.identity
         for org, change in self.applications().items():
             entry = change.entry
             if isinstance(entry, MemberEnrolled) and (

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import BadSignature, InvalidInput, NotFound
+from fedxdr.core.errors import BadSignature, BelowFloor, InvalidInput, NotFound
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.ledger import checkpoint, heads, note, policy, verifier
@@ -37,6 +37,17 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 HeadOf = Callable[[int], bytes]
 
+Hold = Callable[[str, Digest], None]
+
+
+def _hold_nothing(question: str, answer: Digest) -> None:
+    """Refuse: whoever cannot remember what it cosigned cosigns nothing.
+
+    Raises:
+        BelowFloor: always.
+    """
+    raise BelowFloor(f"{question}: nothing here outlives a backup; {answer[:16]}…")
+
 
 class Witness:
     """One organisation's heads of one ledger.
@@ -47,6 +58,8 @@ class Witness:
         store: the heads that it saw, with its own cosignatures.
         clock: the time.
         pinned: the head that this ledger must extend; nothing shorter is taken.
+        hold: binds to one root for a size, for good (``Fence.hold``); whoever only
+            reads heads cosigns none and needs it not.
     """
 
     def __init__(
@@ -57,7 +70,9 @@ class Witness:
         store: CheckpointStore,
         clock: Clock,
         pinned: Checkpoint | None = None,
+        hold: Hold | None = None,
     ) -> None:
+        self._hold = hold or _hold_nothing
         self._me = me
         self._mirror = mirror
         self._store = store
@@ -135,6 +150,8 @@ class Witness:
 
         Raises:
             InvalidInput: the newest block is dated too far ahead of our clock.
+            AlreadyAnswered: we cosigned another root for this size, before we were set
+                back to a backup.
         """
         self._check_pinned(())
         size = self._mirror.size()
@@ -160,7 +177,10 @@ class Witness:
                 )
             mine = heads.cosign(head, identity, org=self._me, at=self._clock.now())
             both = Note(text=found.text, signatures=(*found.signatures, *mine))
-            self._store.put(size, self._mirror.root_at(size), both.to_bytes())
+            root = self._mirror.root_at(size)
+            # outlives a database that is set back: one root for a size, ever
+            self._hold(f"head/{size}", root)
+            self._store.put(size, root, both.to_bytes())
         return size, "".join(line.line() for line in mine).encode()
 
     def require_quorum(self, head: bytes) -> None:

@@ -12,9 +12,9 @@ from fedxdr.core.errors import (
     MalformedMessage,
     NotFound,
 )
-from fedxdr.core.ids import Digest, digest
+from fedxdr.core.ids import Digest, digest, sha256
 from fedxdr.ledger import checkpoint
-from fedxdr.ledger.block import SignedBlock, in_order, signatures_digest
+from fedxdr.ledger.block import SignedBlock, signatures_digest
 
 WITHDRAWN = "withdrawn"
 OUTCOMES = ("adopted", WITHDRAWN)
@@ -33,19 +33,24 @@ def does_not_follow(height: int, *, newest: int) -> IntegrityFault:
     )
 
 
-def require_bound(signed: SignedBlock) -> None:
+def require_bound(signed: SignedBlock) -> list[bytes]:
     """Refuse a block with other envelopes beside it than those it binds.
+
+    Returns:
+        The canonical JSON of each envelope, in order: it is made here anyway.
 
     Raises:
         IntegrityFault: others, fewer, more, or in another order.
     """
-    envelopes = signed.envelopes
-    bound = signatures_digest(envelope.digest for envelope in envelopes)
-    if bound != signed.block.signatures_digest or in_order(envelopes) != envelopes:
+    beside = [envelope.to_json() for envelope in signed.envelopes]
+    digests = [sha256(envelope) for envelope in beside]
+    bound = signatures_digest(digests)
+    if bound != signed.block.signatures_digest or digests != sorted(digests):
         raise IntegrityFault(
             f"the envelopes beside block {signed.block.height} are not those it binds; "
             "nothing was written"
         )
+    return beside
 
 
 def require_head(size: int, root: Digest, note: bytes) -> None:

@@ -54,9 +54,7 @@ PLAN = {
 }
 ORGANISATIONS = ("alpha", "bravo", "charlie")
 ORIGIN = "test.example/ledger"
-PUBLISHER = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200") + (
-    b"\x04" + bytes(64)
-)
+PUBLISHER = PublisherKey(seed=b"\x01" * 32).public_der
 
 
 # Keys and signatures are made once for the same seed and bytes: that is most of what

@@ -162,7 +162,8 @@ def check(
     else:
         skimmed = bundles.skim(data)
         audited = light.audit(skimmed.bodies, head=skimmed.head, policy=counts)
-        height, hash_, head = len(skimmed.bodies) - 1, audited.last_hash, skimmed.head
+        height, hash_ = audited.head.size - 1, audited.last_hash
+        head = skimmed.head
         cosigned_by = audited.cosigned_by
     size = checkpoint.parse(head).size
     if as_json:

@@ -25,7 +25,8 @@ reported with its height before anything about the whole container.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -71,12 +72,13 @@ class Skimmed:
 
     Attributes:
         origin: the ledger's name.
-        bodies: the blocks' bytes as stored, in order of height from the Genesis.
+        bodies: the blocks' bytes as stored, in order of height from the Genesis;
+            checked as they are taken, to be taken once and to the end.
         head: the cosigned checkpoint over all blocks, signatures not yet checked.
     """
 
     origin: str
-    bodies: tuple[bytes, ...]
+    bodies: Iterator[bytes]
     head: bytes
 
 
@@ -199,7 +201,12 @@ def read(data: bytes) -> Bundle:
             raise MalformedMessage(
                 "heads ascend by size from 1, each once, the last one apart"
             )
-        head = _read_end(data, lines, end)
+        last = _line(lines, end)
+        digest, head = _read_last(last)
+        if len(lines) != end + 2 or lines[-1]:
+            raise MalformedMessage("bytes after the last line, or its end is missing")
+        if digest != sha256(data[: -len(last) - 1]):
+            raise MalformedMessage("the digest is not that of the bytes before it")
     return Bundle(
         origin=header.origin,
         blocks=tuple(
@@ -213,28 +220,55 @@ def read(data: bytes) -> Bundle:
 
 
 def skim(data: bytes) -> Skimmed:
-    """Return the blocks' bytes of a bundle, and the head over them.
+    """Return the blocks' bytes of a bundle, one by one, and the head over them.
 
     For an audit by the tree (light.py): blocks, envelopes, models and earlier heads are
-    not read; the hashes beside the blocks and the bundle's digest are checked.
+    not read; the hashes beside the blocks and the bundle's digest are checked, as the
+    bodies are taken.
 
     Args:
         data: the bundle's bytes, all of them and nothing else.
 
     Raises:
-        VerificationFailed: a line of a block that is not in canonical form or does not
-            hash to its hash, with its height; or bytes that the digest does not cover.
+        VerificationFailed: no bundle. While the bodies are taken: a line of a block
+            that is not in canonical form or does not hash to its hash, with its height;
+            and after the last, bytes that the digest does not cover.
     """
-    lines = data.split(b"\n")
+    first = data.find(b"\n") + 1
+    last = data.rfind(b"\n", 0, max(0, len(data) - 1)) + 1
     with located(Step.CONTAINER):
-        header = decode(lines[0], _Header)
-    bodies = tuple(
-        _split(_line(lines, 1 + height, height), height).body
-        for height in range(header.blocks)
-    )
-    with located(Step.CONTAINER):
-        head = _read_end(data, lines, 1 + header.blocks + header.models + header.heads)
+        header = decode(data[: max(0, first - 1)], _Header)
+        if not data.endswith(b"\n"):
+            raise MalformedMessage("the end of the last line is missing")
+        digest, head = _read_last(data[last:-1])
+    bodies = _bodies(data, header, begin=first, end=last, digest=digest)
     return Skimmed(origin=header.origin, bodies=bodies, head=head)
+
+
+def _bodies(
+    data: bytes, header: _Header, *, begin: int, end: int, digest: str
+) -> Iterator[bytes]:
+    """Return the blocks' bytes in [begin, end), and check what follows them."""
+    at = begin
+    for height in range(header.blocks):
+        stop = data.find(b"\n", at, end)
+        if stop < 0:
+            raise VerificationFailed(
+                "the bundle ends before this block", step=Step.CONTAINER, height=height
+            )
+        yield _split(data[at:stop], height).body
+        at = stop + 1
+    lines = data.count(b"\n", at, end)
+    require(
+        lines == header.models + header.heads,
+        f"{lines} lines of models and heads, want {header.models + header.heads}",
+        step=Step.CONTAINER,
+    )
+    require(
+        hashlib.sha256(memoryview(data)[:end]).hexdigest() == digest,
+        "the digest is not that of the bytes before it",
+        step=Step.CONTAINER,
+    )
 
 
 def _line(lines: Sequence[bytes], index: int, height: int | None = None) -> bytes:
@@ -318,17 +352,6 @@ def _read_head(line: bytes) -> tuple[int, bytes]:
     if line != _head_line(parts.head, parts.size):
         raise MalformedMessage("a head's line is not in canonical form")
     return parts.size, parts.head.encode()
-
-
-def _read_end(data: bytes, lines: Sequence[bytes], end: int) -> bytes:
-    """Return the head in the last line, if that ends the bundle and its digest fits."""
-    last = _line(lines, end)
-    digest, head = _read_last(last)
-    if len(lines) != end + 2 or lines[-1]:
-        raise MalformedMessage("bytes after the last line, or its end is missing")
-    if digest != sha256(data[: -len(last) - 1]):
-        raise MalformedMessage("the digest is not that of the bytes before it")
-    return head
 
 
 def _read_last(line: bytes) -> tuple[str, bytes]:

@@ -436,14 +436,14 @@ def test_skimming_finds_flipped_bytes(small_bundle, line):
         changed = bytearray(small_bundle)
         changed[at] ^= 1
         with pytest.raises(VerificationFailed):
-            bundle.skim(bytes(changed))
+            list(bundle.skim(bytes(changed)).bodies)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"{}\n", b" "])
 def test_skimming_ends_where_the_bundle_ends(small_bundle, end):
     for wrong in (small_bundle + end, small_bundle[:-1], b""):
         with pytest.raises(VerificationFailed) as caught:
-            bundle.skim(wrong)
+            list(bundle.skim(wrong).bodies)
         assert caught.value.step == Step.CONTAINER
 
 
@@ -451,5 +451,13 @@ def test_skimming_names_the_block_whose_bytes_changed(small_bundle):
     lines = small_bundle.split(b"\n")
     lines[3] = lines[3].replace(b'"height":2', b'"height":7', 1)
     with pytest.raises(VerificationFailed) as caught:
-        bundle.skim(b"\n".join(lines))
+        list(bundle.skim(b"\n".join(lines)).bodies)
     assert (caught.value.step, caught.value.height) == (Step.LINKS, 2)
+
+
+@pytest.mark.parametrize("count", [1, 4, 6, 9])
+def test_skimming_counts_the_lines(small_bundle, count):
+    lines = small_bundle[:-1].split(b"\n")
+    lines[0] = lines[0].replace(b'"blocks":%d' % BLOCKS, b'"blocks":%d' % count)
+    with pytest.raises(VerificationFailed):
+        list(bundle.skim(closed_again(lines)).bodies)

@@ -108,8 +108,15 @@ def test_it_is_alive_and_says_what_it_is():
         "version": __version__,
         "org_id": "alpha",
         "components": ["Agent", "PrivacyLayer"],
-        "api_endpoints": 8,
+        "api_endpoints": 9,
     }
+
+
+def test_it_shows_what_convicts_the_log():
+    assert ask("GET", "/ledger/equivocation").json() == {"proofs": {}}
+    kept = {"equivocation-5.json": b'{"heads":[]}'}
+    found = ask("GET", "/ledger/equivocation", proofs=lambda: kept).json()
+    assert found == {"proofs": {"equivocation-5.json": '{"heads":[]}'}}
 
 
 def test_it_is_ready_when_everything_is_there():

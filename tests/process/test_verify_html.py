@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 from tests.process.chromium import ChromiumMissing, Tab
 from tests.process.ledger_ends import KINDS, closed, ending, turned
-from tests.process.ledger_lies import HEADS, LIES, bundle_of, headed, step_of, unasked
+from tests.process.ledger_head_lies import HEADS, headed, unasked
+from tests.process.ledger_lies import LIES, bundle_of, step_of
 from tests.process.ledger_mutations import CHANGES, mutation
 from tests.unit.ledger.conftest import Federation
 
@@ -184,7 +185,7 @@ def test_the_page_verifies_a_true_ledger(tab: Tab, tmp_path: Path) -> None:
     assert "true.fedxdr: no fault in 3 blocks of Test federation" in said
     assert "epsilon" in said
     assert "fedxdr verify only" in said
-    assert "No orchestrator key was pinned" in said
+    assert "Nothing was pinned" in said
     for org in ("alpha", "bravo", "charlie"):
         words = words_of(true.told.keys[org].public.fingerprint)
         assert f"{org} ({org.title()} Ltd)\n{' '.join(words)}" in said
@@ -212,7 +213,14 @@ def test_the_page_holds_a_ledger_to_the_pinned_key(tab: Tab, tmp_path: Path) -> 
     data = closed(true.lines())
     said = verdict_on(tab, data, tmp_path, "mine.fedxdr", pin=own)
     assert said.startswith("Verified\n")
+    assert "Only the orchestrator's key was pinned" in said
+    said = verdict_on(
+        tab, data, tmp_path, "same.fedxdr", pin=true.told.blocks[0].block.hash
+    )
+    assert said.startswith("Verified\n")
     assert "pinned" not in said
+    said = verdict_on(tab, data, tmp_path, "else.fedxdr", pin="0" * 64)
+    assert "bundle as a whole, at step 10 (merkle root and checkpoint)" in said
     said = verdict_on(tab, data, tmp_path, "other.fedxdr", pin=other)
     assert "bundle as a whole, at step 10 (merkle root and checkpoint)" in said
 

@@ -40,8 +40,13 @@ function parseLine(whole) {
   return { whole, name, id: hex(bytes.subarray(0, 4)), signature: bytes.slice(4) };
 }
 
+const idOf = ({ name, kind, key }) => hex(hash(name, "\n", [kind], key).subarray(0, 4));
+
+// How many different key IDs an identity has under a name, which should be three.
+export const idsOf = (name, keys) =>
+  new Set([...logKeys({ origin: name, keys }), ...memberKeys([name, { keys }])].map(idOf)).size;
+
 function ringOf(keys) {
-  const idOf = ({ name, kind, key }) => hex(hash(name, "\n", [kind], key).subarray(0, 4));
   return new Map(keys.map((key) => [`${key.name} ${idOf(key)}`, key]));
 }
 

@@ -50,6 +50,7 @@ function showReport(name, report) {
       ["federation", report.federation],
       ["name in heads", code(report.origin)],
       ["blocks", String(report.blocks)],
+      ["block 0", code(report.genesis)],
       ["newest block", code(report.lastBlock)],
       ["root", code(report.root)],
       ["cosigned by", `${report.cosignedBy.join(", ")}: ${report.cosignedBy.length} of ${report.cosigners}, a quorum is ${report.quorum}`],

@@ -4,9 +4,10 @@
 
 import { isBefore, jcs, located, require, same, utf8 } from "./forms.js";
 import { TYPES, ZEROS, isBare, kindOf, statement } from "./kinds.js";
-import { quorumOf } from "./heads.js";
-import { H, allKeys, contributionsRoot, fingerprint, labelled, requireGoodPoints, requireSigner } from "./signatures.js";
+import { idsOf, quorumOf } from "./heads.js";
+import { H, allKeys, contributionsRoot, fingerprint, isP256, labelled, requireGoodPoints, requireSigner } from "./signatures.js";
 
+const RESERVED = ["auditor", "none", "operator", "orchestrator"];
 const FIGURES = ["round", "num_clients", "convergence", "gradient_norm", "survivors_weight"];
 
 export function checkBlock(signed, standing) {
@@ -165,16 +166,14 @@ function checkGenesis(context, standing) {
   at(6)(isSet(enrolled.keys(), founders), "enrolments are not those of the founders");
   at(6)(isSet(stated(context, "approval", 6).keys(), founders), "approvals are not those of the founders");
   const seen = new Set(allKeys(entry.orchestrator));
-  at(6)(seen.size === 4, "the orchestrator has one key twice");
-  located(6, height, () => requireGoodPoints(entry.orchestrator));
+  requireLog(context);
   const keys = new Map();
   for (const [org, { envelope, says }] of enrolled) {
-    at(6)(org !== "none", "nobody is called none");
+    at(6)(!RESERVED.includes(org), `${org} is the name of somebody else`);
     located(6, height, () => requireSigner(envelope, says.keys));
     at(6)(fingerprint(says.keys) === entry.founders[org], `${org} enrolled with other keys than the genesis names`);
     at(6)(allKeys(says.keys).every((key) => !seen.has(key)), `a key of ${org} is somebody else's`);
-    at(6)(new Set(allKeys(says.keys)).size === 4, `${org} has one key twice`);
-    located(6, height, () => requireGoodPoints(says.keys));
+    requireGoodKeys(org, says.keys, context);
     allKeys(says.keys).forEach((key) => seen.add(key));
     keys.set(org, says.keys);
   }
@@ -210,11 +209,22 @@ function checkApprovals(context, keys, ledger) {
   return found.size;
 }
 
-function requireNewKeys(keys, { at, height }, standing) {
-  const all = allKeys(keys);
-  at(6)(new Set(all).size === 4, "one key twice");
-  at(6)(all.every((key) => !standing.keysSeen.has(key)), "a key that belongs or belonged to somebody");
+function requireGoodKeys(holder, keys, { at, height }) {
+  at(6)(idsOf(holder, keys) === 3, `two keys of ${holder} have one ID in heads`);
+  at(6)(new Set(allKeys(keys)).size === 4, `${holder} has one key twice`);
   located(6, height, () => requireGoodPoints(keys));
+}
+
+function requireNewKeys(holder, keys, context, standing) {
+  const isNew = allKeys(keys).every((key) => !standing.keysSeen.has(key));
+  context.at(6)(isNew, `a key of ${holder} belongs or belonged to somebody`);
+  requireGoodKeys(holder, keys, context);
+}
+
+function requireLog({ entry, ...context }) {
+  context.at(6)(/[./]/.test(entry.origin), "an origin without dot and slash, as a member's name");
+  requireGoodKeys(entry.origin, entry.orchestrator, context);
+  context.at(6)(isP256(entry.publisher), "a publisher's key that is no point of P-256");
 }
 
 // The one statement of a kind by which a member proves that it holds the entry's keys.
@@ -233,8 +243,9 @@ const CHANGES = {
   "member-enrolled"(context, standing) {
     const { entry, at } = context;
     const { org_id: org, name, keys, data_sources, invitation_digest } = entry;
-    at(6)(org !== "none" && !standing.members.has(org), `${org} is a member already, or nobody`);
-    requireNewKeys(keys, context, standing);
+    at(6)(!RESERVED.includes(org), `${org} is the name of somebody else`);
+    at(6)(!standing.members.has(org), `${org} is a member already`);
+    requireNewKeys(org, keys, context, standing);
     at(6)(!standing.invitations.has(invitation_digest), `${org} joined with an invitation that was used before`);
     requireProof(context, "enrolment", { org, name, keys, data_sources, invitation_digest });
   },
@@ -242,7 +253,7 @@ const CHANGES = {
     const { entry, at } = context;
     const { org_id: org, keys, previous } = entry;
     at(6)(previous === fingerprint(memberOf(org, context, standing).keys), `${org} has other keys than those to be replaced`);
-    requireNewKeys(keys, context, standing);
+    requireNewKeys(org, keys, context, standing);
     requireProof(context, "rotation", { org, keys, previous });
   },
   "member-suspended"(context, standing) {
@@ -250,8 +261,10 @@ const CHANGES = {
     context.at(6)(standing.members.size > 1, "the last member cannot be suspended");
   },
   "orchestrator-replaced"(context, standing) {
-    requireNewKeys(context.entry.orchestrator, context, standing);
-    context.at(6)(!standing.logs.includes(context.entry.origin), "the ledger had that name before");
+    const { entry, at } = context;
+    requireNewKeys(entry.origin, entry.orchestrator, context, standing);
+    requireLog(context);
+    at(6)(!standing.logs.includes(entry.origin), "the ledger had that name before");
   },
   "plan-adopted"({ entry, at }) {
     const { plan } = entry;

@@ -54,6 +54,15 @@ export function requireGoodPoints(keys) {
   }
 }
 
+// Section 4: a publisher's key is a point of P-256 (FIPS 186-5; SP 800-186, section 3.2.1.3).
+const P256 = 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n;
+const P256_B = 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn;
+
+export function isP256(key) {
+  const [x, y] = [27, 59].map((at) => BigInt(`0x${hex(fromBase64(key).subarray(at, at + 32))}`));
+  return x < P256 && y < P256 && (y * y - x ** 3n + 3n * x - P256_B) % P256 === 0n;
+}
+
 const L = Point.Fn.ORDER;
 const littleEndian = (bytes) => BigInt(`0x${hex(Uint8Array.from(bytes).reverse())}`);
 

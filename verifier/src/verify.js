@@ -15,6 +15,12 @@ const DEPTH_LIMIT = 900;
 const HALF_PAIR = /\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]/;
 const EPSILON = "What epsilon the privacy claims amount to is recomputed by `fedxdr verify` only.";
 
+const UNPINNED = "Nothing was pinned: the bundle itself says which ledger it is and who published it.";
+const ONE_OF_MANY = "Only the orchestrator's key was pinned, under which it could have founded another ledger.";
+
+const isHash = (pinned) => /^[0-9a-f]{64}$/.test(pinned);
+
+// Pinned is the hash of block 0 (hexadecimal) or the first orchestrator's Ed25519 key (base64).
 // Returns {ok, step, height, message, report}; throws for nothing that a bundle can hold.
 // onProgress(done, all) may return a promise, for a page that wants to be drawn.
 export async function verifyBundle(data, { pinned = null, onProgress = () => {} } = {}) {
@@ -148,8 +154,8 @@ async function verify(data, pinned, onProgress) {
     require(isWanted === bundle.heads.has(size), `the head over ${size} blocks is ${isWanted ? "missing" : "not asked"}`, 11, null);
     if (isWanted) heads.push({ log: standing.log, cosigners: standing.cosigners, size });
   }
-  const key = genesis.orchestrator.ed25519;
-  require(pinned === null || key === pinned, "the orchestrator's key is not the pinned one", 10, null);
+  const own = isHash(pinned) ? bundle.blocks[0].hash : genesis.orchestrator.ed25519;
+  require(pinned === null || own === pinned, "the ledger is not the pinned one", 10, null);
   require(bundle.origin === genesis.origin, `origin of the container is ${bundle.origin}`, 10, null);
   const leaves = bundle.blocks.map(({ hash }) => fromHex(hash));
   let [cosigned, generations] = [null, 0];
@@ -167,14 +173,15 @@ function reportOf({ bundle, genesis, standing, cosigned, generations, pinned, he
   const rounds = (kind) => [...standing.rounds].filter(([, found]) => found === kind).map(([round]) => round);
   const members = [...standing.members].sort(([a], [b]) => compare(a, b));
   return {
-    federation: genesis.federation, origin: genesis.origin, blocks: bundle.blocks.length, lastBlock: standing.hash, root: head,
+    federation: genesis.federation, origin: genesis.origin, blocks: bundle.blocks.length, genesis: standing.genesisHash,
+    lastBlock: standing.hash, root: head,
     members: members.map(([org, { name, keys }]) => ({ org, name, fingerprint: fingerprint(keys) })),
     orchestrator: fingerprint(standing.log.keys), cosignedBy: cosigned.by, cosigners: standing.cosigners.size,
     quorum: quorumOf(standing.cosigners.size), cosignedAt: Number(cosigned.time), rounds: rounds("round-committed"),
     roundsFailed: rounds("round-failed"), model: standing.model, version: standing.version, models: bundle.models, generations,
     warnings: [
       EPSILON,
-      ...(pinned === null ? ["No orchestrator key was pinned: the bundle itself says who published it."] : []),
+      ...(pinned === null ? [UNPINNED] : isHash(pinned) ? [] : [ONE_OF_MANY]),
       ...rejections(bundle.blocks),
     ],
   };

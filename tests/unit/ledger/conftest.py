@@ -11,6 +11,7 @@ from fedxdr.core.errors import InvalidInput
 from fedxdr.core.ids import sha256
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.crypto.keys import SEED_BYTES, IdentityKey
+from fedxdr.crypto.publisher import PublisherKey
 from fedxdr.ledger import bundle, change_rules, entries, heads, note, statements
 from fedxdr.ledger.block import (
     Provenance,

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What founders and members decide: each rule has a lie that only it refuses."""
 
+import copy
 import dataclasses
+import hashlib
 from datetime import timedelta
 
 import pytest
@@ -9,14 +11,18 @@ import pytest
 from fedxdr.core.errors import MalformedMessage, VerificationFailed
 from fedxdr.core.ids import sha256
 from fedxdr.crypto import envelope as dsse
+from fedxdr.crypto.keys import IdentityKey
+from fedxdr.crypto.publisher import PublisherKey
 from fedxdr.ledger import entries, statements
 from fedxdr.ledger.block import next_block
 from fedxdr.ledger.entries import Genesis, MemberKeys, MemberSuspended
 from fedxdr.ledger.rules import check
+from fedxdr.ledger.standing import Standing
 from fedxdr.ledger.statements import APPROVAL_TYPE, ENROLMENT_TYPE, ROTATION_TYPE
 from fedxdr.ledger.steps import Step
 from fedxdr.ledger.verifier import verify
 
+PUBLISHER = PublisherKey(seed=b"\x01" * 32).public_der
 OTHER = sha256(b"something else")
 ALL = ("alpha", "bravo", "charlie")
 
@@ -187,7 +193,7 @@ def test_an_orchestrator_with_one_key_twice(federation):
     told = federation()
     mine = told.orchestrator.public.ed25519
     told.begin(orchestrator=with_keys(told.orchestrator, tlog_ed25519=mine))
-    refused(told, Step.MEMBERSHIP, 0, match="the orchestrator has one key twice")
+    refused(told, Step.MEMBERSHIP, 0, match="test.example/ledger has one key twice")
 
 
 @pytest.mark.parametrize("name", ["ed25519", "tlog_ed25519"])
@@ -833,3 +839,39 @@ def test_a_second_genesis_is_no_block(begun):
         next_block(begun.last, entry=entry, timestamp=begun.now)
     with pytest.raises(VerificationFailed, match="height 0"):
         check(begun.blocks[0], begun.standing())
+
+
+def test_names_of_others_are_nobodys(begun):
+    for name in ("operator", "orchestrator", "auditor"):
+        told = copy.deepcopy(begun)
+        told.enrol(name)
+        refused(told, Step.MEMBERSHIP, 1, match="the name of somebody else")
+
+
+def test_a_ledger_is_not_called_as_a_member_could_be(federation):
+    told = federation()
+    told.begin(origin="alpha")
+    with pytest.raises(VerificationFailed, match="a dot or a slash"):
+        check(told.blocks[0], Standing())
+
+
+def test_a_publishers_key_is_a_point_of_its_curve(federation):
+    told = federation()
+    told.begin(publisher=PUBLISHER[:-1] + bytes([PUBLISHER[-1] ^ 1]))
+    with pytest.raises(VerificationFailed) as caught:
+        check(told.blocks[0], Standing())
+    assert caught.value.step == Step.MEMBERSHIP
+
+
+def test_two_keys_with_one_id_in_signed_heads_never_enter(begun):
+    # found by trying: IDs have 32 bits. With both in it a policy would be none, and the
+    # ledger could go neither on nor back.
+    ed25519 = IdentityKey(seed=(34771).to_bytes(32, "big")).public.ed25519
+    ml_dsa = hashlib.shake_128((55477).to_bytes(4, "big")).digest(1312)
+    begun.keys["mallory"] = begun.new_key()
+    keys = with_keys(begun.keys["mallory"], tlog_ed25519=ed25519, tlog_ml_dsa_44=ml_dsa)
+    lies = {"keys": keys}
+    told = begun.enrol("mallory", entry_lies=lies, statement_lies=lies)
+    with pytest.raises(VerificationFailed, match="one ID in signed heads") as caught:
+        check(told.blocks[1], told.standing(1))
+    assert caught.value.step == Step.MEMBERSHIP

@@ -46,10 +46,12 @@ def lines_of(head):
 
 
 def test_the_report_on_a_faultless_ledger(told):
-    report = verify(
-        told.export(), pinned_orchestrator_key=told.orchestrator.public.ed25519
-    )
     hashes = [signed.block.hash for signed in told.blocks]
+    report = verify(
+        told.export(),
+        pinned_orchestrator_key=told.orchestrator.public.ed25519,
+        pinned_genesis=hashes[0],
+    )
     assert report.federation == "Test federation"
     assert report.origin == "test.example/ledger"
     assert report.blocks_verified == 4
@@ -455,3 +457,14 @@ def test_times_of_blocks_may_be_equal(told):
     told.fail("round-x")
     assert told.blocks[-1].block.timestamp == told.blocks[-2].block.timestamp
     verify(told.export())
+
+
+def test_another_genesis_than_the_pinned_one_is_refused(told):
+    with pytest.raises(VerificationFailed, match="not the pinned one"):
+        verify(told.export(), pinned_genesis=sha256(b"another"))
+
+
+def test_a_pinned_key_alone_leaves_something_to_be_said(told):
+    key = told.orchestrator.public.ed25519
+    (warning,) = verify(told.export(), pinned_orchestrator_key=key).warnings
+    assert "pin the Genesis" in warning

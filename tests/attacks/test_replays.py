@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No request is taken twice, elsewhere or in another's name; and the count can count."""
+"""No request is taken twice, elsewhere or in another's name; the count can count."""
 
 from __future__ import annotations
 

@@ -328,6 +328,7 @@ ATTACKS = (
         aim="write a member into the ledger that no member has approved",
         rules=(APPROVED_BY_QUORUM,),
         script=enrol_without_approval,
+        is_long=True,
         stage=_LAST_IS_NEW,
     ),
     Attack(
@@ -341,6 +342,7 @@ ATTACKS = (
         aim="bring an earlier plan back with the approvals that it had then",
         rules=(APPROVED_THIS,),
         script=replay_approvals,
+        is_long=True,
     ),
     Attack(
         name="approvals-stripped",
@@ -360,6 +362,7 @@ ATTACKS = (
         "one size), and open a round to it",
         rules=(HEAD_HAS_QUORUM,),
         script=split_view,
+        is_long=True,
     ),
     Attack(
         name="history-rewritten",

@@ -195,6 +195,7 @@ ATTACKS = (
         aim="propose the right model and say otherwise than an organisation stated",
         rules=(CLAIMS_AS_STATED,),
         script=propose_another_claim,
+        is_long=True,
     ),
     Attack(
         name="contribution-left-out",

@@ -80,6 +80,8 @@ def replay_round(stage: Stage) -> Loot:
     others = stage.orgs[1:]
     stage.start()
     stage.go(only=others)
+    for org in others:
+        stage.step(org)  # they cosign the block
     over = stage.round_id
     victim = stage.orgs[0]
     old = Envelope.from_json(stage.wire.shown[others[0], "announcement"])

@@ -11,7 +11,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from fedxdr.api.schemas import ProposeChange, StartRound, parse
+from fedxdr.api.rounds import wishes_of
+from fedxdr.api.schemas import ProposeChange, ProposePlan, parse
 from fedxdr.api.service import Operator, Reader, Service, Writer, service_of
 from fedxdr.core import canonical
 from fedxdr.core.errors import UnknownSender
@@ -104,10 +105,10 @@ async def found(request: Request, _: Operator) -> dict[str, Any]:
 @router.post("/federation/plan", status_code=201)
 async def propose_plan(request: Request, signed: Operator) -> dict[str, Any]:
     """Propose the plan that these wishes make; say whether it is in force."""
-    form = parse(StartRound, signed.body or b"{}")
+    wishes = wishes_of(parse(ProposePlan, signed.body or b"{}"))
 
     def file(service: Service) -> dict[str, Any]:
-        return service.orchestrator.propose_plan(form.config).to_value()
+        return service.orchestrator.propose_plan(wishes).to_value()
 
     answer = await service_of(request).run(file)
     return {**answer, "plan_digest": answer["entry"]["plan_digest"]}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from fedxdr.api.schemas import StartRound, parse
+from fedxdr.api.schemas import ProposePlan, StartRound, parse
 from fedxdr.api.service import (
     Member,
     Operator,
@@ -58,12 +58,17 @@ def _start(service: Service, form: StartRound) -> dict[str, Any]:
         raise WrongPhase(f"the next round has number {number}")
     if form.global_weights not in {None, in_force.model}:
         raise WrongPhase(f"the model in force is {in_force.model}")
-    wishes = _wishes(form)
+    wishes = wishes_of(form)
     round_ = service.orchestrator.start_round(task=form.task, wishes=wishes)
     return _opened(round_)
 
 
-def _wishes(form: StartRound) -> dict[str, Any]:
+def wishes_of(form: ProposePlan) -> dict[str, Any]:
+    """Return the fields of the plan that a form wants otherwise.
+
+    Raises:
+        InvalidPlan: a field that no plan has.
+    """
     wishes = dict(form.config)
     if form.aggregation_method is not None:
         wishes["aggregation_method"] = form.aggregation_method

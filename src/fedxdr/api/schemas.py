@@ -56,18 +56,23 @@ class ProposeChange(_Schema):
     )
 
 
-class StartRound(_Schema):
-    """The operator opens a round."""
+class ProposePlan(_Schema):
+    """The operator asks the members for a plan."""
 
-    round_number: int | None = Field(default=None, ge=1)
     aggregation_method: str | None = None
     min_orgs_required: int | None = Field(default=None, ge=1)
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="fields of the plan that are to change"
+    )
+
+
+class StartRound(ProposePlan):
+    """The operator opens a round, under a plan that these wishes make."""
+
+    round_number: int | None = Field(default=None, ge=1)
     task: Literal["statistics", "training"] | None = None
     global_weights: str | None = Field(
         default=None, description="SHA-256 of the model in force, if given"
-    )
-    config: dict[str, Any] = Field(
-        default_factory=dict, description="fields of the plan that are to change"
     )
 
 

@@ -110,7 +110,7 @@ class Api:
         for _ in range(rounds):
             self.world.run_round()
         world = self.world
-        self.service = Service(
+        made = Service(
             orchestrator=world.orchestrator,
             registrar=world.registrar,
             registry=world.registry,
@@ -118,14 +118,20 @@ class Api:
             clock=world.clock,
             **{"max_body_bytes": LIMIT, **service},
         )
+        self.attach(world, made)
+        if agreed:
+            self.agree()
+
+    def attach(self, world, service):
+        """Put the application over a federation."""
+        self.world = world
+        self.service = service
         # not entered as a context: nothing ticks, time is moved by tests
         self.app = create_app(self.service)
         self.transport = InProcess(self.app)
         self.http = httpx.Client(transport=self.transport, base_url=BASE)
         self.keys = {**world.keys, "operator": world.operator}
         self.entropy = SeededEntropy(7)
-        if agreed:
-            self.agree()
 
     def agree(self):
         """Let the members cosign, and adopt the plan of the settings."""

@@ -18,6 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from msgspec import UNSET
+
+from fedxdr.core.canonical import jcs
 from fedxdr.core.errors import VerificationFailed
 from fedxdr.core.ids import OrgId, RoundId
 from fedxdr.ledger import statements
@@ -284,7 +287,7 @@ def _check_provenance(
     )
     for name, value in made.training_config.items():
         at(
-            name not in plan.plan or plan.plan[name] == value,
+            name not in plan.plan or jcs(plan.plan[name]) == jcs(value),
             f"training_config says another {name} than the plan",
         )
     kinds = {
@@ -321,7 +324,7 @@ def _check_privacy(block: Block, entry: RoundCommitted, plan: PlanInForce) -> No
             continue
         for name in ("unit", "delta", "noise_multiplier", "sampling_rate", "steps"):
             at(
-                getattr(claim, name) == promised.get(name),
+                _is_said(getattr(claim, name), promised.get(name)),
                 f"{organisation} claims another {name} than the plan has",
             )
         at(
@@ -343,6 +346,11 @@ def _epsilon_left(claim: PrivacyClaim, plan: PlanInForce) -> float | None:
     if not isinstance(claim.epsilon, float | int):
         return None
     return max(0.0, 1 - claim.epsilon / _number(_promised(plan).get("epsilon")))
+
+
+def _is_said(said: object, promised: object) -> bool:
+    """Return whether both are one JSON value; in Python 1 is True as well."""
+    return said is not UNSET and jcs(said) == jcs(promised)
 
 
 def _number(value: object) -> float:

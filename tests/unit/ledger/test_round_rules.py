@@ -658,3 +658,9 @@ def test_a_model_that_was_in_force_before(founded):
 def test_a_round_twice(founded, before):
     getattr(founded, before)("round-x")
     refused(founded.commit("round-x"), Step.LINEAGE, HEIGHT + 1, match="already")
+
+
+def test_true_is_not_one(federation):
+    told = federation().begin().adopt(threshold=1)
+    told.commit(provenance_lies={"training_config": {"threshold": True}})
+    refused(told, Step.METRICS, HEIGHT, match="threshold")

@@ -112,6 +112,15 @@ def test_it_is_alive_and_says_what_it_is():
     }
 
 
+def test_it_hands_out_what_convicts_the_log_byte_for_byte():
+    assert ask("GET", "/ledger/equivocation").json() == {"proofs": {}}
+    name = f"equivocation-{'ab' * 32}.json"
+    found = ask(
+        "GET", "/ledger/equivocation", proofs=lambda: {name: b'{"a":1}', "x": b"\xff"}
+    )
+    assert found.json() == {"proofs": {name: '{"a":1}', "x": "\ufffd"}}
+
+
 def test_it_shows_what_convicts_the_log():
     assert ask("GET", "/ledger/equivocation").json() == {"proofs": {}}
     kept = {"equivocation-5.json": b'{"heads":[]}'}

@@ -13,7 +13,7 @@ from fedxdr.core.ids import sha256
 from fedxdr.crypto import envelope as dsse
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.crypto.publisher import PublisherKey
-from fedxdr.ledger import entries, statements
+from fedxdr.ledger import change_rules, entries, statements
 from fedxdr.ledger.block import next_block
 from fedxdr.ledger.entries import Genesis, MemberKeys, MemberSuspended
 from fedxdr.ledger.rules import check
@@ -577,14 +577,53 @@ def test_an_enrolment_statement_that_is_none(begun, payload):
     refused(begun, Step.MEMBERSHIP, 1)
 
 
-def test_an_organisation_that_no_policy_can_name(begun):
-    """A C2SP policy has ``none`` for no quorum at all."""
-    refused(begun.enrol("none"), Step.MEMBERSHIP, 1, match="called none")
+RESERVED = ["auditor", "none", "operator", "orchestrator"]
 
 
-def test_a_founder_that_no_policy_can_name(federation):
-    told = federation(("alpha", "none")).begin()
-    refused(told, Step.MEMBERSHIP, 0, match="called none")
+@pytest.mark.parametrize("name", RESERVED)
+def test_an_organisation_under_the_name_of_somebody_else(begun, name):
+    """A C2SP policy has ``none`` for no quorum at all; the others are callers."""
+    told = begun.enrol(name)
+    refused(told, Step.MEMBERSHIP, 1, match=f"called {name}")
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_founder_under_the_name_of_somebody_else(federation, name):
+    told = federation(("alpha", name)).begin()
+    refused(told, Step.MEMBERSHIP, 0, match=f"called {name}")
+
+
+@pytest.mark.parametrize("change", ["enrol", "rotate", "replace"])
+def test_keys_that_look_alike_in_heads(federation, monkeypatch, change):
+    """IDs have 32 bits, so that two alike can be made; here they all are."""
+    told = CHANGES[change](federation().founded().commit())
+    known = change_rules.key_hash
+    old = {key.public.tlog_ed25519 for key in [*told.made.values()][:4]}
+
+    def alike(*, public_key, **what):
+        if len(public_key) == 32 and public_key not in old:
+            return b"0000"
+        return known(public_key=public_key, **what)
+
+    verify(told.export())
+    monkeypatch.setattr(change_rules, "key_hash", alike)
+    refused(told, Step.MEMBERSHIP, 3, match="have one ID in signed heads")
+
+
+@pytest.mark.parametrize("origin", ["alpha", "ledger", "localhost:8443"])
+def test_a_ledger_under_a_name_that_a_member_could_have(federation, origin):
+    told = federation().begin(origin=origin)
+    refused(told, Step.MEMBERSHIP, 0, match="an origin with a dot or a slash")
+    told = federation().begin().replace(origin)
+    refused(told, Step.MEMBERSHIP, 1, match="an origin with a dot or a slash")
+
+
+def test_a_publisher_with_a_key_that_is_no_point(federation):
+    good = federation().begin().last.entry.publisher
+    off = good[:-1] + bytes([good[-1] ^ 1])
+    refused(federation().begin(publisher=off), Step.MEMBERSHIP, 0)
+    told = federation().begin().replace("next.example/ledger", publisher=off)
+    refused(told, Step.MEMBERSHIP, 1)
 
 
 def test_an_organisation_that_was_suspended_comes_back_with_new_keys(begun):

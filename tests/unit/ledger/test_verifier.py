@@ -102,6 +102,22 @@ def test_a_ledger_of_another_orchestrator_than_the_pinned_one(told, federation):
     refused(told.export(), Step.HEAD, "pinned", pinned_orchestrator_key=b"")
 
 
+def test_a_ledger_with_another_genesis_than_the_pinned_one(told, federation):
+    """Under the same orchestrator's key another one could have been founded."""
+    genesis = told.blocks[0].block.hash
+    assert verify(told.export(), pinned_genesis=genesis).warnings == ()
+    other = federation().begin(federation="Another").blocks[0].block.hash
+    refused(told.export(), Step.HEAD, pinned_genesis=other)
+
+
+def test_a_pinned_key_alone_leaves_a_warning(told):
+    key = told.orchestrator.public.ed25519
+    (warning,) = verify(told.export(), pinned_orchestrator_key=key).warnings
+    assert "could have founded another" in warning
+    both = {"pinned_orchestrator_key": key, "seen": seen(told, 2)}
+    assert verify(told.export(), **both).warnings == ()
+
+
 def test_the_pin_is_of_the_first_orchestrator(told):
     first = told.orchestrator.public.ed25519
     told.replace("next.example/ledger")

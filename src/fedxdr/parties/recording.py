@@ -120,6 +120,7 @@ class Recorder:
         self._head: Block | None = None
         self._plan: Plan | None = None
         self._tasks: tuple[str, ...] = ()
+        self._foreseen: dict[Digest, SignedBlock] = {}
         self._ceremonies: dict[Digest, Ceremony] = {}
         for signed in store.read(begin=0, end=store.size()):
             self._check(signed, self._standing)
@@ -214,10 +215,12 @@ class Recorder:
             VerificationFailed: the block breaks a rule; nothing was written.
             InvalidInput: it adopts what is no plan; nothing was written.
         """
-        # judged as a reader will see it: from its bytes
-        block = blocks.parse(signed.block.body())
-        read = SignedBlock(block=block, envelopes=signed.envelopes)
-        self._check(read, self._standing)
+        read = _read(signed)
+        block = read.block
+        # its hash binds all before it: what was foreseen here passed this very check
+        is_next = block.prev_hash == self._standing.last_hash
+        if not (is_next and self._foreseen.pop(block.hash, None) == read):
+            self._check(read, self._standing)
         self._store.append(read)
         self._follow(read)
         return block
@@ -234,10 +237,12 @@ class Recorder:
             VerificationFailed: a block that breaks a rule.
         """
         standing, tree = self._standing.fork(), self._tree.copy()
+        self._foreseen.clear()
         found: list[tuple[Standing, Digest]] = []
-        for signed in further:
+        for signed in map(_read, further):
             self._check(signed, standing)
             hash_ = signed.block.hash
+            self._foreseen[hash_] = signed
             standing.follow(signed, hash_)
             tree.append(bytes.fromhex(hash_))
             # of those before the last only who signs, and where it stands, is asked
@@ -345,6 +350,13 @@ class Recorder:
         """Return the present instant, never before the newest block's."""
         now = self._clock.now()
         return max(now, self._head.timestamp) if self._head else now
+
+
+def _read(signed: SignedBlock) -> SignedBlock:
+    """Return a block as a reader will see it: from its bytes."""
+    return SignedBlock(
+        block=blocks.parse(signed.block.body()), envelopes=signed.envelopes
+    )
 
 
 def _check_whole(entry: Entry) -> None:

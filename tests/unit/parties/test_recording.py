@@ -16,7 +16,7 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import OrgId, RoundId, sha256
 from fedxdr.ledger import block as blocks
-from fedxdr.ledger import entries, heads, verifier
+from fedxdr.ledger import entries, heads, rules, verifier
 from fedxdr.ledger.entries import PlanAdopted, RoundFailed
 from fedxdr.parties.recording import Recorder
 from fedxdr.storage.memory import MemoryBlobs, MemoryBlockStore
@@ -201,3 +201,38 @@ def test_what_is_foreseen_is_what_comes_and_changes_nothing(federation):
         assert standing.cosigners == mirror.standing.cosigners
     with pytest.raises(VerificationFailed):
         mirror.foresee(stored[-1:])
+
+
+def test_what_was_foreseen_is_checked_once_and_nothing_else_unchecked(
+    federation, monkeypatch
+):
+    """A block or envelopes that were not foreseen here, at this place, are judged."""
+    source, mirror = federation.fed.recorder, empty(federation)
+    stored = source.blocks(begin=0, end=source.size())
+    judged, honest = [], rules.check
+
+    def counting(signed, standing):
+        judged.append(signed.block.height)
+        return honest(signed, standing)
+
+    monkeypatch.setattr(rules, "check", counting)
+    mirror.foresee(stored)
+    assert judged == [0, 1, 2]
+    mirror.append(stored[0])
+    assert judged == [0, 1, 2]
+    # the same block with fewer envelopes, and one at another place
+    with pytest.raises(VerificationFailed):
+        mirror.append(dataclasses.replace(stored[1], envelopes=()))
+    with pytest.raises(VerificationFailed):
+        mirror.append(stored[2])
+    assert mirror.size() == 1
+    mirror.append(stored[1])
+    mirror.append(stored[2])
+    assert mirror.in_force == source.in_force
+    # what was foreseen and then not taken does not stay
+    other = empty(federation)
+    other.foresee(stored)
+    other.foresee(())
+    judged.clear()
+    other.append(stored[0])
+    assert judged == [0]

@@ -77,9 +77,11 @@ async def invite(request: Request, signed: Operator) -> dict[str, Any]:
 async def organisations(
     request: Request, _: Reader, limit: Limit = 50, offset: Offset = 0
 ) -> dict[str, Any]:
-    """List the members with their state."""
+    """List the members with their state; before the founding there are none."""
 
     def look(service: Service) -> list[views.OrganisationView]:
+        if not service.registrar.is_founded:
+            return []
         return views.organisations(service.orchestrator, service.registry)
 
     found = await service_of(request).run(look)

@@ -16,7 +16,7 @@ import typer
 from fedxdr.app.deciding import Somebody, find_change, subject_of
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
-from fedxdr.core.errors import InvalidSettings, NotFound
+from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import org_id
 from fedxdr.crypto.words import words_of
 from fedxdr.ledger import entries, statements
@@ -51,11 +51,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def list_members(folder: Folder, *, as_json: AsJson = False) -> None:
     """Show members, open changes and the fingerprints to compare, in words."""
     somebody = Somebody.of(folder)
-    try:
-        answer = somebody.call("GET", "/federation/organizations?limit=200")
-        known = answer["organizations"]
-    except NotFound:
-        known = []
+    answer = somebody.call("GET", "/federation/organizations?limit=200")
+    known = answer["organizations"]
     changes = somebody.changes()
     if as_json:
         print_json(

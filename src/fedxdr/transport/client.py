@@ -224,6 +224,8 @@ def problem(status: int, body: bytes) -> FedxdrError:
         return InvalidInput(detail)
     if issubclass(kind, WaitingForQuorum):
         return kind(detail)
+    if code == Unavailable.code:
+        return Unavailable(detail)
     if status >= 500:  # the server's own fault: it may be better later
         return Unavailable(f"the server reports a fault: {detail}")
     return kind(detail)

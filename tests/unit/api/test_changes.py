@@ -646,10 +646,12 @@ def test_what_is_told_about_the_service_before_the_founding(unfounded, problem):
     assert before["orchestrator_fingerprint"] == api.world.identity.public.fingerprint
     for path in (
         "/blockchain/ledger/verify", "/privacy/config", "/privacy/budget",
-        "/federation/status", "/federation/organizations",
+        "/federation/status",
     ):  # fmt: skip
         problem(api.get(path, by="aurora"), 503, "unavailable", "not founded yet")
     problem(api.get("/federation/global-model", by="aurora"), 404, "not-found")
+    members = api.get("/federation/organizations", by="aurora").json()
+    assert (members["organizations"], members["total"]) == ([], 0)
     answer = api.get("/ledger/bundle", by="aurora")
     problem(answer, 503, "waiting-for-quorum", "not founded yet")
     assert api.get("/ledger/blocks", by="aurora").json()["blocks"] == []

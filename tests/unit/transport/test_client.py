@@ -19,6 +19,7 @@ from fedxdr.core.errors import (
     ReplayedRequest,
     TooLarge,
     Unavailable,
+    WaitingForQuorum,
     WrongPhase,
 )
 from fedxdr.core.ids import RoundId
@@ -143,6 +144,20 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not(make):
     with pytest.raises(WrongPhase, match="too late"):
         client.call("GET", "/a")
     assert len(server.asked) == 1
+
+
+def test_where_people_are_awaited_nobody_is_asked_again(make):
+    refused = refusal(503, "waiting-for-quorum", "0 of the 3 that it takes")
+    client, server, _ = make(refused, httpx.Response(200))
+    with pytest.raises(WaitingForQuorum, match=r"^0 of the 3 that it takes$"):
+        client.call("POST", "/a", body=b"same")
+    assert len(server.asked) == 1
+
+
+def test_why_it_is_not_ready_is_told_in_the_servers_own_words(make):
+    client, _, _ = make(refusal(503, "unavailable", "not founded yet"))
+    with pytest.raises(Unavailable, match=r"^not founded yet$"):
+        client.call("GET", "/a")
 
 
 def every_error(root=FedxdrError):

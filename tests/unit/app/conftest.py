@@ -161,10 +161,13 @@ class Place:
     def run_round(self, *orgs):
         """Run a round over HTTP to its end; return the model that it made."""
         self.start_round(*orgs)
-        self.run_agents(*orgs, steps=20)
-        round_ = self.network.opened.orchestrator.current
+        orchestrator = self.network.opened.orchestrator
+        self.run_agents(
+            *orgs, steps=20, is_enough=lambda: orchestrator.current.is_ended
+        )
+        round_ = orchestrator.current
         assert round_.phase is Phase.COMMITTED, round_.failure
-        return self.network.opened.orchestrator.recorder.in_force.model
+        return orchestrator.recorder.in_force.model
 
     def serve_until(self, done):
         """Let the server live, with its loops, until something is so."""
@@ -183,8 +186,8 @@ class Place:
     def agent(self, org, **options):
         return OpenParticipant(self.folder(org), **({"learner": Learner()} | options))
 
-    def run_agents(self, *orgs, steps=1, **options):
-        """Let agents look at the orchestrator so many times, in turn, and end."""
+    def run_agents(self, *orgs, steps=1, is_enough=lambda: False, **options):
+        """Let agents look at the orchestrator at most so many times, and end."""
         with ExitStack() as stack:
             running = []
             for org in orgs:
@@ -193,8 +196,11 @@ class Place:
             for opened in running:
                 opened.follow_ledger()
             for _ in range(steps):
+                was_enough = is_enough()
                 for opened in running:
                     opened.participant.step(wait_s=0)
+                if was_enough:
+                    break
 
 
 @pytest.fixture

@@ -121,13 +121,6 @@ def test_it_hands_out_what_convicts_the_log_byte_for_byte():
     assert found.json() == {"proofs": {name: '{"a":1}', "x": "\ufffd"}}
 
 
-def test_it_shows_what_convicts_the_log():
-    assert ask("GET", "/ledger/equivocation").json() == {"proofs": {}}
-    kept = {"equivocation-5.json": b'{"heads":[]}'}
-    found = ask("GET", "/ledger/equivocation", proofs=lambda: kept).json()
-    assert found == {"proofs": {"equivocation-5.json": '{"heads":[]}'}}
-
-
 def test_it_is_ready_when_everything_is_there():
     good = ask("GET", "/ready")
     assert (good.status_code, good.json()) == (

@@ -17,9 +17,10 @@ from fedxdr.api.service import Limit, Offset, Service, body_of, service_of
 from fedxdr.core import canonical
 from fedxdr.core.clock import rfc3339
 from fedxdr.core.errors import NotFound, VerificationFailed
-from fedxdr.core.ids import digest
+from fedxdr.core.ids import Digest, digest
 from fedxdr.ledger import verifier
 from fedxdr.ledger.block import SignedBlock
+from fedxdr.ledger.entries import Entry, ModelRetired
 from fedxdr.parties import views
 
 router = APIRouter(tags=["ledger"])
@@ -154,29 +155,47 @@ async def provenance(request: Request, model_hash: str) -> dict[str, Any]:
 
 @router.post("/ledger/verify")
 async def verify_model(request: Request) -> dict[str, Any]:
-    """Say whether a model and given signatures stand on the verified ledger."""
+    """Say whether a model and given signatures stand on the verified ledger.
+
+    Only what a quorum has cosigned counts; a model that was withdrawn is not verified.
+    """
     form = parse(VerifyModel, await body_of(request))
     service, wanted = service_of(request), digest(form.model_hash)
     try:
-        trust = (await _audit(service)).trust
+        report = await _audit(service)
     except VerificationFailed as error:
         return _judged(reasons=[f"the ledger does not verify: {error}"])
 
-    def find(service: Service) -> SignedBlock | None:
+    def find(service: Service) -> list[SignedBlock]:
         recorder = service.orchestrator.recorder
-        for signed in recorder.blocks(begin=0, end=recorder.size()):
-            if signed.block.model_hash == wanted:
-                return signed
-        return None
+        return [
+            signed
+            for signed in recorder.blocks(begin=0, end=recorder.size())
+            if signed.block.model_hash == wanted
+            or _withdraws(signed.block.entry, wanted)
+        ]
 
     found = await service.run(find)
-    if found is None:
+    if not found:
         return _judged(reasons=["no block of this ledger has that model"])
-    known: dict[str, str] = {str(o): s for o, s in found.block.org_signatures.items()}
+    block = found[0].block
+    if block.height >= report.blocks_verified:
+        return _judged(
+            reasons=[f"block {block.height} has it, and waits for cosignatures"]
+        )
+    withdrawn = [s.block for s in found if _withdraws(s.block.entry, wanted)]
+    if withdrawn:
+        height = withdrawn[0].height
+        return _judged(reasons=[f"the members have withdrawn it: block {height}"])
+    known: dict[str, str] = {str(o): s for o, s in block.org_signatures.items()}
     wrong = sorted(o for o, s in form.org_signatures.items() if known.get(o) != s)
     if wrong:
         return _judged(reasons=[f"{o}: no such signature on the ledger" for o in wrong])
-    return _judged(reasons=trust.reasons, score=trust.score)
+    return _judged(reasons=report.trust.reasons, score=report.trust.score)
+
+
+def _withdraws(entry: Entry, model: Digest) -> bool:
+    return isinstance(entry, ModelRetired) and entry.model_hash == model
 
 
 def _judged(*, reasons: Sequence[str], score: float | None = None) -> dict[str, Any]:

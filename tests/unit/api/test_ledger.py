@@ -5,12 +5,15 @@ import dataclasses
 
 import pytest
 
-from fedxdr.api import ledger
+from fedxdr.api import ledger, rounds
+from fedxdr.api.app import PREFIX
 from fedxdr.core.canonical import parse_jcs
-from fedxdr.core.ids import sha256
+from fedxdr.core.ids import org_id, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger import verifier
+from fedxdr.ledger.entries import ModelRetired
+from fedxdr.parties import consent
 
 LIST = ("/blockchain/ledger/blocks", "/ledger/blocks")
 ONE = ("/blockchain/ledger/block/{}", "/ledger/block/{}")
@@ -186,3 +189,145 @@ def test_a_model_and_signatures_are_judged(settled, problem):
     problem(
         judge(model_hash="0" * 64, colour="red"), 422, "malformed-message", "colour"
     )
+
+
+def test_an_alias_is_the_same_handler_and_marked_as_one(settled):
+    """Rows 8 to 11 of the interface: one handler, two paths."""
+    paths = settled.app.openapi()["paths"]
+    aliases = (
+        (LIST, "GET"),
+        (ONE, "GET"),
+        (LINEAGE, "GET"),
+        (("/federation/round/start", "/federation/start-round"), "POST"),
+        (
+            ("/federation/round/submit-gradient", "/federation/submit-gradient"),
+            "POST",
+        ),
+    )
+    for pair, method in aliases:
+        name = "{model_hash}" if "provenance" in pair[0] else "{height}"
+        found, other = (
+            dict(paths[f"{PREFIX}{path.format(name)}"][method.lower()]) for path in pair
+        )
+        # one handler has one description and one signature
+        assert found.pop("operationId") != other.pop("operationId")
+        assert "deprecated" not in found
+        assert other.pop("deprecated") is True
+        assert found == other
+    handlers = [
+        {r.endpoint for r in router.routes if r.path in pair}
+        for router, pair in (
+            (ledger.router, LIST),
+            (ledger.router, tuple(p.format("{height}") for p in ONE)),
+            (ledger.router, tuple(p.format("{model_hash}") for p in LINEAGE)),
+            (rounds.router, ("/federation/round/start", "/federation/start-round")),
+        )
+    ]
+    assert [len(found) for found in handlers] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("paths", [LIST, ONE, LINEAGE], ids=["list", "one", "lineage"])
+def test_both_paths_answer_the_same(settled, paths):
+    model = settled.world.recorder.in_force.model
+    name = model if "provenance" in paths[0] else 3
+    first, second = (settled.send("GET", path.format(name)) for path in paths)
+    assert first.status_code == second.status_code == 200
+    assert first.content == second.content
+
+
+def test_the_public_routes_need_no_token_and_take_no_orders(settled):
+    model = settled.world.recorder.in_force.model
+    for path in (
+        LIST[0], ONE[0].format(0), "/blockchain/ledger/verify",
+        LINEAGE[0].format(model), "/ledger/bundle",
+    ):  # fmt: skip
+        assert settled.send("GET", path).status_code == 200
+        for method in ("PUT", "DELETE", "PATCH"):
+            assert settled.send(method, path).status_code == 405
+
+
+def test_what_no_quorum_has_cosigned_is_not_verified(make_api):
+    api = make_api(rounds=1)
+    size = api.world.recorder.size()
+    model = api.world.recorder.in_force.model
+    question = {"model_hash": model}
+    assert api.send("POST", "/ledger/verify", question).json()["verified"]
+    # another round, whose block nobody has cosigned yet
+    api.world.start_round()
+    for _ in range(20):
+        for participant in api.world.participants.values():
+            participant.follower._cosign = lambda: None
+            participant.step(wait_s=0)
+    assert api.world.recorder.size() == size + 1
+    found = api.send("GET", "/blockchain/ledger/verify").json()
+    assert (found["chain_valid"], found["blocks_verified"]) == (True, size)
+    fresh = api.world.recorder.in_force.model
+    assert fresh != model
+    judged = api.send("POST", "/ledger/verify", {"model_hash": fresh}).json()
+    assert (judged["verified"], judged["trust_score"]) == (False, 0)
+    assert "waits for cosignatures" in judged["why"][0]
+    assert api.send("POST", "/ledger/verify", question).json()["verified"]
+
+
+def test_a_model_that_the_members_withdrew_is_not_verified(make_api):
+    api = make_api(rounds=2)
+    recorder, governance = api.world.recorder, api.world.orchestrator.governance
+    bad = recorder.in_force.model
+    successor = recorder.in_force.head.provenance.parent_model
+    change = governance.propose(
+        ModelRetired(
+            change=governance.next_number,
+            model_hash=bad,
+            successor=successor,
+            reason="poisoned",
+        ),
+        by="operator",
+    )
+    for org in ("alpha", "bravo", "charlie"):
+        approval = consent.approve(
+            change,
+            me=org_id(org),
+            identity=api.keys[org],
+            ledger=recorder.in_force.genesis_hash,
+            now=api.world.clock.now(),
+        )
+        api.world.orchestrator.approve(change.digest, org_id(org), approval)
+    api.world.step()
+    height = recorder.size() - 1
+    assert recorder.in_force.model == successor
+    judged = api.send("POST", "/ledger/verify", {"model_hash": bad}).json()
+    assert (judged["verified"], judged["trust_score"]) == (False, 0)
+    assert judged["why"] == [f"the members have withdrawn it: block {height}"]
+    assert api.send("POST", "/ledger/verify", {"model_hash": successor}).json()[
+        "verified"
+    ]
+
+
+def test_signatures_are_held_against_the_models_own_block(settled):
+    newest, before = (settled.send("GET", ONE[0].format(h)).json() for h in (4, 3))
+    judged = settled.send(
+        "POST",
+        "/ledger/verify",
+        {
+            "model_hash": newest["model_hash"],
+            "org_signatures": before["org_signatures"],
+        },
+    ).json()
+    assert judged["verified"] is False
+    assert len(judged["why"]) == 4
+    one = {"alpha": newest["org_signatures"]["alpha"]}
+    form = {"model_hash": newest["model_hash"], "org_signatures": one}
+    assert settled.send("POST", "/ledger/verify", form).json()["verified"] is True
+    nobody = {"nobody": one["alpha"]}
+    form = {"model_hash": newest["model_hash"], "org_signatures": nobody}
+    judged = settled.send("POST", "/ledger/verify", form).json()
+    assert judged["why"] == ["nobody: no such signature on the ledger"]
+
+
+def test_the_first_model_has_a_lineage_of_one_and_no_parent(settled):
+    first = settled.world.recorder.in_force.genesis.initial_model
+    found = settled.send("GET", LINEAGE[0].format(first)).json()
+    (alone,) = found["lineage"]
+    assert (alone["model_hash"], alone["parent_model"], alone["block_height"]) == (
+        first, None, 0,
+    )  # fmt: skip

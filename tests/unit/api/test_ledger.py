@@ -207,13 +207,12 @@ def test_an_alias_is_the_same_handler_and_marked_as_one(settled):
     for pair, method in aliases:
         name = "{model_hash}" if "provenance" in pair[0] else "{height}"
         found, other = (
-            dict(paths[f"{PREFIX}{path.format(name)}"][method.lower()]) for path in pair
+            paths[f"{PREFIX}{path.format(name)}"][method.lower()] for path in pair
         )
-        # one handler has one description and one signature
-        assert found.pop("operationId") != other.pop("operationId")
         assert "deprecated" not in found
-        assert other.pop("deprecated") is True
-        assert found == other
+        assert other["deprecated"] is True
+        for part in ("summary", "description", "parameters", "tags"):
+            assert found.get(part) == other.get(part)
     handlers = [
         {r.endpoint for r in router.routes if r.path in pair}
         for router, pair in (

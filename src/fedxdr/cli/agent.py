@@ -39,6 +39,7 @@ from fedxdr.federation.plan import (
     MODES,
 )
 from fedxdr.parties.enrolment import InvitationToken
+from fedxdr.parties.ports import Link
 from fedxdr.privacy.mechanism import Unit
 from fedxdr.storage.model_directory import FOLDER
 
@@ -202,7 +203,12 @@ def run(
     learner = load_learner(folder, eve, zeek, until)
     while True:
         opened = OpenParticipant(
-            folder, learner=learner, floor=floor, does_replay=replay, asks=ask
+            folder,
+            learner=learner,
+            floor=floor,
+            does_replay=replay,
+            asks=ask,
+            wrap=_reading_only if dry_run else None,
         )
         try:
             if dry_run:
@@ -221,6 +227,12 @@ def run(
             opened.close()
         if not goes_on:
             return
+
+
+def _reading_only(link: Link) -> Link:
+    from fedxdr.cli.dry_run import reading_only  # noqa: PLC0415 - rehearses
+
+    return reading_only(link)
 
 
 def floor_of(

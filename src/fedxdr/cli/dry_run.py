@@ -19,7 +19,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import cbor2
 
@@ -27,10 +27,12 @@ from fedxdr.app.participating import OpenParticipant
 from fedxdr.cli.console import OUT, print_json
 from fedxdr.cli.rehearsal import Rehearsed, rehearse, tasks_of
 from fedxdr.core import canonical
-from fedxdr.core.ids import Digest, OrgId, sha256
+from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation.plan import MINIMUM_SURVIVORS, Plan, default_threshold
+from fedxdr.federation.sessions import Step
 from fedxdr.models import snapshot
+from fedxdr.parties.ports import Link
 from fedxdr.parties.recording import InForce
 
 SHOWN_BYTES: Final = 32
@@ -103,7 +105,9 @@ def print_dry_run(
         f"{told['bytes']:,} bytes of bodies in all. Signatures, keys and masks are of "
         "a rehearsal: a real round has others, of the same kinds and lengths. Every "
         "request also carries the fingerprint of this organisation's key, a nonce, the "
-        "time and a signature; reading names rounds, steps and digests.",
+        "time and a signature; reading names rounds, steps and digests. Beside rounds "
+        "an agent sends two signature lines for each head of the ledger, and signed "
+        "approvals of plans within its floor and of key ceremonies (with --ask: none).",
         highlight=False,
     )
     if told["missing"]:
@@ -112,6 +116,30 @@ def print_dry_run(
             f"{', '.join(told['missing'])}.",
             highlight=False,
         )
+
+
+class _Reading:
+    """A link that reads; what it is to send stays here."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any method that reads
+        return getattr(self._link, name)
+
+    def send(self, round_id: RoundId, step: Step, body: bytes) -> None:
+        """Keep a message."""
+
+    def cosign(self, size: int, lines: bytes) -> None:
+        """Keep a cosignature."""
+
+    def approve(self, digest: Digest, approval: Envelope) -> None:
+        """Keep an approval."""
+
+
+def reading_only(link: Link) -> Link:
+    """Return the way to the orchestrator on which nothing is sent."""
+    return cast("Link", _Reading(link))
 
 
 def is_known_here(opened: OpenParticipant) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.cli.test_lineage import shell
 
 from fedxdr.api import agent_app
-from fedxdr.cli import agent
+from fedxdr.cli import agent, dry_run
 from fedxdr.core.errors import (
     BadSignature,
     IntegrityFault,
@@ -210,3 +210,50 @@ def test_a_committed_model_is_verified_by_strangers_on_both_sides(place, run):
         for f in (place.server, place.folder("aurora"))
     )
     assert ours == theirs
+
+
+# A dry run.
+
+
+def test_a_dry_run_sends_nothing_at_all(place, run, monkeypatch):
+    """Not even the cosignature of the head that it reads, nor an approval."""
+    place.found("aurora", "borealis", "cascade")
+    heads = place.network.opened.orchestrator.heads
+    seen = []
+
+    def look(opened, *_, **__):
+        opened.follow_ledger()
+        opened.participant.step(wait_s=0)
+        seen.append((opened.participant.mirror.size(), opened.client.sent_bytes))
+
+    monkeypatch.setattr(dry_run, "print_dry_run", look)
+    monkeypatch.setattr(agent, "load_learner", lambda *_: None)
+    orchestrator = place.network.opened.orchestrator
+    change = orchestrator.propose_plan({"clip_norm": 5.0})
+    folder = place.folder("aurora")
+    done = run("agent", "run", "--dir", folder, "--zeek", "x", "--dry-run")
+    assert done.status == 0, done.err
+    assert seen == [(1, 0)]
+    assert heads.cosigned_by(1) == ()
+    assert orchestrator.governance.proposal(change.digest).approved_by == ()
+    # as a running agent does
+    place.run_agents("aurora")
+    assert heads.cosigned_by(1) == ("aurora",)
+    assert orchestrator.governance.proposal(change.digest).approved_by == ("aurora",)
+
+
+def test_on_a_link_that_only_reads_messages_stay_here():
+    class Real:
+        def send(self, *_):
+            raise AssertionError("sent")
+
+        cosign = approve = send
+
+        def checkpoint(self, size):
+            return size
+
+    link = dry_run.reading_only(Real())
+    assert link.checkpoint(7) == 7
+    link.send("round-1", "keys", b"x")
+    link.cosign(1, b"x")
+    link.approve("0" * 64, None)

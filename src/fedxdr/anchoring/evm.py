@@ -15,6 +15,7 @@ Source: Ethereum execution JSON-RPC API; EIP-155, EIP-1559.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ from web3.exceptions import (
 from web3.middleware import ExtraDataToPOAMiddleware
 from web3.types import RPCEndpoint, TxParams, TxReceipt, Wei
 
+from fedxdr.anchoring import RECURSION_LIMIT
 from fedxdr.anchoring import contract as contracts
 from fedxdr.anchoring.chain import AnchoredHead, Chain
 from fedxdr.anchoring.proofs import (
@@ -55,6 +57,11 @@ from fedxdr.core.errors import (
     VerificationFailed,
 )
 from fedxdr.ledger.checkpoint import Checkpoint
+
+# One of web3's own libraries (py_ecc) raises the limit of the whole process to 100,000
+# when it is imported. Every reader of messages here relies on it: with so high a limit
+# JSON nested deeply enough ends the process instead of being refused.
+sys.setrecursionlimit(RECURSION_LIMIT)
 
 TIMEOUT_S = 10.0
 MAX_FEE_WEI = 100 * 10**9

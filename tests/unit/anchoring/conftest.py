@@ -6,7 +6,11 @@ from datetime import UTC, datetime
 import pytest
 import stamina
 
+# before any test module asks for web3, which changes the whole process; see evm.py
+import fedxdr.anchoring.evm
 from fedxdr.core.clock import ManualClock
+
+HOUSE = fedxdr.anchoring.evm
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,8 @@ The chain itself is a real one in tests/process/test_anchors.py.
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import pytest
 import requests
@@ -332,3 +334,16 @@ def test_whatever_a_node_answers_only_errors_of_this_house_come_out(answers):
             ask()
         except FedxdrError as error:
             assert str(error)  # noqa: PT017 - only the kind of what is raised counts
+
+
+def test_the_recursion_limit_of_the_process_stays():
+    # one of web3's libraries raises it to 100,000: nested JSON would end the process
+    program = (
+        "import sys; before = sys.getrecursionlimit(); import fedxdr.anchoring.evm; "
+        "import web3, eth_account; print(before, sys.getrecursionlimit())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    before, after = done.stdout.split()
+    assert before == after

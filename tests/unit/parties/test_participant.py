@@ -447,7 +447,7 @@ def test_another_ledger_than_the_joined_one_is_not_mirrored(world):
         Joined(founding=entry_digest(genesis.genesis)),
     ):
         agent = federation.participant("org-a")
-        agent.follower._joined = lambda: joined
+        agent.follower._joined = lambda joined=joined: joined
         link = federation.links[OrgId("org-a")]
         link.lies["blocks"] = lambda _: other.recorder.blocks(begin=0, end=9)
         link.lies["checkpoint"] = lambda _: other.heads.newest()

@@ -124,12 +124,13 @@ async def body_of(request: Request, *, limit: int | None = None) -> bytes:
 
     Args:
         request: as it arrives.
-        limit: bytes at most; by default the service's limit.
+        limit: bytes at most, where the service's own limit is not lower.
 
     Raises:
-        TooLarge: more than the service's limit; nothing beyond it was read.
+        TooLarge: more than the limit; nothing beyond it was read.
     """
-    limit = limit or service_of(request).max_body_bytes
+    most = service_of(request).max_body_bytes
+    limit = most if limit is None else min(limit, most)
     too_large = TooLarge(f"a request has at most {limit} bytes")
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:

@@ -125,6 +125,13 @@ def test_a_body_above_the_limit_is_refused(make_api, problem):
     problem(api.post(START, b" " * 1000), 422, "malformed-message")
 
 
+def test_a_stranger_sends_no_more_than_an_enrolment_needs(settled, problem):
+    """Anybody may register: nobody has been asked who he is yet."""
+    path = "/federation/register"
+    problem(settled.send("POST", path, b" " * 65_537), 413, "too-large", "65536")
+    problem(settled.send("POST", path, b" " * 65_536), 422, "malformed-message")
+
+
 def test_a_body_without_a_length_is_not_read_beyond_the_limit(make_api):
     api = make_api(max_body_bytes=1000)
     read, sent = [], []

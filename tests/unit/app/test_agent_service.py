@@ -50,9 +50,11 @@ PLAN = Plan(
 @pytest.fixture
 def agent():
     mirror = SimpleNamespace(is_begun=True, in_force=SimpleNamespace(plan=PLAN))
+    accuser = SimpleNamespace(proofs=lambda: {"equivocation-1.json": b"{}"})
+    follower = SimpleNamespace(accuser=accuser)
     return SimpleNamespace(
         file=SimpleNamespace(org="alpha"),
-        participant=SimpleNamespace(mirror=mirror),
+        participant=SimpleNamespace(mirror=mirror, follower=follower),
         purse=MemoryPurseLog(),
     )
 
@@ -69,6 +71,10 @@ def test_the_budget_is_the_purses(agent):
         1,
     )
     assert service.config()["differential_privacy"]["occurrences"] == 16
+
+
+def test_what_convicts_the_log_is_the_followers(agent):
+    assert service_of(agent).proofs() == {"equivocation-1.json": b"{}"}
 
 
 def test_a_purse_of_another_unit_is_not_told_as_this_ones(agent):

@@ -139,11 +139,11 @@ def members(address, folder):
     return [one["org_id"] for one in found["organizations"]]
 
 
-def announced(address, size_bytes):
+def announced(address, route, size_bytes):
     """Return the answer to the head of a request with a body of that size."""
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     try:
-        connection.putrequest("POST", f"{PREFIX}/federation/register")
+        connection.putrequest("POST", f"{PREFIX}{route}")
         connection.putheader("Content-Length", str(size_bytes))
         connection.endheaders(b"{")
         answer = connection.getresponse()
@@ -270,9 +270,13 @@ def test_messages_that_are_not_what_they_say_are_refused_in_words(
     problem(send(signed(operator, ago_s=120)), 401, "bad-signature", "expired")
     problem(send(signed(operator, over=b"{}")), 401, "bad-signature")
     problem(send({}, to=f"{address}{PREFIX}/teapot"), 404, "not-found", "teapot")
-    limit = 256 * 1024 * 1024
     # only announced, not sent: it is not waited for
-    problem(announced(address, limit + 1), 413, "too-large", str(limit))
+    for route, limit in (
+        ("/federation/register", 65_536),  # anybody may send it
+        ("/federation/round/start", 256 * 1024 * 1024),
+    ):
+        answer = announced(address, route, limit + 1)
+        problem(answer, 413, "too-large", str(limit))
 
 
 class Idle:

@@ -136,6 +136,13 @@ def record_quantised(learner: FixedLearner, folder: Path) -> None:
     quantise.quantise = recording
 
 
+class NoModels:
+    """Mirrors no models: a drill watches messages and heads."""
+
+    def follow(self):
+        """Do nothing."""
+
+
 def main(org: str, world: Path) -> None:
     """Take part in rounds until stopped.
 
@@ -157,6 +164,6 @@ def main(org: str, world: Path) -> None:
     try:
         agent._reach(opened)
         (world / "ready" / org).touch()
-        agent._serve(opened)
+        agent._serve(opened, NoModels())
     finally:
         opened.close()

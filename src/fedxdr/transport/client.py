@@ -57,7 +57,7 @@ _MAX_PORT = 65_535
 
 def _note_retry(details: RetryDetails) -> None:
     """Log an attempt that failed; the library would print it, on standard output."""
-    logger.debug(
+    logging.getLogger("fedxdr.retries").debug(
         "trying again",
         extra={"attempt": details.retry_num, "reason": str(details.caused_by)},
     )

@@ -19,7 +19,6 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.exchange import HybridPrivateKey
 from fedxdr.federation.messages import UnmaskingMessage
 from fedxdr.federation.sessions import Step
-from fedxdr.ledger.entries import KeyCeremony
 from fedxdr.models.architecture import Architecture
 from fedxdr.parties.collecting import committee as collecting
 from fedxdr.secagg import committee, masking, server
@@ -186,13 +185,7 @@ class Ceremony:
     def install(self, game: Game) -> None:
         """Put the ceremony on the ledger and a share into every organisation."""
         record = self.made.record
-        game.federation.recorder.record(
-            KeyCeremony(
-                record=canonical.builtins(record),
-                fingerprint=record.fingerprint,
-                holders=record.key.holders,
-            )
-        )
+        game.federation.publish(record)
         for org, participant in game.federation.participants.items():
 
             def share_of(ceremony: Any, org: OrgId = org) -> Any:

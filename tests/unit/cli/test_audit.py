@@ -195,7 +195,8 @@ def test_without_a_mechanism_nothing_is_said_to_be_spent(run, bundle):
 
 def test_verify_hands_out_the_page_for_browsers(run, tmp_path):
     out = tmp_path / "verify.html"
-    assert str(out) in run("verify", "--page", out).out
+    shown = run("verify", "--page", out).out
+    assert str(out) in shown.replace("\n", "")
     assert out.read_bytes() == page.path().read_bytes()
     done = run("verify", "--page", tmp_path / "nowhere" / "verify.html")
     assert done.status == 2

@@ -7,7 +7,7 @@ import dataclasses
 import json
 
 import pytest
-from tests.unit.ledger.conftest import Federation
+from tests.unit.ledger.conftest import PUBLISHER, Federation
 
 from fedxdr.core.errors import BadSignature, MalformedMessage, NotFound
 from fedxdr.core.ids import sha256
@@ -125,7 +125,8 @@ def test_the_key_of_a_height(ledger):
 
 
 def test_a_ledger_that_names_no_point_of_the_curve_publishes_nothing(tmp_path):
-    found = Federation().begin().blocks  # its key has the form of one, and is none
+    no_point = PUBLISHER[:-1] + bytes([PUBLISHER[-1] ^ 1])
+    found = Federation().begin(publisher=no_point).blocks
     with pytest.raises(MalformedMessage):
         list(unpublished(tmp_path, found))
 

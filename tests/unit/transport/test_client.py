@@ -346,7 +346,7 @@ def test_an_agent_hears_what_the_server_refused(make):
 
 def test_retries_are_logged_and_nothing_is_printed(make, caplog, capsys):
     client, _, _ = make(httpx.ConnectError("refused"), httpx.Response(200))
-    with caplog.at_level("DEBUG", logger="fedxdr.transport.client"):
+    with caplog.at_level("DEBUG", logger="fedxdr.retries"):
         client.call("GET", "/a")
     assert [r.message for r in caplog.records] == ["trying again"]
     shown = capsys.readouterr()

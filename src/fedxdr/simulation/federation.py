@@ -5,8 +5,10 @@ Orchestrator, organisations, masks, signatures and ledger are the real ones; onl
 network and time are replaced. Evaluation and tests run rounds through it: what they
 measure went through the code that runs between processes.
 
-Rules that always hold: with the same seed every message is the same, except that sealed
-boxes draw their own coins; nothing waits: time moves when it is moved.
+Rules that always hold: with the same seed every key, update and model is the same.
+Sealed boxes draw their own coins and so do ML-DSA signatures (FIPS 204, section 3.4:
+hedged), therefore blocks differ, and with them the masks that are bound to them;
+nothing waits: time moves when it is moved.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def test_the_sum_still_tells_that_somebody_has_the_record(game_in) -> None:
 def test_the_game_is_the_same_with_its_seed(game_in) -> None:
     first = game_in("secagg", seed=5).play(3)
     again = game_in("secagg", seed=5).play(3)
-    # but for the masks: they are bound to a ledger, and its ML-DSA signatures are hedged
+    # masks differ: they are bound to a ledger, whose ML-DSA signatures are hedged
     assert np.array_equal(first.coins, again.coins)
     assert np.array_equal(first.group, again.group)
     assert np.array_equal(first.likeness["invert sum"], again.likeness["invert sum"])

@@ -196,10 +196,9 @@ class Operator:
 
     def walk_in(self, sybil: OrgId, *, approving: int) -> bool:
         """Let one apply, and all approve who would; return whether it is a member."""
-        registrar = self.fed.registrar
-        registrar.enrol(self.application(sybil))
+        self.fed.registrar.enrol(self.application(sybil))
         self.cosign()
-        change = registrar.applications()[sybil]
+        change = self.fed.orchestrator.governance.applications()[sybil]
         # its own first, the applicant too; then whoever is careless
         for org in (*self.inside, sybil, *self.honest[:approving]):
             try:

@@ -58,7 +58,7 @@ async def propose(request: Request, signed: Writer) -> dict[str, Any]:
     envelopes = tuple(map(Envelope.from_value, form.envelopes))
 
     def file(service: Service) -> dict[str, Any]:
-        service.registrar.require_member(signed.by)
+        service.recogniser.require_member(signed.by)
         _require_proposer(entry, signed.by)
         orchestrator = service.orchestrator
         found = orchestrator.governance.propose(

@@ -28,6 +28,7 @@ from fedxdr.crypto.keys import IdentityKey
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties.orchestrator import OPERATOR, Orchestrator
 from fedxdr.parties.ports import Registry
+from fedxdr.parties.recognising import Recogniser
 from fedxdr.parties.registrar import Registrar
 
 _CONSENT_S = 10.0
@@ -57,7 +58,8 @@ class Service:
 
     Attributes:
         orchestrator: rounds and ledger.
-        registrar: members, tokens, request signatures.
+        registrar: invitations, applications, the founding.
+        recogniser: tokens and request signatures.
         registry: what is kept about members beside the ledger.
         identity: the orchestrator's key.
         clock: the time.
@@ -68,6 +70,7 @@ class Service:
 
     orchestrator: Orchestrator
     registrar: Registrar
+    recogniser: Recogniser
     registry: Registry
     identity: IdentityKey
     clock: Clock
@@ -180,7 +183,7 @@ async def writer(request: Request) -> Signed:
     service = service_of(request)
 
     def check(service: Service) -> str:
-        return service.registrar.signer(signed_parts(request, body), is_write=True)
+        return service.recogniser.signer(signed_parts(request, body), is_write=True)
 
     return Signed(by=await service.run(check), body=body)
 
@@ -207,14 +210,15 @@ async def reader(request: Request) -> str:
     service = service_of(request)
     authorisation = request.headers.get("authorization", "")
     if authorisation.lower().startswith("bearer "):
-        return service.registrar.bearer(authorisation[7:].strip())
+        # not under the lock: whoever asks for the standing does not wait for a round
+        return service.recogniser.bearer(authorisation[7:].strip())
     if "signature-input" not in request.headers:
         raise Unauthorised(
             "send a bearer token (Authorization: Bearer …) or sign the request"
         )
 
     def check(service: Service) -> str:
-        return service.registrar.signer(signed_parts(request, b""), is_write=False)
+        return service.recogniser.signer(signed_parts(request, b""), is_write=False)
 
     return await service.run(check)
 
@@ -228,7 +232,7 @@ async def member(request: Request) -> str:
     name = await reader(request)
 
     def check(service: Service) -> None:
-        service.registrar.require_member(name)
+        service.recogniser.require_member(name)
 
     await service_of(request).run(check)
     return name

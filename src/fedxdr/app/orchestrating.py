@@ -198,6 +198,7 @@ class OpenOrchestrator:
         self.service = Service(
             orchestrator=self.orchestrator,
             registrar=self.registrar,
+            recogniser=self.registrar.recogniser,
             registry=registry,
             identity=self.identity,
             clock=clock,

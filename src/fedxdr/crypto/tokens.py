@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bearer tokens: JSON Web Tokens signed with ML-DSA-65.
 
-A token names an organisation or an operator, a role, an issuer and an expiry. It lets
-its bearer read; writing takes a request signature (requests.py), because whoever sees a
-token can use it again.
+A token names an organisation or an operator, the keys it was issued for, a role, an
+issuer and an expiry. It lets its bearer read; writing takes a request signature
+(requests.py), because whoever sees a token can use it again.
+
+Not here: whether its bearer still has those keys (parties/recognising.py).
 
 Sources: RFC 7519 (JWT), RFC 9964 (ML-DSA in JOSE), FIPS 204.
 """
@@ -19,7 +21,8 @@ from jwt import InvalidTokenError, PyJWS
 from jwt.algorithms import Algorithm
 from typing_extensions import override
 
-from fedxdr.core.errors import BadSignature, Unauthorised
+from fedxdr.core.errors import BadSignature, MalformedMessage, Unauthorised
+from fedxdr.core.ids import Digest, digest
 from fedxdr.crypto.keys import TokenKey
 from fedxdr.crypto.signing import verify as verify_signature
 
@@ -34,12 +37,14 @@ class Claims:
 
     Attributes:
         subject: name of the organisation or operator.
+        fingerprint: of the keys that it had when the token was issued.
         role: what it may read.
         issuer: the federation's name.
         expires: from when on the token is worth nothing.
     """
 
     subject: str
+    fingerprint: Digest
     role: Role
     issuer: str
     expires: datetime
@@ -87,6 +92,7 @@ def issue(
     *,
     key: TokenKey,
     subject: str,
+    fingerprint: Digest,
     role: Role,
     issuer: str,
     now: datetime,
@@ -97,6 +103,7 @@ def issue(
     Args:
         key: the issuer's token key.
         subject: name of the bearer.
+        fingerprint: of its present keys.
         role: ``organisation``, ``operator`` or ``auditor``.
         issuer: the federation's name.
         now: the present instant.
@@ -104,6 +111,7 @@ def issue(
     """
     claims = {
         "sub": subject,
+        "fingerprint": fingerprint,
         "role": role,
         "iss": issuer,
         "iat": int(now.timestamp()),
@@ -128,11 +136,13 @@ def check(token: str, *, public_key: bytes, issuer: str, now: datetime) -> Claim
         payload = _engine().decode(token, public_key, algorithms=[ALGORITHM])
         claims = json.loads(payload)
         subject, role, said_issuer = claims["sub"], claims["role"], claims["iss"]
+        fingerprint = digest(claims["fingerprint"])
         expires = datetime.fromtimestamp(int(claims["exp"]), tz=now.tzinfo)
     except (
         InvalidTokenError,
         ArithmeticError,
         KeyError,
+        MalformedMessage,
         OSError,
         RecursionError,
         TypeError,
@@ -143,4 +153,10 @@ def check(token: str, *, public_key: bytes, issuer: str, now: datetime) -> Claim
         raise Unauthorised("the bearer token is not valid here")
     if expires <= now:
         raise Unauthorised("the bearer token has expired: ask for a new one")
-    return Claims(subject=subject, role=role, issuer=said_issuer, expires=expires)
+    return Claims(
+        subject=subject,
+        fingerprint=fingerprint,
+        role=role,
+        issuer=said_issuer,
+        expires=expires,
+    )

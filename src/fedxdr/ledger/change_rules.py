@@ -84,7 +84,7 @@ def check_genesis(signed: SignedBlock, entry: Genesis, standing: Standing) -> No
             f"{organisation} enrolled with other keys than the Genesis names",
         )
         at(not seen & statement.keys.all, f"a key of {organisation} is somebody else's")
-        _check_keys(organisation, statement.keys, 0)
+        check_keys(organisation, statement.keys, height=0)
         seen |= statement.keys.all
     used = [statement.invitation_digest for _, statement in enrolled.values()]
     at(len(set(used)) == len(used), "two founders used one invitation")
@@ -298,15 +298,23 @@ def _check_new_keys(organisation: str, keys: MemberKeys, standing: Standing) -> 
         step=Step.MEMBERSHIP,
         height=height,
     )
-    _check_keys(organisation, keys, height)
+    check_keys(organisation, keys, height=height)
 
 
-def _check_keys(holder: str, keys: MemberKeys, height: int) -> None:
+def check_keys(holder: str, keys: MemberKeys, *, height: int) -> None:
     """(6): four different keys, those of Ed25519 canonical and of prime order.
 
     And none of the lines that they sign on heads looks like another's: the ID of a key
     has 32 bits, so that two with one ID are quickly made, and a policy with both would
     be none.
+
+    Args:
+        holder: under whose name they sign heads.
+        keys: what is to be pinned.
+        height: of the block that would pin them.
+
+    Raises:
+        VerificationFailed: not so; with height and step.
     """
     ids = {
         key_hash(name=holder, kind=ED25519, public_key=keys.tlog_ed25519),
@@ -353,7 +361,7 @@ def _check_log(entry: Genesis | OrchestratorReplaced, height: int) -> None:
         step=Step.MEMBERSHIP,
         height=height,
     )
-    _check_keys(entry.origin, entry.orchestrator, height)
+    check_keys(entry.origin, entry.orchestrator, height=height)
     with located(Step.MEMBERSHIP, height):
         Publisher(der=entry.publisher)
 

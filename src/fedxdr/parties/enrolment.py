@@ -187,6 +187,18 @@ class Application:
     endpoint: str = ""
     capabilities: tuple[str, ...] = ()
 
+    def statement(self) -> EnrolmentStatement:
+        """Return what the organisation says of itself; whether it may, nobody checked.
+
+        Raises:
+            BadSignature: the application holds no enrolment.
+            MalformedMessage: it holds nothing that can be read.
+        """
+        found = statements.read(self.enrolment)
+        if not isinstance(found, EnrolmentStatement):
+            raise BadSignature("the application holds no enrolment statement")
+        return found
+
 
 def apply_to_join(
     token: InvitationToken,
@@ -263,9 +275,7 @@ def check_application(
         )
     if invitation.expires <= now:
         raise InvitationRefused("this invitation has expired: ask for a new one")
-    statement = statements.read(application.enrolment)
-    if not isinstance(statement, EnrolmentStatement):
-        raise BadSignature("the application holds no enrolment statement")
+    statement = application.statement()
     statements.verify(
         application.enrolment, kind=EnrolmentStatement, keys=statement.keys
     )

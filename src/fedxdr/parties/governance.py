@@ -95,6 +95,14 @@ class Governance:
         """Return the changes, in the order in which they were proposed."""
         return [_read(stored) for stored in self._store.all(is_open=is_open)]
 
+    def applications(self) -> dict[OrgId, ProposedChange]:
+        """Return the open enrolments, by the organisation that applied."""
+        return {
+            change.entry.org_id: change
+            for change in self.proposals()
+            if isinstance(change.entry, MemberEnrolled)
+        }
+
     def proposal(self, digest: Digest) -> ProposedChange:
         """Return one change, open or not.
 

@@ -1,46 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The orchestrator's desk for members: invites, takes applications, founds, recognises.
+"""The orchestrator's desk for members: invites, takes applications, founds.
 
-Not here: what an application must hold (enrolment.py), who decides (governance.py).
+Not here: what an application must hold (enrolment.py), who decides (governance.py), who
+is known by which key or token (recognising.py).
 
 Rules that always hold: an application and a key ceremony become proposals, which the
-members decide; who has applied may read and approve the founding, and nothing else; a
-nonce is accepted once.
+members decide; who has applied may read and approve the founding, and nothing else.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import (
-    BadSignature,
     InvalidInput,
     NotFound,
     Refused,
     TooFewParticipants,
-    Unauthorised,
     Unavailable,
-    UnknownSender,
     WrongPhase,
 )
 from fedxdr.core.ids import Digest, OrgId, org_id, sha256
 from fedxdr.core.randomness import Entropy
-from fedxdr.crypto import requests, tokens
+from fedxdr.crypto import requests
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey, PublicIdentity, TokenKey
-from fedxdr.crypto.points import check_ed25519
-from fedxdr.ledger import statements
+from fedxdr.ledger import change_rules, statements
 from fedxdr.ledger.block import Block
 from fedxdr.ledger.entries import Genesis, KeyCeremony, MemberEnrolled, MemberKeys
 from fedxdr.ledger.forms import RESERVED_NAMES
-from fedxdr.ledger.standing import Member
 from fedxdr.ledger.statements import EnrolmentStatement
 from fedxdr.parties import enrolment
 from fedxdr.parties.changes import ProposedChange
@@ -48,10 +40,8 @@ from fedxdr.parties.enrolment import Application, InvitationToken, Receipt
 from fedxdr.parties.governance import ADOPTED
 from fedxdr.parties.orchestrator import OPERATOR, Orchestrator
 from fedxdr.parties.ports import Registration, Registry
+from fedxdr.parties.recognising import Recogniser
 from fedxdr.secagg.encrypted.ceremony import Ceremony
-
-_COSIGNING = re.compile(r"/ledger/checkpoint/[0-9]+\Z")
-TOKEN_LIFETIME_S = 30 * 86_400
 
 
 class NameTaken(Refused):
@@ -97,7 +87,7 @@ class Charter:
 
 
 class Registrar:
-    """Members, invitations, tokens and request signatures.
+    """Invitations, applications, the founding and key ceremonies.
 
     Args:
         orchestrator: whose members these are.
@@ -108,6 +98,9 @@ class Registrar:
         operator: the operator's public key.
         token_key: signs bearer tokens.
         charter: what the Genesis says, or will say.
+
+    Attributes:
+        recogniser: knows who asks.
     """
 
     def __init__(
@@ -127,9 +120,15 @@ class Registrar:
         self._clock = clock
         self._entropy = entropy
         self._identity = identity
-        self._operator = operator
-        self._token_key = token_key
         self._charter = charter
+        self.recogniser = Recogniser(
+            orchestrator=orchestrator,
+            registry=registry,
+            clock=clock,
+            operator=operator,
+            token_key=token_key,
+            federation=charter.federation,
+        )
 
     @property
     def identity(self) -> PublicIdentity:
@@ -151,7 +150,7 @@ class Registrar:
         name = org_id(org)
         if name in RESERVED_NAMES:
             raise NameTaken(f"{name} is a reserved name; choose another")
-        if name in self._members:
+        if name in self.recogniser.members:
             raise NameTaken(f"{name} is a member already; choose another name")
         size, root = self._cosigned_head()
         token, kept = enrolment.new_invitation(
@@ -181,10 +180,6 @@ class Registrar:
         """Whether the ledger has its Genesis."""
         return self._orchestrator.recorder.is_begun
 
-    @property
-    def _members(self) -> Mapping[OrgId, Member]:
-        return self._orchestrator.recorder.in_force.members if self.is_founded else {}
-
     def _cosigned_head(self) -> tuple[int, bytes]:
         """Return size and root of the newest head with a quorum; 0 without one."""
         try:
@@ -193,29 +188,18 @@ class Registrar:
             return 0, b""
         return size, bytes.fromhex(self._orchestrator.recorder.root_at(size))
 
-    def applications(self) -> dict[OrgId, ProposedChange]:
-        """Return the organisations that applied and are no members yet."""
-        return {
-            change.entry.org_id: change
-            for change in self._orchestrator.governance.proposals()
-            if isinstance(change.entry, MemberEnrolled)
-        }
-
     def applicant(
         self, request: requests.Request, application: Application
     ) -> requests.Proof:
         """Return the proof that the key which is to be enrolled signed the request.
 
         Raises:
-            BadSignature: not signed, expired, over another request or by another key.
-            MalformedMessage: the application holds no enrolment.
+            BadSignature: not signed, expired, over another request or by another key;
+                or the application holds no enrolment.
+            MalformedMessage: the application cannot be read.
         """
-        statement = statements.read(application.enrolment)
-        if not isinstance(statement, EnrolmentStatement):
-            raise BadSignature("the application holds no enrolment statement")
-        return requests.verify(
-            request, identity=statement.keys.identity, now=self._clock.now()
-        )
+        identity = application.statement().keys.identity
+        return requests.verify(request, identity=identity, now=self._clock.now())
 
     def enrol(
         self, application: Application, *, proof: requests.Proof | None = None
@@ -247,7 +231,7 @@ class Registrar:
             application, invitation=invitation, orchestrator=self.identity, now=now
         )
         if proof is not None:
-            self._use_nonce(proof)
+            self.recogniser.use_nonce(proof)
         if not again:
             self._propose(statement, application)
         known = self._registry.registration(statement.org)
@@ -279,26 +263,24 @@ class Registrar:
         return Enrolled(
             receipt=receipt,
             status=self.status_of(statement.org),
-            token=self.issue_token(statement.org),
+            token=self.recogniser.issue_token(statement.org),
         )
 
     def status_of(self, org: OrgId) -> str:
         """Return ``active``, ``pending``, ``founding`` or ``unknown``."""
-        if org in self._members:
+        if org in self.recogniser.members:
             return "active"
-        if org in self.applications():
+        if org in self._orchestrator.governance.applications():
             return "pending" if self.is_founded else "founding"
         return "unknown"
 
     def _applied_before(self, application: Application) -> bool:
         """Return whether this very key applied with this very invitation."""
-        statement = statements.read(application.enrolment)
-        if not isinstance(statement, EnrolmentStatement):
-            return False
-        member = self._members.get(statement.org)
+        statement = application.statement()
+        member = self.recogniser.members.get(statement.org)
         if member is not None:
             return member.keys == statement.keys
-        change = self.applications().get(statement.org)
+        change = self._orchestrator.governance.applications().get(statement.org)
         return (
             change is not None
             and isinstance(change.entry, MemberEnrolled)
@@ -312,10 +294,8 @@ class Registrar:
         """File an application as a change that the members decide."""
         governance = self._orchestrator.governance
         self._check_keys(statement)
-        taken = {org: member.keys for org, member in self._members.items()}
-        for org, change in self.applications().items():
-            if isinstance(change.entry, MemberEnrolled):
-                taken[org] = change.entry.keys
+        taken = self.recogniser.applied()
+        taken |= {org: member.keys for org, member in self.recogniser.members.items()}
         if statement.org in taken or any(
             keys.all & statement.keys.all for keys in taken.values()
         ):
@@ -338,15 +318,15 @@ class Registrar:
 
         Raises:
             NameTaken: a key of the orchestrator's.
-            InvalidInput: one key twice, or a point that is none.
+            VerificationFailed: the ledger would never take them.
         """
-        keys = statement.keys
-        if keys.all & MemberKeys.of(self.identity).all:
+        if statement.keys.all & MemberKeys.of(self.identity).all:
             raise NameTaken(f"a key of {statement.org} is the orchestrator's")
-        if len(keys.all) != len(keys.__slots__):
-            raise InvalidInput(f"{statement.org} has one key twice")
-        check_ed25519(keys.ed25519)
-        check_ed25519(keys.tlog_ed25519)
+        change_rules.check_keys(
+            statement.org,
+            statement.keys,
+            height=self._orchestrator.recorder.size(),
+        )
 
     def found(self) -> ProposedChange:
         """Propose the Genesis, with all who applied as founders; each must approve.
@@ -357,13 +337,13 @@ class Registrar:
         """
         if self.is_founded:
             raise WrongPhase("the federation is founded already")
-        applied = self.applications()
+        governance = self._orchestrator.governance
+        applied = governance.applications()
         if not applied:
             raise TooFewParticipants("nobody has joined yet: invite the founders first")
         envelopes = [e for change in applied.values() for e in change.envelopes]
         enrolled = statements.by_organisation(envelopes, EnrolmentStatement)
         charter = self._charter
-        governance = self._orchestrator.governance
         founders = {org: said.keys.fingerprint for org, (_, said) in enrolled.items()}
         for change in governance.proposals():
             if isinstance(change.entry, Genesis):
@@ -445,91 +425,3 @@ class Registrar:
                 case _:
                     pass
         raise NotFound("that ceremony is not on the ledger")
-
-    def issue_token(self, org: OrgId) -> str:
-        """Return a bearer token that lets an organisation read for 30 days."""
-        return tokens.issue(
-            key=self._token_key,
-            subject=org,
-            role="organisation",
-            issuer=self._charter.federation,
-            now=self._clock.now(),
-            lifetime_s=TOKEN_LIFETIME_S,
-        )
-
-    def bearer(self, token: str) -> str:
-        """Return who bears a token.
-
-        Raises:
-            Unauthorised: it is not ours, has expired, or its bearer is no member any
-                more.
-        """
-        subject = tokens.check(
-            token,
-            public_key=self._token_key.public,
-            issuer=self._charter.federation,
-            now=self._clock.now(),
-        ).subject
-        if subject not in self._members and subject not in self.applications():
-            raise Unauthorised(f"{subject} is no member of this federation")
-        return subject
-
-    def require_member(self, name: str) -> None:
-        """Return if a reader may see what is for members only.
-
-        Raises:
-            UnknownSender: an organisation that only applied.
-        """
-        if name != OPERATOR and name not in self._members:
-            raise UnknownSender(f"{name} is no member yet")
-
-    def signer(self, request: requests.Request, *, is_write: bool) -> str:
-        """Return who signed a request: an organisation's name, or ``operator``.
-
-        Args:
-            request: as it arrived.
-            is_write: whether its nonce is to be used up.
-
-        Raises:
-            BadSignature: not signed, expired, or over another request.
-            UnknownSender: signed by a key that is not on the ledger.
-            ReplayedRequest: the nonce was used before.
-        """
-        name, identity = self._by_keyid(request)
-        now = self._clock.now()
-        proof = requests.verify(request, identity=identity, now=now)
-        if is_write:
-            self._use_nonce(proof)
-        return name
-
-    def _use_nonce(self, proof: requests.Proof) -> None:
-        self._registry.use_nonce(
-            proof.keyid,
-            proof.nonce,
-            expires=proof.expires + timedelta(seconds=requests.CLOCK_SKEW_S),
-        )
-        self._registry.forget_nonces(before=self._clock.now())
-
-    def _by_keyid(self, request: requests.Request) -> tuple[str, PublicIdentity]:
-        keyid = requests.claimed_keyid(request.headers)
-        if keyid == self._operator.keyid:
-            return OPERATOR, self._operator
-        for org, member in self._members.items():
-            if member.keys.identity.keyid == keyid:
-                return org, member.keys.identity
-        if self.is_founded and _COSIGNING.search(urlsplit(request.url).path):
-            # the head over a block that took a key or a member away still waits for it
-            recorder = self._orchestrator.recorder
-            before = recorder.signers_at(recorder.size()).cosigners
-            for org, member in before.items():
-                if member.keys.identity.keyid == keyid:
-                    return org, member.keys.identity
-        for org, change in self.applications().items():
-            entry = change.entry
-            if isinstance(entry, MemberEnrolled) and (
-                entry.keys.identity.keyid == keyid
-            ):
-                return org, entry.keys.identity
-        raise UnknownSender(
-            f"key {keyid[:16]}… is no member's on the ledger: join first"
-        )

@@ -158,6 +158,7 @@ class Stage:
         self.service = Service(
             orchestrator=self.fed.orchestrator,
             registrar=self.fed.registrar,
+            recogniser=self.fed.registrar.recogniser,
             registry=self.fed.registry,
             identity=self.fed.identity,
             clock=self.fed.clock,

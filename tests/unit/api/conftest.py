@@ -113,6 +113,7 @@ class Api:
         made = Service(
             orchestrator=world.orchestrator,
             registrar=world.registrar,
+            recogniser=world.registrar.recogniser,
             registry=world.registry,
             identity=world.identity,
             clock=world.clock,
@@ -224,7 +225,7 @@ class Api:
 
     def bearer(self, org="alpha"):
         """Return the header of a member that reads by token."""
-        token = self.world.registrar.issue_token(org_id(org))
+        token = self.service.recogniser.issue_token(org_id(org))
         return {"authorization": f"Bearer {token}"}
 
 

@@ -544,6 +544,7 @@ class Unfounded:
             Service(
                 orchestrator=world.orchestrator,
                 registrar=world.registrar,
+                recogniser=world.registrar.recogniser,
                 registry=world.registry,
                 identity=world.identity,
                 clock=world.clock,

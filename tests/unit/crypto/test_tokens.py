@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedxdr.core.errors import BadSignature, Unauthorised
+from fedxdr.core.ids import sha256
 from fedxdr.crypto import tokens
 from fedxdr.crypto.keys import TokenKey
 from fedxdr.crypto.signing import verify as verify_signature
@@ -23,12 +24,14 @@ VECTORS = Path(__file__).parents[4] / "shared/vectors/rfc9964/examples/jose/exam
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY, OTHER = TokenKey(seed=bytes(32)), TokenKey(seed=b"\x01" * 32)
 PUBLIC = KEY.public
+PRINT = sha256(b"the bearer's keys")
 
 
 def issue(*, key=KEY, role="organisation", issuer="f", lifetime_s=60) -> str:
     return tokens.issue(
         key=key,
         subject="org-a",
+        fingerprint=PRINT,
         role=role,
         issuer=issuer,
         now=NOW,
@@ -51,13 +54,23 @@ def forged(claims, *, header=None, key=KEY) -> str:
     return f"{signing_input}.{encoded(key.sign(signing_input.encode()))}"
 
 
-GOOD = {"sub": "org-a", "role": "organisation", "iss": "f", "exp": 1_800_000_000}
+GOOD = {
+    "sub": "org-a",
+    "fingerprint": PRINT,
+    "role": "organisation",
+    "iss": "f",
+    "exp": 1_800_000_000,
+}
 
 
-def test_a_token_says_who_bears_it_until_when():
+def test_a_token_says_who_bears_it_with_which_keys_until_when():
     for role in ("organisation", "operator", "auditor"):
         assert check(issue(role=role)) == Claims(
-            subject="org-a", role=role, issuer="f", expires=NOW + timedelta(seconds=60)
+            subject="org-a",
+            fingerprint=PRINT,
+            role=role,
+            issuer="f",
+            expires=NOW + timedelta(seconds=60),
         )
     header = json.loads(base64.urlsafe_b64decode(issue().split(".")[0] + "=="))
     assert header["alg"] == "ML-DSA-65"
@@ -102,12 +115,18 @@ def test_other_algorithms_are_worth_nothing():
         {**GOOD, "role": ["operator"]},
         {**GOOD, "sub": 5},
         {**GOOD, "sub": None},
+        {**GOOD, "fingerprint": 5},
+        {**GOOD, "fingerprint": None},
+        {**GOOD, "fingerprint": ""},
+        {**GOOD, "fingerprint": PRINT[:-1]},
+        {**GOOD, "fingerprint": PRINT.upper()},
         {**GOOD, "exp": "soon"},
         {**GOOD, "exp": None},
         {**GOOD, "exp": 10**30},
         {**GOOD, "exp": -(10**30)},
         {k: v for k, v in GOOD.items() if k != "exp"},
         {k: v for k, v in GOOD.items() if k != "sub"},
+        {k: v for k, v in GOOD.items() if k != "fingerprint"},
         {k: v for k, v in GOOD.items() if k != "role"},
         {k: v for k, v in GOOD.items() if k != "iss"},
         [],

@@ -22,8 +22,10 @@ from fedxdr.core.ids import OrgId, RoundId, org_id
 from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.randomness import generator
 from fedxdr.core.update import Update
+from fedxdr.crypto import requests
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
+from fedxdr.crypto.requests import Request
 from fedxdr.federation import opening
 from fedxdr.federation.floor import Floor
 from fedxdr.federation.phases import Phase
@@ -307,6 +309,7 @@ class World:
         )
         self.fed.orchestrator, self.fed.recorder = new, recorder
         self.fed.registrar._orchestrator = new
+        self.fed.registrar.recogniser._orchestrator = new
         for link in self.links.values():
             link._orchestrator = new
 
@@ -396,11 +399,22 @@ class World:
             now=self.fed.clock.now(),
         )
 
+    def request_by(
+        self, key: IdentityKey, *, url: str = "http://h/api/v1/x", body: bytes = b"{}"
+    ) -> Request:
+        """Return a request that a key signed just now, as it arrives."""
+        made = Request(method="POST", url=url, headers={}, body=body)
+        requests.sign(
+            made, signer=key, now=self.fed.clock.now(), entropy=self.fed.entropy
+        )
+        headers = {name.lower(): value for name, value in made.headers.items()}
+        return dataclasses.replace(made, headers=headers)
+
     def apply(self, org: str, key: IdentityKey | None = None) -> ProposedChange:
         """Let an organisation apply; return the change that the members decide."""
         self.fed.keys[OrgId(org)] = key or IdentityKey.generate(self.fed.entropy)
         self.fed.registrar.enrol(self.application(org, self.fed.keys[OrgId(org)]))
-        return self.fed.registrar.applications()[OrgId(org)]
+        return self.orchestrator.governance.applications()[OrgId(org)]
 
     def admit(self, org: str, key: IdentityKey | None = None) -> ProposedChange:
         """Let an organisation apply, and everybody cosign and approve."""

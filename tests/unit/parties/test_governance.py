@@ -139,7 +139,7 @@ def test_with_a_slow_clock_no_approval_is_used_that_the_ledger_calls_expired(
     federation.play()
     federation.fed.step()
     federation.fed.clock._now = now
-    change = federation.fed.registrar.applications()[NEW]
+    change = desk(federation).applications()[NEW]
     renewed = federation.approval(change, A, expires=now + timedelta(seconds=60))
     desk(federation).approve(change.digest, A, renewed)
     federation.approve(change, B, C)
@@ -155,7 +155,7 @@ def test_an_approval_is_worth_nothing_for_the_same_entry_later(federation):
         desk(federation).approve(change.digest, org, approval)
     federation.fed.start_round()  # a plan is adopted: the application is change 2 now
     federation.go_on()
-    renewed = federation.fed.registrar.applications()[NEW]
+    renewed = desk(federation).applications()[NEW]
     assert renewed.digest != change.digest
     assert renewed.entry == dataclasses.replace(change.entry, change=2)
     assert renewed.approved_by == ()
@@ -208,7 +208,7 @@ def test_what_is_open_is_proposed_anew_when_another_change_is_adopted(federation
     federation.approve(second, A, B)
     federation.approve(first, A, B, C)
     assert [c.entry.change for c in desk(federation).proposals()] == [2, 2]
-    late = federation.fed.registrar.applications()[LATE]
+    late = desk(federation).applications()[LATE]
     assert late.approved_by == ()
     assert late.envelopes == second.envelopes
     assert late.proposed_by == second.proposed_by
@@ -409,7 +409,7 @@ def test_one_missing_founder_and_there_is_no_genesis(unfounded):
 
 
 def test_before_the_founding_nobody_is_enrolled_by_anybody(unfounded):
-    change = unfounded.fed.registrar.applications()[A]
+    change = desk(unfounded).applications()[A]
     with pytest.raises(UnknownSender):
         desk(unfounded).approve(change.digest, B, unfounded.approval(change, B))
     assert desk(unfounded).advance() is None
@@ -433,7 +433,7 @@ def test_whoever_applies_too_late_for_the_genesis_is_not_lost(unfounded):
     unfounded.approve(genesis, A, B, C)
     assert members(unfounded) == (A, B, C)
     assert unfounded.fed.registrar.status_of(LATE) == "pending"
-    change = unfounded.fed.registrar.applications()[LATE]
+    change = desk(unfounded).applications()[LATE]
     assert isinstance(change.entry, MemberEnrolled)
     assert change.digest == late.digest
     # the agents stand where the federation was founded
@@ -456,7 +456,7 @@ def test_another_founder_makes_another_genesis(unfounded):
 
 def test_a_founder_with_other_keys_makes_another_genesis(unfounded):
     first = unfounded.fed.registrar.found()
-    desk(unfounded).withdraw(unfounded.fed.registrar.applications()[C].digest)
+    desk(unfounded).withdraw(desk(unfounded).applications()[C].digest)
     unfounded.fed.clock.advance(seconds=1)
     unfounded.apply(C, IdentityKey.generate(unfounded.fed.entropy))
     second = unfounded.fed.registrar.found()

@@ -2,7 +2,7 @@
 // Cosigned checkpoints: section 6 and steps 10 and 11 of docs/reference/ledger-format.md.
 // Forms by C2SP signed-note, tlog-checkpoint, tlog-cosignature.
 
-import { fromBase64, located, require, toBase64, utf8 } from "./forms.js";
+import { compare, fromBase64, located, require, toBase64, utf8 } from "./forms.js";
 import { hash, hex, join, requireSignature } from "./signatures.js";
 
 const SPACES = /\p{White_Space}/u;
@@ -12,6 +12,8 @@ const KINDS = {
   4: { algorithm: "ed25519", length: 72 },
   6: { algorithm: "ml-dsa-44", length: 2428 },
 };
+
+const LAST_SECOND = 253402300799n; // of the year 9999
 
 export const quorumOf = (n) => Math.floor((n + Math.floor((n - 1) / 3)) / 2) + 1;
 
@@ -83,7 +85,18 @@ const memberKeys = ([org, { keys }]) => [
   { name: org, kind: 6, key: fromBase64(keys.tlog_ml_dsa_44) },
 ];
 
-// Who cosigned, and when the last of them did (seconds), or a fault of step 10 or 11.
+// The (f + 1)-th latest of the members' times; a time that no calendar has is passed over.
+function timeOfQuorum(note, by, n) {
+  const latest = (times) => times.reduce((a, b) => (a > b ? a : b));
+  const times = by
+    .map((org) => note.lines.filter((line) => line.name === org).map(timeOf).filter((time) => time <= LAST_SECOND))
+    .filter((found) => found.length)
+    .map(latest)
+    .sort((a, b) => (a > b ? -1 : 1));
+  return times[Math.min(Math.floor((n - 1) / 3), times.length - 1)] ?? null;
+}
+
+// Who cosigned, and when as f liars cannot put it off (seconds), or a fault of step 10 or 11.
 export function checkHead(text, { log, cosigners, size, root }) {
   const head = { origin: log.origin, size, root };
   const note = located(10, null, () => {
@@ -93,16 +106,14 @@ export function checkHead(text, { log, cosigners, size, root }) {
     return found;
   });
   return located(11, null, () => {
-    const witnesses = [...cosigners].flatMap(memberKeys);
+    const witnesses = [...cosigners].sort(([a], [b]) => compare(a, b)).flatMap(memberKeys);
     const signed = signers(note, ringOf(witnesses), head);
     const by = [...cosigners.keys()].filter((org) => [...signed].filter((key) => key.name === org).length === 2).sort();
     require(by.length >= quorumOf(cosigners.size), `${by.length} of ${cosigners.size} cosigned`);
-    const known = ringOf([...logKeys(log), ...witnesses]);
-    const wholes = note.lines.map((line) => line.whole);
-    require(note.lines.every((line) => known.has(`${line.name} ${line.id}`)), "a line by a stranger");
-    require(new Set(wholes).size === wholes.length, "one line twice");
-    const ring = ringOf(witnesses);
-    const times = note.lines.filter((line) => ring.has(`${line.name} ${line.id}`)).map(timeOf);
-    return { by, time: times.reduce((a, b) => (a > b ? a : b)) };
+    const order = [...ringOf([...logKeys(log), ...witnesses]).keys()];
+    const places = note.lines.map((line) => order.indexOf(`${line.name} ${line.id}`));
+    require(!places.includes(-1), "a line by a stranger");
+    require(places.every((place, at) => !at || places[at - 1] < place), "lines out of order, or two by one key");
+    return { by, time: timeOfQuorum(note, by, cosigners.size) };
   });
 }

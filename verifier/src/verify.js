@@ -177,7 +177,7 @@ function reportOf({ bundle, genesis, standing, cosigned, generations, pinned, he
     lastBlock: standing.hash, root: head,
     members: members.map(([org, { name, keys }]) => ({ org, name, fingerprint: fingerprint(keys) })),
     orchestrator: fingerprint(standing.log.keys), cosignedBy: cosigned.by, cosigners: standing.cosigners.size,
-    quorum: quorumOf(standing.cosigners.size), cosignedAt: Number(cosigned.time), rounds: rounds("round-committed"),
+    quorum: quorumOf(standing.cosigners.size), cosignedAt: Number(cosigned.time ?? Date.parse(bundle.blocks.at(-1).block.timestamp) / 1000), rounds: rounds("round-committed"),
     roundsFailed: rounds("round-failed"), model: standing.model, version: standing.version, models: bundle.models, generations,
     warnings: [
       EPSILON,

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fedxdr.app.handover import mirror_in
+from fedxdr.app.ledger_folder import mirror_in
 from fedxdr.core.clock import SystemClock
 from fedxdr.core.errors import BadSignature, InvalidInput, VerificationFailed
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import checkpoint, equivocation, verifier
 from fedxdr.ledger.equivocation import Conviction, LogKeys
-from fedxdr.ledger.standing import Log, Standing
+from fedxdr.ledger.standing import Log
 from fedxdr.parties.accusing import Accuser, Fetch
 from fedxdr.storage.proof_files import ProofFiles
 from fedxdr.transport.client import Client, HttpLink
@@ -160,8 +160,6 @@ def convict(
 
 def _logs_in(data: bytes) -> list[Log]:
     """Return the logs that a bundle names, once it verifies."""
-    verifier.verify(data)
-    found, standing = bundles.read(data), Standing()
-    for signed, hash_ in zip(found.blocks, found.hashes, strict=True):
-        standing.follow(signed, hash_)
-    return standing.logs
+    found = bundles.read(data)
+    verifier.verify(found)
+    return found.standing().logs

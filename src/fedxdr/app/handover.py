@@ -22,16 +22,15 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedxdr.app.ledger_folder import LedgerFolder, mirror_in
 from fedxdr.app.participating import AgentFile
 from fedxdr.app.server_file import KEYS, ServerFile, operator_key, publisher_key
 from fedxdr.app.settings import database_setting
 from fedxdr.core.clock import SystemClock
-from fedxdr.core.errors import InvalidSettings, Unavailable
+from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.ledger import tiles
@@ -39,9 +38,7 @@ from fedxdr.ledger.entries import MemberKeys, OrchestratorReplaced
 from fedxdr.ledger.merkle import Tree
 from fedxdr.parties.governance import Governance
 from fedxdr.parties.heads import Heads
-from fedxdr.parties.ports import CheckpointStore
 from fedxdr.parties.recording import Recorder
-from fedxdr.parties.witness import Witness
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.changes import SqlChangeStore
@@ -53,41 +50,6 @@ from fedxdr.storage.secrets import write_seed
 
 BUNDLE, POLICY = "ledger.fedxdr", "policy"
 """Names of what lies beside the static files of C2SP tlog-tiles."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mirror:
-    """An organisation's copy of the ledger, read beside its agent.
-
-    Attributes:
-        org: whose it is.
-        recorder: the blocks.
-        store: the heads.
-        blobs: models that it holds.
-    """
-
-    org: OrgId
-    recorder: Recorder
-    store: CheckpointStore
-    blobs: FileBlobs
-
-    def newest_head(self) -> tuple[int, bytes]:
-        """Return size and note of the newest head whose blocks are all here.
-
-        Raises:
-            Unavailable: it has seen none yet.
-        """
-        for size in reversed(self.store.sizes()):
-            head = self.store.get(size)
-            if head is not None and size <= self.recorder.size():
-                return size, head
-        raise Unavailable("this agent has seen no head of the ledger yet")
-
-    def witness(self) -> Witness:
-        """Return what knows which heads have a quorum."""
-        return Witness(
-            me=self.org, mirror=self.recorder, store=self.store, clock=SystemClock()
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,35 +73,6 @@ class HandedOver:
     change: Digest
     models: int
     missing: tuple[Digest, ...]
-
-
-@contextmanager
-def mirror_in(folder: Path) -> Iterator[Mirror]:
-    """Open an organisation's mirror for reading, beside its agent.
-
-    Raises:
-        InvalidSettings: no member's folder.
-        Unavailable: it has not seen the ledger yet.
-    """
-    org = OrgId(AgentFile.read(folder).org)
-    database = Database(folder / "agent.db", access="reading")
-    try:
-        blobs = FileBlobs(folder / "blobs")
-        recorder = Recorder(
-            store=SqlBlockStore(database), blobs=blobs, clock=SystemClock()
-        )
-        if not recorder.is_begun:
-            raise Unavailable(
-                f"{folder} has not seen the ledger yet: its agent was never run"
-            )
-        yield Mirror(
-            org=org,
-            recorder=recorder,
-            store=SqlCheckpointStore(database),
-            blobs=blobs,
-        )
-    finally:
-        database.close()
 
 
 def hand_over(agent: Path, out: Path, *, origin: str | None = None) -> HandedOver:
@@ -216,9 +149,7 @@ def write_static(agent: Path, out: Path) -> int:
     """
     with mirror_in(agent) as mirror:
         recorder = mirror.recorder
-        heads = mirror.witness().for_bundle()
-        if not heads:
-            raise Unavailable("no head that this agent has seen has a quorum")
+        heads = mirror.cosigned()
         size = max(heads)
         stored = recorder.blocks(begin=0, end=size)
         out.mkdir(parents=True, exist_ok=True)
@@ -254,7 +185,7 @@ def move(agent: Path, server: str) -> AgentFile:
     return moved
 
 
-def _models(mirror: Mirror, size: int) -> list[Digest]:
+def _models(mirror: LedgerFolder, size: int) -> list[Digest]:
     """Return the models that the blocks name, each once, the oldest first."""
     blocks = mirror.recorder.blocks(begin=0, end=size)
     return list(dict.fromkeys(signed.block.model_hash for signed in blocks))
@@ -274,7 +205,7 @@ def _copy_published(source: Path, target: Path) -> None:
 
 
 def _copy_ledger(
-    mirror: Mirror, size: int, database: Database, blobs: FileBlobs
+    mirror: LedgerFolder, size: int, database: Database, blobs: FileBlobs
 ) -> Recorder:
     """Return the ledger with the mirror's blocks and heads, each checked again."""
     store = SqlBlockStore(database)
@@ -319,7 +250,7 @@ def _propose(
     return governance.propose(entry, by=by).digest
 
 
-def _next_origin(mirror: Mirror) -> str:
+def _next_origin(mirror: LedgerFolder) -> str:
     """Return a name for the ledger that it never had."""
     logs = mirror.recorder.standing.logs
     used, base = {log.origin for log in logs}, logs[0].origin

@@ -13,21 +13,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedxdr.app.participating import AgentFile
-from fedxdr.app.server_file import ServerFile, operator_key
-from fedxdr.app.settings import database_setting
-from fedxdr.core.clock import SystemClock
-from fedxdr.core.errors import InvalidSettings, Unavailable
-from fedxdr.core.ids import OrgId
+from fedxdr.app.ledger_folder import LedgerFolder, ledger_in
+from fedxdr.app.server_file import operator_key
+from fedxdr.core.errors import InvalidSettings
+from fedxdr.crypto.keys import PublicIdentity
 from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import heads, verifier
-from fedxdr.parties.recording import Recorder
-from fedxdr.parties.witness import Witness
+from fedxdr.ledger.bundle import Bundle
 from fedxdr.storage.backups import RESTORED
-from fedxdr.storage.blobs import FileBlobs
-from fedxdr.storage.blocks import SqlBlockStore
-from fedxdr.storage.checkpoints import SqlCheckpointStore
-from fedxdr.storage.database import Database
 
 
 def export(folder: Path) -> bytes:
@@ -39,27 +32,8 @@ def export(folder: Path) -> bytes:
         InvalidSettings: nobody's folder.
         Unavailable: no head of this ledger has a quorum yet.
     """
-    database = Database(_place_in(folder), access="reading")
-    try:
-        blobs = FileBlobs(folder / "blobs")
-        recorder = Recorder(
-            store=SqlBlockStore(database), blobs=blobs, clock=SystemClock()
-        )
-        witness = Witness(
-            me=OrgId("nobody"),
-            mirror=recorder,
-            store=SqlCheckpointStore(database),
-            clock=SystemClock(),
-        )
-        signed = witness.for_bundle()
-        if not signed:
-            raise Unavailable(
-                "no head of this ledger has a quorum of cosignatures yet: the members' "
-                "agents must be running"
-            )
-        return recorder.export(heads=signed)
-    finally:
-        database.close()
+    with ledger_in(folder) as found:
+        return found.recorder.export(heads=found.cosigned())
 
 
 def is_restored(folder: Path) -> bool:
@@ -86,42 +60,26 @@ def catch_up(folder: Path, bundle: bytes | None) -> int:
         raise InvalidSettings(f"{folder} was not restored from a backup")
     came = 0
     if bundle is not None:
-        verifier.verify(bundle)
         found = bundles.read(bundle)
-        database = Database(_place_in(folder))
-        try:
-            blobs = FileBlobs(folder / "blobs")
-            recorder = Recorder(
-                store=SqlBlockStore(database), blobs=blobs, clock=SystemClock()
-            )
-            log = verifier.log_of(found)
-            ours = operator_key(folder, name="orchestrator").public
-            if log.keys.identity != ours:
-                raise InvalidSettings("the bundle is of another orchestrator's ledger")
-            common = min(recorder.size(), len(found.blocks))
-            if common and recorder.root_at(common) != _root(found, common):
-                raise InvalidSettings("the bundle is of another ledger, or history")
-            for file in found.models.values():
-                blobs.put(file)
-            for signed in found.blocks[recorder.size() :]:
-                recorder.append(signed)
-                came += 1
-            store = SqlCheckpointStore(database)
-            for size, head in found.heads.items():
-                store.put(size, recorder.root_at(size), head)
-        finally:
-            database.close()
+        verifier.verify(found)
+        with ledger_in(folder, access="sole") as ours:
+            came = _take(found, ours, operator_key(folder, name="orchestrator").public)
     (folder / RESTORED).unlink()
     return came
 
 
-def _root(found: bundles.Bundle, size: int) -> str:
-    return str(heads.root_of(found.hashes[:size]))
-
-
-def _place_in(folder: Path) -> Path | str:
-    if (folder / "server.json").exists():
-        file = ServerFile.read(folder)
-        return database_setting() or file.database or folder / "server.db"
-    AgentFile.read(folder)
-    return folder / "agent.db"
+def _take(found: Bundle, ours: LedgerFolder, key: PublicIdentity) -> int:
+    if found.standing().logs[-1].keys.identity != key:
+        raise InvalidSettings("the bundle is of another orchestrator's ledger")
+    recorder = ours.recorder
+    common = min(recorder.size(), len(found.blocks))
+    if common and recorder.root_at(common) != heads.root_of(found.hashes[:common]):
+        raise InvalidSettings("the bundle is of another ledger, or history")
+    for file in found.models.values():
+        ours.blobs.put(file)
+    further = found.blocks[recorder.size() :]
+    for signed in further:
+        recorder.append(signed)
+    for size, head in found.heads.items():
+        ours.store.put(size, recorder.root_at(size), head)
+    return len(further)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import digest, round_id
 from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import checkpoint, light, page, policy, proofs, verifier
+from fedxdr.ledger.block import SignedBlock
 
 _GENESIS = re.compile(r"[0-9a-f]{64}")
 
@@ -256,14 +258,17 @@ def verify(
         raise InvalidSettings(
             f"cannot read {error.filename}: {error.strerror}"
         ) from error
+    read = bundles.read(data)
     report = verifier.verify(
-        data,
+        read,
         pinned_orchestrator_key=key,
         pinned_genesis=digest(pin) if pin is not None and is_genesis else None,
         seen=head,
     )
-    spent = _spent(data)
-    redone = None if replay is None or kept is None else _redo(data, replay, kept)
+    spent = _spent(read.blocks)
+    redone = (
+        None if replay is None or kept is None else _redo(read.blocks, replay, kept)
+    )
     if as_json:
         told = {**canonical.builtins(report), "epsilon_spent": spent}
         print_json({"verified": True, **told, "replayed": redone})
@@ -306,7 +311,7 @@ def _key_in(pin: str) -> bytes:
         ) from error
 
 
-def _redo(data: bytes, name: str, kept: bytes) -> dict[str, str]:
+def _redo(blocks: Sequence[SignedBlock], name: str, kept: bytes) -> dict[str, str]:
     """Return what a round gave when it was redone.
 
     Raises:
@@ -317,7 +322,7 @@ def _redo(data: bytes, name: str, kept: bytes) -> dict[str, str]:
     package = replaying.Package.from_bytes(kept)
     if package.round_id != name:
         raise InvalidSettings(f"the evidence is of round {package.round_id}")
-    opened = replaying.replay(package, blocks=bundles.read(data).blocks)
+    opened = replaying.replay(package, blocks=blocks)
     return {
         "round_id": name,
         "model_hash": opened.model_hash,
@@ -325,16 +330,15 @@ def _redo(data: bytes, name: str, kept: bytes) -> dict[str, str]:
     }
 
 
-def _spent(data: bytes) -> dict[str, float]:
+def _spent(blocks: Sequence[SignedBlock]) -> dict[str, float]:
     """Return organisation -> epsilon, recomputed from what it claims to have done.
 
     Args:
-        data: a bundle that was verified.
+        blocks: a ledger that was verified.
 
     Raises:
         VerificationFailed: an organisation under-reports.
     """
-    blocks = bundles.read(data).blocks
     if not any(
         claim.mechanism != "none"
         for signed in blocks

@@ -126,27 +126,20 @@ def _blocks(folder: Path | None, bundle: Path | None, pin: str | None) -> list[B
             raise InvalidSettings(f"cannot read {bundle}: {error.strerror}") from error
         except (ValueError, binascii.Error) as error:
             raise InvalidSettings("--pin takes a key in base64") from error
-        verifier.verify(data, pinned_orchestrator_key=key)
-        return [signed.block for signed in bundles.read(data).blocks]
+        found = bundles.read(data)
+        verifier.verify(found, pinned_orchestrator_key=key)
+        return [signed.block for signed in found.blocks]
     # the database's library, which a bundle does not need
+    from fedxdr.app.ledger_folder import database_in  # noqa: PLC0415 - see above
     from fedxdr.storage.blocks import SqlBlockStore  # noqa: PLC0415 - see above
     from fedxdr.storage.database import Database  # noqa: PLC0415 - see above
 
-    database = Database(_database_in(Path(str(folder))), access="reading")
+    database = Database(database_in(Path(str(folder))), access="reading")
     try:
         store = SqlBlockStore(database)
         return [signed.block for signed in store.read(begin=0, end=store.size())]
     finally:
         database.close()
-
-
-def _database_in(folder: Path) -> Path:
-    for name in ("server.db", "agent.db"):
-        if (folder / name).is_file():
-            return folder / name
-    raise InvalidSettings(
-        f"{folder} holds no ledger: name a server's or an agent's folder"
-    )
 
 
 def _find(model: str, blocks: Sequence[Block]) -> Digest:

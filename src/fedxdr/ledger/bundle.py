@@ -39,6 +39,7 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import block as blocks_
 from fedxdr.ledger.block import Block, SignedBlock
 from fedxdr.ledger.entries import Genesis
+from fedxdr.ledger.standing import Standing
 from fedxdr.ledger.steps import Step, located, require
 
 FORMAT = "fedxdr-ledger-bundle"
@@ -64,6 +65,13 @@ class Bundle:
     hashes: tuple[Digest, ...]
     models: Mapping[Digest, bytes]
     heads: Mapping[int, bytes]
+
+    def standing(self) -> Standing:
+        """Return what is in force after the newest block; the blocks are believed."""
+        found = Standing()
+        for signed, hash_ in zip(self.blocks, self.hashes, strict=True):
+            found.follow(signed, hash_)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

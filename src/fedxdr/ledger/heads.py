@@ -16,13 +16,13 @@ Sources: C2SP tlog-checkpoint, tlog-cosignature, signed-note.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from fedxdr.core.errors import BadSignature, MalformedMessage
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.ledger import checkpoint, cosignature, merkle, note
+from fedxdr.ledger import checkpoint, cosignature, merkle, note, policy
 from fedxdr.ledger.checkpoint import Checkpoint
 from fedxdr.ledger.note_form import (
     COSIGNATURE_ML_DSA_44,
@@ -30,8 +30,9 @@ from fedxdr.ledger.note_form import (
     Note,
     NoteSignature,
     VerifierKey,
+    parse_verifier_key,
 )
-from fedxdr.ledger.standing import Log
+from fedxdr.ledger.standing import Log, Standing, witness_keys
 
 LINES_OF_A_SIGNER = 2
 
@@ -138,46 +139,74 @@ def member_lines(
     came = tuple(lines)
     if len(came) != LINES_OF_A_SIGNER or any(line.name != org for line in came):
         raise MalformedMessage(f"two lines by {org}, and no others")
-    ring = note.keyring(map(note.parse_verifier_key, keys))
+    ring = note.keyring(map(parse_verifier_key, keys))
     found = note.parse(head)
     if len(note.signers(Note(text=found.text, signatures=came), ring)) != len(came):
         raise BadSignature(f"{org} did not cosign this head with both of its keys")
     return cosignature.merge(found, Note(text=found.text, signatures=came))
 
 
-def without_strangers(head: bytes, *, log: Log, keys: Iterable[str]) -> bytes:
-    """Return the head with the lines of the log and of these keys only, each once.
+def known_lines(head: bytes, standing: Standing) -> bytes:
+    """Return the head with the lines that count, in their one order.
+
+    The log's, then each cosigner's by name; of each the Ed25519 key's line before the
+    ML-DSA-44 key's, and one of each key. Lines by anybody else are left out.
 
     Args:
-        head: the note.
-        log: who signs it.
-        keys: verifier keys of the members.
+        head: the note; nothing is verified.
+        standing: what is in force after the newest block under the head.
+
+    Raises:
+        MalformedMessage: no note, no log, or no line that counts.
     """
-    ring = note.keyring((*_keys_of(log), *map(note.parse_verifier_key, keys)))
+    if standing.log is None:
+        raise MalformedMessage("a ledger without a Genesis has no heads")
+    members = (_witness_keys(standing, org) for org in sorted(standing.cosigners))
     found = note.parse(head)
-    kept = dict.fromkeys(
-        line for line in found.signatures if (line.name, line.key_id) in ring
-    )
+    of_key = {(line.name, line.key_id): line for line in reversed(found.signatures)}
+    kept = [
+        of_key[key.name, key.key_id]
+        for keys in (_keys_of(standing.log), *members)
+        for key in keys
+        if (key.name, key.key_id) in of_key
+    ]
     return Note(text=found.text, signatures=tuple(kept)).to_bytes()
 
 
-def cosigned_at(head: bytes, *, keys: Iterable[str]) -> datetime | None:
-    """Return the latest time at which one of these keys cosigned, UTC.
+def cosigned_at(
+    head: bytes, standing: Standing, by: Collection[OrgId]
+) -> datetime | None:
+    """Return when a head was cosigned, UTC, as f liars cannot put it off.
 
-    A time that no calendar has (a witness may write any) is passed over.
+    A member's time is that of its last line; the answer is the (f + 1)-th latest, so
+    that somebody honest cosigned then or later. A time that no calendar has (a witness
+    may write any) is passed over.
 
     Args:
         head: a note whose lines were verified.
-        keys: verifier keys of witnesses.
+        standing: what is in force after the newest block under the head.
+        by: which of its cosigners did.
     """
-    ring = note.keyring(map(note.parse_verifier_key, keys))
-    times = [
-        cosignature.timestamp_of(line)
-        for line in note.parse(head).signatures
-        if (line.name, line.key_id) in ring
-    ]
-    known = [found for found in times if found <= _LAST_SECOND]
-    return datetime.fromtimestamp(max(known), tz=UTC) if known else None
+    times: list[int] = []
+    for org in by:
+        ring = note.keyring(_witness_keys(standing, org))
+        told = [
+            cosignature.timestamp_of(line)
+            for line in note.parse(head).signatures
+            if (line.name, line.key_id) in ring
+        ]
+        known = [found for found in told if found <= _LAST_SECOND]
+        times += [max(known)] if known else []
+    if not times:
+        return None
+    times.sort(reverse=True)
+    at = times[min(policy.faults(len(standing.cosigners)), len(times) - 1)]
+    return datetime.fromtimestamp(at, tz=UTC)
+
+
+def _witness_keys(standing: Standing, org: OrgId) -> list[VerifierKey]:
+    keys = witness_keys(org, standing.cosigners[org].keys)
+    return [parse_verifier_key(key) for key in keys]
 
 
 def _keys_of(log: Log) -> tuple[VerifierKey, VerifierKey]:

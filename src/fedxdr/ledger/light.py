@@ -34,7 +34,6 @@ from fedxdr.ledger.checkpoint import Checkpoint
 from fedxdr.ledger.merkle import Tree
 from fedxdr.ledger.note_form import Note
 from fedxdr.ledger.policy import Policy
-from fedxdr.ledger.standing import Standing
 from fedxdr.ledger.steps import Step, located, require
 
 
@@ -173,10 +172,7 @@ def prove(bundle: Bundle, height: int) -> Proof:
     size = len(bundle.blocks)
     if not 0 <= height < size:
         raise NotFound(f"there is no block {height} under the head over {size} blocks")
-    standing = Standing()
-    for signed, hash_ in zip(bundle.blocks, bundle.hashes, strict=True):
-        standing.follow(signed, hash_)
-    text = standing.policy_text()
+    text = bundle.standing().policy_text()
     tree = Tree(map(bytes.fromhex, bundle.hashes))
     return Proof(
         proof=proofs.write(

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import copy
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,7 +51,7 @@ from fedxdr.ledger.entries import Genesis
 from fedxdr.ledger.lineage import lineage
 from fedxdr.ledger.round_rules import RoundEvidence
 from fedxdr.ledger.rules import check
-from fedxdr.ledger.standing import Log, Standing, witness_keys
+from fedxdr.ledger.standing import Standing
 from fedxdr.ledger.steps import Step, located, require
 from fedxdr.ledger.trust import Trust, score
 
@@ -74,7 +74,7 @@ class Report:
         root: the Merkle root over all blocks, as signed and cosigned.
         cosigned_by: the organisations whose cosignatures make the quorum, sorted.
         quorum: how many of them it takes.
-        head_timestamp: when the last of them cosigned, UTC.
+        head_timestamp: when they had cosigned, UTC (``heads.cosigned_at``).
         members: the organisations enrolled, sorted.
         rounds: the rounds committed, oldest first.
         rounds_failed: the rounds failed, oldest first.
@@ -106,7 +106,7 @@ class Report:
 
 
 def verify(
-    data: bytes,
+    data: bytes | Bundle,
     *,
     pinned_orchestrator_key: bytes | None = None,
     pinned_genesis: Digest | None = None,
@@ -115,7 +115,7 @@ def verify(
     """Return the report on a bundle in which nothing is wrong.
 
     Args:
-        data: the bundle's bytes.
+        data: the bundle's bytes, or what ``bundle.read`` made of them.
         pinned_orchestrator_key: the first orchestrator's Ed25519 key, 32 bytes, as
             known from elsewhere; the orchestrator alone could found a second ledger
             under it, and the report says so.
@@ -128,7 +128,7 @@ def verify(
         VerificationFailed: the first fault found, with step and, where there is one,
             height.
     """
-    bundle = bundles.read(data)
+    bundle = bundles.read(data) if isinstance(data, bytes) else data
     standing, tree = Standing(), merkle.Tree()
     evidence: list[RoundEvidence] = []
     found: list[tuple[Standing, bytes, bytes]] = []
@@ -179,7 +179,7 @@ def verify(
         if one.rejected
     )
     newest = bundle.heads[len(bundle.blocks)]
-    keys = _cosigner_keys(standing, cosigned_by)
+    cosigned_at = heads.cosigned_at(newest, standing, cosigned_by)
     return Report(
         federation=genesis.federation,
         origin=genesis.origin,
@@ -188,7 +188,7 @@ def verify(
         root=Digest(tree.root().hex()),
         cosigned_by=cosigned_by,
         quorum=policy.quorum(len(standing.cosigners)),
-        head_timestamp=heads.cosigned_at(newest, keys=keys) or standing.timestamp,
+        head_timestamp=cosigned_at or standing.timestamp,
         members=tuple(sorted(standing.members)),
         rounds=tuple(standing.committed),
         rounds_failed=tuple(standing.failed),
@@ -231,37 +231,14 @@ def check_head(head: bytes, standing: Standing, root: bytes) -> tuple[OrgId, ...
     with located(Step.QUORUM):
         text = standing.policy_text().encode()
         cosigned = policy.parse(text).check(head)
-        keys = _cosigner_keys(standing, standing.cosigners)
-        kept = heads.without_strangers(head, log=log, keys=keys)
+        kept = heads.known_lines(head, standing)
     require(
         kept == head,
-        f"the head over {size} blocks has lines by strangers, or one twice",
+        f"the head over {size} blocks has lines by strangers, two by one key, or "
+        "another order than the log's and then the members' by name",
         step=Step.QUORUM,
     )
     return tuple(sorted(OrgId(name) for name in cosigned))
-
-
-def _cosigner_keys(standing: Standing, organisations: Iterable[OrgId]) -> list[str]:
-    """Return the verifier keys of some who may cosign the newest head."""
-    return [
-        key
-        for org in organisations
-        for key in witness_keys(org, standing.cosigners[org].keys)
-    ]
-
-
-def log_of(bundle: Bundle) -> Log:
-    """Return who keeps the ledger of a bundle that was verified.
-
-    Raises:
-        VerificationFailed: it has no Genesis.
-    """
-    standing = Standing()
-    for signed, hash_ in zip(bundle.blocks, bundle.hashes, strict=True):
-        standing.follow(signed, hash_)
-    if standing.log is None:
-        raise VerificationFailed("no Genesis", step=Step.CONTAINER)
-    return standing.log
 
 
 def _check_seen(seen: Checkpoint, root: bytes) -> None:

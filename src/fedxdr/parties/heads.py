@@ -164,16 +164,6 @@ class Heads:
         end = self.newest_quorum()
         sizes = {end, *self._recorder.turns_up_to(end)}
         return {
-            size: heads.without_strangers(
-                self.at(size),
-                log=signers.log,
-                keys=[
-                    key
-                    for org, member in signers.cosigners.items()
-                    for key in witness_keys(org, member.keys)
-                ],
-            )
+            size: heads.known_lines(self.at(size), self._recorder.signers_at(size))
             for size in sizes
-            if size > 1 or size == end
-            if (signers := self._recorder.signers_at(size)).log is not None
         }

@@ -101,7 +101,7 @@ class Witness:
         size = standing.height + 1
         self._check(head, standing, root)
         self._check_pinned(foreseen)
-        head = self._known(head, standing)
+        head = heads.known_lines(head, standing)
         begin = self._mirror.size()
         steps = [self._now(), *foreseen] if begin else foreseen
         for at, turned in steps[:-1]:
@@ -190,7 +190,7 @@ class Witness:
             VerificationFailed: another head, or no quorum.
         """
         standing, root = self._now()
-        found = self._known(head, standing)
+        found = heads.known_lines(head, standing)
         verifier.check_head(found, standing, bytes.fromhex(root))
         self._keep(standing.height + 1, root, found)
 
@@ -218,10 +218,10 @@ class Witness:
         head = self._store.get(size)
         if head is None:
             raise NotFound(f"no head over {size} blocks was seen here")
-        return self._known(head, self._mirror.signers_at(size))
+        return heads.known_lines(head, self._mirror.signers_at(size))
 
     def _take_turn(self, head: bytes, standing: Standing, root: Digest) -> None:
-        found = self._known(head, standing)
+        found = heads.known_lines(head, standing)
         verifier.check_head(found, standing, bytes.fromhex(root))
         self._keep(standing.height + 1, root, found)
 
@@ -260,16 +260,6 @@ class Witness:
                 )
             head = merge(note.parse(before), note.parse(head)).to_bytes()
         self._store.put(size, root, head)
-
-    def _known(self, head: bytes, standing: Standing) -> bytes:
-        if standing.log is None:
-            return head
-        keys = [
-            key
-            for org, member in standing.cosigners.items()
-            for key in witness_keys(org, member.keys)
-        ]
-        return heads.without_strangers(head, log=standing.log, keys=keys)
 
     def _now(self) -> tuple[Standing, Digest]:
         size = self._mirror.size()

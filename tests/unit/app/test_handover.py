@@ -10,7 +10,8 @@ import pytest
 from tests.unit.app.conftest import ADDRESS, reopen
 
 from fedxdr.app import comparing, handover, ledger_copies
-from fedxdr.app.handover import hand_over, mirror_in, move, write_static
+from fedxdr.app.handover import hand_over, move, write_static
+from fedxdr.app.ledger_folder import mirror_in
 from fedxdr.app.participating import AgentFile
 from fedxdr.app.server_file import ServerFile
 from fedxdr.core.errors import (

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from tests.unit.ledger.conftest import Federation
 
+from fedxdr.app.participating import AgentFile
+from fedxdr.app.server_file import ServerFile
 from fedxdr.cli import lineage
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import sha256
@@ -65,6 +67,9 @@ def folder(told, tmp_path_factory):
     for signed in told.blocks:
         SqlBlockStore(database).append(signed)
     database.close()
+    AgentFile(
+        org="alpha", server="http://127.0.0.1:1", orchestrator="0" * 64, token=""
+    ).write(path)
     for signed, _ in unpublished(path / "models", told.blocks):
         model = FILE[signed.block.model_hash]
         publish(path / "models", signed=signed, model=model, publisher=KEY)
@@ -242,6 +247,7 @@ def test_a_folder_is_read_while_a_process_runs_on_it(run, folder):
 
 def test_a_servers_folder_is_read_as_well(run, folder, tmp_path):
     shutil.copy(folder / "agent.db", tmp_path / "server.db")
+    ServerFile(federation="f", origin="f.example", model="0" * 64).write(tmp_path)
     assert run("lineage", HASHES[3], "--dir", tmp_path, "--json").status == 0
 
 
@@ -268,7 +274,8 @@ def test_wrong_use_is_one_line_that_says_why(fails, exported, folder, tmp_path):
 def test_what_is_not_there_is_not_found(fails, exported, folder, tmp_path):
     unknown = sha256(b"unknown")
     fails(("lineage", unknown, "--bundle", exported), 3, "not-found", "no model")
-    shutil.copy(folder / "agent.db", tmp_path / "agent.db")
+    for name in ("agent.db", "agent.json"):
+        shutil.copy(folder / name, tmp_path / name)
     asked = ("lineage", HASHES[1], "--dir", tmp_path, "--how-to-verify")
     fails(asked, 3, "not-found", "not published")
 

@@ -19,7 +19,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fedxdr.core.errors import VerificationFailed
-from fedxdr.ledger import note, policy
+from fedxdr.ledger import heads, note, policy
 from fedxdr.ledger.note_form import Note
 from fedxdr.ledger.verifier import verify
 
@@ -236,7 +236,8 @@ def ask(told, found, witnesses):
                 more = witness.lines(told, size, head)
                 lines += [line for line in more if line not in lines]
         text = note.parse(head).text
-        found[size] = Note(text=text, signatures=tuple(lines)).to_bytes()
+        mixed = Note(text=text, signatures=tuple(lines)).to_bytes()
+        found[size] = heads.known_lines(mixed, told.standing(size))
 
 
 def verifies(told, found):

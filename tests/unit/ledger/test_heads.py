@@ -5,6 +5,8 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fedxdr.core.errors import BadSignature, MalformedMessage
 from fedxdr.core.ids import sha256
@@ -34,14 +36,6 @@ def with_lines(head, lines):
 
 def lines_of(head):
     return note.parse(head).signatures
-
-
-def keys_of(told):
-    return [
-        key
-        for org, member in told.standing().cosigners.items()
-        for key in witness_keys(org, member.keys)
-    ]
 
 
 def test_a_signed_head_is_read_back(told, log):
@@ -197,45 +191,77 @@ def test_lines_by_the_keys_of_statements_are_refused(told, alpha):
 # Strangers
 
 
-def test_only_lines_of_the_log_and_the_members_are_kept(told, log):
+def test_only_lines_of_the_log_and_the_members_are_kept(told):
     head = told.head()
     told.keys["zulu"] = told.new_key()
     more = with_lines(head, [*lines_of(head), *told.lines(head, "zulu")])
-    assert heads.without_strangers(more, log=log, keys=keys_of(told)) == head
+    assert heads.known_lines(more, told.standing()) == head
 
 
-def test_a_line_under_a_members_name_and_another_key_is_a_strangers(told, log):
+def test_a_line_under_a_members_name_and_another_key_is_a_strangers(told):
     head = told.head()
     other = heads.cosign(head, told.new_key(), org="alpha", at=told.now)
     more = with_lines(head, [*lines_of(head), *other])
-    assert heads.without_strangers(more, log=log, keys=keys_of(told)) == head
+    assert heads.known_lines(more, told.standing()) == head
 
 
 def test_a_line_under_the_logs_name_and_another_key_is_a_strangers(told, log):
     head = told.head()
     stray = NoteSignature(name=log.origin, key_id=b"\0\0\0\0", signature=b"\0")
     more = with_lines(head, [*lines_of(head), stray])
-    assert heads.without_strangers(more, log=log, keys=keys_of(told)) == head
+    assert heads.known_lines(more, told.standing()) == head
 
 
-def test_each_line_is_kept_once(told, log):
+def test_one_line_of_each_key_is_kept(told):
     head = told.head()
-    twice = with_lines(head, [*lines_of(head), lines_of(head)[-1]])
-    assert heads.without_strangers(twice, log=log, keys=keys_of(told)) == head
+    later = told.lines(head, "bravo", at=told.now + timedelta(seconds=1))
+    twice = with_lines(head, [*lines_of(head), lines_of(head)[-1], *later])
+    assert heads.known_lines(twice, told.standing()) == head
+
+
+@given(random=st.randoms(use_true_random=False))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_lines_have_one_order(told, random):
+    """The log's, then the members' by name; Ed25519 before ML-DSA-44."""
+    head = told.head()
+    mixed = [*lines_of(head)]
+    random.shuffle(mixed)
+    assert heads.known_lines(with_lines(head, mixed), told.standing()) == head
+    names = [line.name for line in lines_of(head)]
+    members = [org for org in sorted(told.standing().cosigners) for _ in range(2)]
+    assert names == [told.standing().log.origin] * 2 + members
 
 
 # When
 
 
-def test_the_last_cosignature_tells_the_time(told):
-    head = told.head(cosigners=("alpha",))
-    late = told.now + timedelta(hours=1)
-    head = with_lines(head, [*lines_of(head), *told.lines(head, "bravo", at=late)])
-    keys = keys_of(told)
-    assert heads.cosigned_at(head, keys=keys) == late.replace(microsecond=0)
-    alphas = [key for key in keys if key.startswith("alpha+")]
-    assert heads.cosigned_at(head, keys=alphas) == told.now
-    assert heads.cosigned_at(head, keys=()) is None
+def at_times(told, later):
+    """Return a head that each member cosigned so many seconds late."""
+    head = told.head(cosigners=())
+    for org, seconds in later.items():
+        lines = told.lines(head, org, at=told.now + timedelta(seconds=seconds))
+        head = with_lines(head, [*lines_of(head), *lines])
+    return head
+
+
+def test_the_last_cosignature_tells_the_time_where_nobody_may_lie(told):
+    head = at_times(told, {"alpha": 0, "bravo": 3600})
+    found = heads.cosigned_at(head, told.standing(), ("alpha", "bravo"))
+    assert found == told.now.replace(microsecond=0) + timedelta(hours=1)
+    assert heads.cosigned_at(head, told.standing(), ("alpha",)) == told.now
+    assert heads.cosigned_at(head, told.standing(), ()) is None
+
+
+def test_f_liars_cannot_put_the_time_off(told):
+    for org in ("delta", "echo"):
+        told.enrol(org)
+    told.adopt()
+    standing = told.standing()
+    assert len(standing.cosigners) == 5  # so one may lie
+    late = {"alpha": 10, "bravo": 20, "charlie": 86_400 * 365, "delta": 30, "echo": 0}
+    head = at_times(told, late)
+    found = heads.cosigned_at(head, standing, tuple(late))
+    assert found == told.now.replace(microsecond=0) + timedelta(seconds=30)
 
 
 @pytest.mark.parametrize(
@@ -258,5 +284,5 @@ def test_a_time_that_no_calendar_has_is_passed_over(told, when, counts):
     )
     assert timestamp_of(line) >= 253402300799
     head = with_lines(head, [*lines_of(head), line])
-    found = heads.cosigned_at(head, keys=keys_of(told))
+    found = heads.cosigned_at(head, told.standing(), ("alpha",))
     assert found == (when if counts else None)

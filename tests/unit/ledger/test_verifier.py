@@ -310,12 +310,22 @@ def test_a_line_by_a_stranger(told, stranger):
     refused(data, Step.QUORUM, "lines by strangers")
 
 
-def test_a_line_twice(told):
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        lambda lines: [*lines, lines[-1]],
+        lambda lines: lines[::-1],
+        lambda lines: [lines[1], lines[0], *lines[2:]],
+        lambda lines: [*lines[:-1], lines[-1], lines[-2]],
+    ],
+    ids=["one twice", "backwards", "the log's", "one after its other"],
+)
+def test_lines_in_any_but_their_one_order(told, mixed):
+    """A bundle with one content has one sequence of bytes."""
     head = told.head()
-    lines = [*lines_of(head), lines_of(head)[-1]]
-    refused(
-        told.export(heads={4: with_lines(head, lines)}), Step.QUORUM, "or one twice"
-    )
+    lines = mixed(list(lines_of(head)))
+    data = told.export(heads={4: with_lines(head, lines)})
+    refused(data, Step.QUORUM, "another order than")
 
 
 def test_a_witness_with_an_impossible_clock_stops_nobody(told):

@@ -17,6 +17,7 @@ from fedxdr.api.service import (
     Operator,
     Reader,
     Service,
+    Writer,
     body_of,
     service_of,
     signed_parts,
@@ -27,6 +28,7 @@ from fedxdr.core.ids import digest
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.parties import views
 from fedxdr.parties.enrolment import Application
+from fedxdr.parties.recognising import TOKEN_LIFETIME_S
 from fedxdr.parties.registrar import Enrolled
 
 router = APIRouter(prefix="/federation", tags=["members"])
@@ -71,6 +73,20 @@ async def invite(request: Request, signed: Operator) -> dict[str, Any]:
         }
 
     return await service_of(request).run(make)
+
+
+@router.post("/token", status_code=201)
+async def token(request: Request, signed: Writer) -> dict[str, Any]:
+    """Give an organisation a new bearer token; its present key signs this request."""
+
+    def issue(service: Service) -> str:
+        return service.recogniser.issue_token(signed.org)
+
+    return {
+        "org_id": signed.org,
+        "registration_token": await service_of(request).run(issue),
+        "expires_in_s": TOKEN_LIFETIME_S,
+    }
 
 
 @router.get("/organizations")

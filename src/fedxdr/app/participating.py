@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,9 +23,11 @@ from fedxdr.core import canonical
 from fedxdr.core.clock import Clock, SystemClock
 from fedxdr.core.errors import (
     BadSignature,
+    InvalidInput,
     InvalidSettings,
     InvitationRefused,
     MalformedMessage,
+    Refused,
 )
 from fedxdr.core.ids import OrgId, digest
 from fedxdr.core.randomness import SystemEntropy
@@ -52,6 +55,8 @@ from fedxdr.storage.registry import SqlNotes
 from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.storage.secrets import read_seed, write_seed
 from fedxdr.transport.client import Client, HttpLink
+
+logger = logging.getLogger(__name__)
 
 NEXT_KEY = "identity.next.key"
 
@@ -212,15 +217,34 @@ def key_of(folder: Path) -> IdentityKey:
     return IdentityKey(seed=read_seed(folder / "keys" / "identity.key"))
 
 
+def _renew_token(folder: Path, key: IdentityKey) -> None:
+    """Fetch a bearer token for a key in force; without one the agent works as well."""
+    server = AgentFile.read(folder).server
+    client = Client(server, signer=key, clock=SystemClock(), entropy=SystemEntropy())
+    try:
+        answer = json.loads(client.call("POST", "/federation/token", body=b"{}"))
+        token = str(answer["registration_token"])
+    except (InvalidInput, Refused, KeyError, TypeError, ValueError) as error:
+        logger.warning("no new bearer token", extra={"reason": str(error)})
+        return
+    finally:
+        client.close()
+    # a person may have written to it meanwhile: `fedxdr members approve`
+    replace(AgentFile.read(folder), token=token).write(folder)
+
+
 def take_next_key(folder: Path) -> bool:
     """Put an organisation's next key in place of its present one, if there is one.
 
     Returns:
-        Whether there was. The old key is kept as ``identity.old.key``.
+        Whether there was. The old key is kept as ``identity.old.key``; the bearer
+        token, which was the old key's, is replaced if the orchestrator can be reached.
     """
     keys = folder / "keys"
     if not (keys / NEXT_KEY).exists():
         return False
+    # first, as whoever is killed in between does it again
+    _renew_token(folder, IdentityKey(seed=read_seed(keys / NEXT_KEY)))
     (keys / "identity.key").replace(keys / "identity.old.key")
     (keys / NEXT_KEY).replace(keys / "identity.key")
     return True

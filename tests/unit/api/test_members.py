@@ -238,6 +238,26 @@ def test_a_token_of_another_federation_or_past_its_time_is_refused(make_api, pro
     problem(answer, 401, "unauthorised", "expired")
 
 
+def test_a_new_token_is_for_whoever_signs_with_a_key_in_force(make_api, problem):
+    api = make_api()
+    path = "/federation/token"
+    answer = api.post(path, by="bravo")
+    assert answer.status_code == 201
+    found = answer.json()
+    assert (found["org_id"], found["expires_in_s"]) == ("bravo", 30 * 86_400)
+    assert set(found) == {"org_id", "registration_token", "expires_in_s"}
+    assert api.service.recogniser.bearer(found["registration_token"]) == "bravo"
+    # a token does not prolong itself, and what was overheard fetches none
+    problem(api.send("POST", path, {}, headers=api.bearer()), 401, "bad-signature")
+    headers = api.headers("bravo", "POST", path, b"{}")
+    assert api.send("POST", path, b"{}", headers=dict(headers)).status_code == 201
+    again = api.send("POST", path, b"{}", headers=dict(headers))
+    problem(again, 409, "replayed-request")
+    problem(api.post(path, by="operator"), 403, "unknown-sender", "organisation")
+    stranger = IdentityKey.generate(api.entropy)
+    problem(api.post(path, by=stranger), 403, "unknown-sender", "join first")
+
+
 def test_organisations_are_listed_in_pages(settled, problem):
     found = settled.get("/federation/organizations?limit=3&offset=2").json()
     assert (found["total"], found["limit"], found["offset"]) == (4, 3, 2)

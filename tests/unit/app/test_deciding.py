@@ -14,6 +14,7 @@ from fedxdr.core.errors import (
     InvalidSettings,
     MalformedMessage,
     NotFound,
+    Unauthorised,
     Unavailable,
     UnknownSender,
     WrongPhase,
@@ -28,6 +29,7 @@ from fedxdr.ledger.entries import (
 )
 from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.participant import Participant
+from fedxdr.parties.recognising import Recogniser
 
 ORGS = ("aurora", "borealis", "cascade")
 FRESH = IdentityKey(seed=bytes(range(32)))
@@ -57,7 +59,7 @@ def test_a_folder_says_who_asks(place):
     assert operator.agent is None
     assert aurora.agent == AgentFile.read(place.folder("aurora"))
     assert aurora.key.public == key_of(place.folder("aurora")).public
-    assert operator.key.public == place.network.opened.registrar._operator
+    assert operator.key.public == place.network.opened.registrar.recogniser._operator
     with pytest.raises(InvalidSettings, match="fedxdr join"):
         Somebody.of(place.base / "nowhere")
 
@@ -261,6 +263,59 @@ def test_a_running_agent_takes_its_next_key_when_the_members_have_approved(place
     assert heads.cosigned_by(block.height + 1) == ORGS
     in_force = place.network.opened.orchestrator.recorder.in_force
     assert in_force.identities["aurora"] == fresh != old
+
+
+def rotated(place):
+    """Let the members put new keys of aurora's in force; its agent has not looked."""
+    place.found(*ORGS)
+    place.run_agents(*ORGS)
+    aurora = place.somebody("aurora")
+    change = aurora.propose(*aurora.rotation())
+    assert place.approve("aurora", *ORGS[:2]).outcome == "adopted"
+    return place.folder("aurora"), change.entry.keys.identity
+
+
+def test_with_its_next_key_an_agent_takes_a_token_for_it(place):
+    bearer = place.network.opened.service.recogniser.bearer
+    folder, fresh = rotated(place)
+    before = AgentFile.read(folder)
+    with pytest.raises(Unauthorised, match="keys that aurora has no more"):
+        bearer(before.token)
+    assert take_next_key(folder)
+    after = AgentFile.read(folder)
+    assert bearer(after.token) == "aurora"
+    assert dataclasses.replace(after, token=before.token) == before
+    assert key_of(folder).public == fresh
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_while_it_fetches_its_token_an_agent_fetches_it_again(place, after):
+    folder, fresh = rotated(place)
+    network = place.network
+    network.dies, network.after = "/federation/token", after
+    with pytest.raises(Killed):
+        take_next_key(folder)
+    network.dies = ""
+    assert key_of(folder).public != fresh
+    assert take_next_key(folder)
+    token = AgentFile.read(folder).token
+    assert network.opened.service.recogniser.bearer(token) == "aurora"
+
+
+def test_without_a_new_token_an_agent_takes_its_next_key_all_the_same(
+    place, monkeypatch, caplog
+):
+    folder, fresh = rotated(place)
+    before = AgentFile.read(folder)
+
+    def refuse(_self, org):
+        raise UnknownSender(f"no token for {org}")
+
+    monkeypatch.setattr(Recogniser, "issue_token", refuse)
+    assert take_next_key(folder)
+    assert key_of(folder).public == fresh
+    assert AgentFile.read(folder) == before
+    assert "no new bearer token" in caplog.text
 
 
 def test_a_server_that_only_says_so_makes_no_agent_change_its_key(place, monkeypatch):

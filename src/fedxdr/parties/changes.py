@@ -31,7 +31,8 @@ class ProposedChange:
         envelopes: what is signed beside it, without approvals.
         proposed_by: an organisation's name, or ``operator``.
         proposed_at: UTC.
-        approved_by: who approved so far, sorted.
+        approved_by: whose approval counts now, sorted; of a closed change, who ever
+            approved it.
         outcome: empty while it is open.
     """
 

@@ -11,7 +11,7 @@ Not here: how an agent or a person decides (consent.py), the rules of the ledger
 
 Rules that always hold: a change is adopted between rounds only, on a head with a
 quorum; when one is adopted, the others that are open are proposed anew under the next
-number, and need new approvals.
+number, and need new approvals; of one proposer's plans only the newest is open.
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ from fedxdr.core.ids import Digest, OrgId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.ledger import entries, statements
 from fedxdr.ledger.block import GENESIS_PREV_HASH, Block
-from fedxdr.ledger.entries import Change, Genesis, MemberEnrolled, MemberKeys
+from fedxdr.ledger.entries import (
+    Change,
+    Genesis,
+    MemberEnrolled,
+    MemberKeys,
+    PlanAdopted,
+)
 from fedxdr.ledger.statements import ApprovalStatement
 from fedxdr.parties.changes import ProposedChange, founders_of, governed
 from fedxdr.parties.heads import Heads
@@ -45,7 +51,7 @@ from fedxdr.parties.recording import Recorder
 logger = logging.getLogger(__name__)
 
 MOST_OPEN = 8
-"""How many changes one proposer can have open at once."""
+"""How many changes one proposer can have open at once, beside a plan."""
 
 ADOPTED, WITHDRAWN = "adopted", "withdrawn"
 
@@ -93,7 +99,7 @@ class Governance:
 
     def proposals(self, *, is_open: bool = True) -> list[ProposedChange]:
         """Return the changes, in the order in which they were proposed."""
-        return [_read(stored) for stored in self._store.all(is_open=is_open)]
+        return [self._shown(found) for found in self._store.all(is_open=is_open)]
 
     def applications(self) -> dict[OrgId, ProposedChange]:
         """Return the open enrolments, by the organisation that applied."""
@@ -109,7 +115,7 @@ class Governance:
         Raises:
             NotFound: there is none.
         """
-        return _read(self._stored(digest))
+        return self._shown(self._stored(digest))
 
     def propose(
         self,
@@ -120,6 +126,9 @@ class Governance:
     ) -> ProposedChange:
         """File a change for approval; the same one again changes nothing.
 
+        A plan takes the place of those that its proposer has open: a federation has one
+        plan, and one that was wanted earlier would be adopted later, or first.
+
         Args:
             entry: with the number of the next change.
             envelopes: what its subject signed, without approvals.
@@ -127,6 +136,7 @@ class Governance:
 
         Raises:
             InvalidInput: it could not stand on the ledger, approved or not.
+            WrongPhase: its proposer has too many changes open.
         """
         if self._recorder.is_begun:
             if isinstance(entry, Genesis):
@@ -137,11 +147,19 @@ class Governance:
                 "the federation is not founded yet: only founders can be enrolled"
             )
         digest = entries.entry_digest(entry)
-        mine = [c for c in self._store.all() if c.proposed_by == by]
-        if digest not in {c.digest for c in mine} and len(mine) >= MOST_OPEN:
+        mine = {c.digest for c in self._store.all() if c.proposed_by == by}
+        is_one_more = digest not in mine and not isinstance(entry, PlanAdopted)
+        if is_one_more and len(mine) >= MOST_OPEN:
             raise WrongPhase(
                 f"{by} has {len(mine)} open changes: withdraw one, or wait"
             )
+        self._file(entry, envelopes=envelopes, by=by)
+        return self.proposal(digest)
+
+    def _file(
+        self, entry: Genesis | Change, *, envelopes: Sequence[Envelope], by: str
+    ) -> None:
+        digest = entries.entry_digest(entry)
         self._store.propose(
             StoredChange(
                 digest=digest,
@@ -154,7 +172,19 @@ class Governance:
         )
         self._open = None
         logger.info("change proposed", extra={"digest": digest, "by": by})
-        return self.proposal(digest)
+        if isinstance(entry, PlanAdopted):
+            self._supersede(digest, by=by)
+
+    def _supersede(self, digest: Digest, *, by: str) -> None:
+        """Withdraw the other plans that the proposer of a plan has open."""
+        for stored in self._store.all():
+            is_other = stored.digest != digest and stored.proposed_by == by
+            if is_other and isinstance(_read(stored).entry, PlanAdopted):
+                self._close(stored.digest, WITHDRAWN)
+                logger.info(
+                    "change superseded",
+                    extra={"digest": stored.digest, "newer": digest},
+                )
 
     def withdraw(self, digest: Digest) -> None:
         """Close a change that shall not be adopted any more.
@@ -215,7 +245,7 @@ class Governance:
                         self._heads.require_quorum()
                     except WaitingForQuorum:
                         return None
-                return self._adopt(proposal, approvals)
+                return self._adopt(proposal, approvals.values())
         return None
 
     def waiting_for(self, digest: Digest) -> WaitingForQuorum:
@@ -267,12 +297,12 @@ class Governance:
             if not isinstance(entry, Genesis):
                 if entry.change == number:
                     continue
+                renumbered = dataclasses.replace(entry, change=number)
+                envelopes = proposal.envelopes
                 try:
-                    self.propose(
-                        dataclasses.replace(entry, change=number),
-                        envelopes=proposal.envelopes,
-                        by=proposal.proposed_by,
-                    )
+                    self._recorder.check_proposed(renumbered, envelopes=envelopes)
+                    # (however many its proposer has: this is none more)
+                    self._file(renumbered, envelopes=envelopes, by=proposal.proposed_by)
                 except InvalidInput as error:
                     logger.warning(
                         "change withdrawn",
@@ -293,15 +323,23 @@ class Governance:
                 return entries.entry_digest(newest) == proposal.digest
         return False
 
+    def _shown(self, stored: StoredChange) -> ProposedChange:
+        """Return a change as everybody sees it, with the approvals that count."""
+        proposal = _read(stored)
+        if proposal.outcome:
+            return proposal  # decided: what was approved then is not judged by now
+        counting = self._counting(stored, proposal)
+        return dataclasses.replace(proposal, approved_by=tuple(sorted(counting)))
+
     def _counting(
         self, stored: StoredChange, proposal: ProposedChange
-    ) -> tuple[Envelope, ...]:
+    ) -> dict[OrgId, Envelope]:
         """Return the approvals that count now: by whom has a say, and not expired."""
         voters, now = self._voters(proposal), self._clock.now()
         if self._recorder.is_begun:
             # the block that uses them is never dated before the newest one
             now = max(now, self._recorder.in_force.head.timestamp)
-        found = []
+        found = {}
         for org, data in sorted(stored.approvals.items()):
             envelope = Envelope.from_json(data)
             stated = statements.parse(envelope.payload, ApprovalStatement)
@@ -309,8 +347,8 @@ class Governance:
                 envelope.signatures[0].keyid == voters[org].identity.keyid
             )
             if is_signer and stated.expires > now:
-                found.append(envelope)
-        return tuple(found)
+                found[org] = envelope
+        return found
 
     def _voters(self, proposal: ProposedChange) -> dict[OrgId, MemberKeys]:
         if isinstance(proposal.entry, Genesis):

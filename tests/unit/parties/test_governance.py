@@ -21,9 +21,15 @@ from fedxdr.core.errors import (
 from fedxdr.core.ids import OrgId, sha256
 from fedxdr.crypto import envelope as dsse
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.ledger.entries import Genesis, MemberEnrolled, MemberSuspended, PlanAdopted
+from fedxdr.ledger.entries import (
+    Genesis,
+    MemberEnrolled,
+    MemberSuspended,
+    PlanAdopted,
+    plan_digest,
+)
 from fedxdr.parties.changes import ProposedChange
-from fedxdr.parties.governance import ADOPTED, WITHDRAWN
+from fedxdr.parties.governance import ADOPTED, MOST_OPEN, WITHDRAWN
 from fedxdr.parties.recording import Recorder
 from fedxdr.storage.memory import MemoryBlobs, MemoryBlockStore
 
@@ -129,6 +135,29 @@ def test_an_approval_that_expired_meanwhile_does_not_count(federation):
     assert NEW in members(federation)
 
 
+def test_an_approval_that_does_not_count_is_not_shown(federation):
+    """Nor does whoever waits for the change count on it."""
+    change = federation.apply("org-new")
+    soon = federation.fed.clock.now() + timedelta(seconds=60)
+    desk(federation).approve(
+        change.digest, A, federation.approval(change, A, expires=soon)
+    )
+    federation.approve(change, B)
+    for advanced, shown, missing in ((59, (A, B), "org-c"), (1, (B,), "org-a, org-c")):
+        federation.fed.clock.advance(seconds=advanced)
+        assert desk(federation).proposal(change.digest).approved_by == shown
+        (listed,) = desk(federation).proposals()
+        assert listed.to_value()["approved_by"] == list(shown)
+        waiting = str(desk(federation).waiting_for(change.digest))
+        assert f"approved by {len(shown)} of the 3" in waiting
+        assert f"not yet by {missing}, org-d" in waiting
+    federation.approve(change, A, C)
+    # what was decided stays as it was, however long ago
+    federation.fed.clock.advance(seconds=30 * 86_400)
+    closed = desk(federation).proposal(change.digest)
+    assert (closed.outcome, closed.approved_by) == (ADOPTED, (A, B, C))
+
+
 def test_with_a_slow_clock_no_approval_is_used_that_the_ledger_calls_expired(
     federation,
 ):
@@ -219,6 +248,86 @@ def test_what_is_open_is_proposed_anew_when_another_change_is_adopted(federation
     assert LATE not in members(federation)
     federation.fed.step()
     assert members(federation) == tuple(sorted((A, B, C, D, NEW, LATE)))
+
+
+def test_whoever_has_as_many_open_changes_as_may_be_stops_no_adoption(federation):
+    """They get their new numbers, and the orchestrator starts again."""
+    for number in range(MOST_OPEN):
+        entry = MemberSuspended(change=1, org_id=D, reason=f"reason {number}")
+        desk(federation).propose(entry, by="org-a")
+    federation.approve(federation.apply("org-new"), A, B, C)
+    assert NEW in members(federation)
+    federation.restart_orchestrator()
+    open_ = desk(federation).proposals()
+    assert [change.entry.change for change in open_] == [2] * MOST_OPEN
+
+
+# Plans.
+
+
+def plan_of(federation) -> float:
+    return federation.fed.recorder.in_force.plan.clip_norm
+
+
+def test_a_plan_that_failed_is_not_adopted_before_or_after_the_next_one(federation):
+    """The members were away when it was wished for; then something else was."""
+    with pytest.raises(WaitingForQuorum):
+        federation.orchestrator.start_round(wishes={"clip_norm": 3.0})
+    (failed,) = desk(federation).proposals()
+    federation.approve(failed, A, B)  # one too few
+    federation.fed.start_round(wishes={"clip_norm": 5.0})
+    assert plan_of(federation) == 5.0
+    assert federation.fed.recorder.in_force.changes == 1
+    assert desk(federation).proposal(failed.digest).outcome == WITHDRAWN
+    with pytest.raises(WrongPhase, match="withdrawn"):
+        federation.approve(failed, C)
+    federation.go_on()
+    for _ in range(3):
+        federation.fed.step()
+    assert plan_of(federation) == 5.0
+    assert desk(federation).proposals() == []
+
+
+def test_a_plan_that_is_wished_for_again_has_its_approvals_still(federation):
+    first = federation.orchestrator.propose_plan({"clip_norm": 3.0})
+    federation.approve(first, A, B)
+    federation.orchestrator.propose_plan({"clip_norm": 5.0})
+    again = federation.orchestrator.propose_plan({"clip_norm": 3.0})
+    assert (again.digest, again.approved_by) == (first.digest, (A, B))
+    assert desk(federation).open_digests() == (first.digest,)
+    federation.approve(first, C)
+    assert plan_of(federation) == 3.0
+
+
+def test_failed_plans_never_use_up_what_a_proposer_may_have_open(federation):
+    for clip_norm in range(1, MOST_OPEN + 3):
+        federation.orchestrator.propose_plan({"clip_norm": float(clip_norm)})
+    (open_,) = desk(federation).proposals()
+    assert open_.entry.plan["clip_norm"] == MOST_OPEN + 2
+
+
+def test_a_plan_takes_no_other_changes_place_nor_anothers_plan(federation):
+    other = suspension(federation)
+    mine = federation.orchestrator.propose_plan({"clip_norm": 3.0})
+    plan = canonical.builtins(federation.orchestrator._plan_for(4, {"clip_norm": 4.0}))
+    theirs = desk(federation).propose(
+        PlanAdopted(change=1, plan=plan, plan_digest=plan_digest(plan)), by="org-b"
+    )
+    assert set(desk(federation).open_digests()) == {
+        other.digest, mine.digest, theirs.digest,
+    }  # fmt: skip
+
+
+def test_killed_between_a_plan_and_what_it_takes_the_place_of(federation, killed):
+    first = federation.orchestrator.propose_plan({"clip_norm": 3.0})
+    fuse = federation.make_orchestrator_mortal()
+    fuse.left, fuse.is_after = 1, True
+    with pytest.raises(killed):
+        federation.orchestrator.propose_plan({"clip_norm": 5.0})
+    federation.restart_orchestrator()
+    second = federation.orchestrator.propose_plan({"clip_norm": 5.0})
+    assert desk(federation).open_digests() == (second.digest,)
+    assert desk(federation).proposal(first.digest).outcome == WITHDRAWN
 
 
 def test_what_the_other_change_made_impossible_is_withdrawn(federation):

@@ -43,6 +43,8 @@ THREADS = 4
 LINES = 3
 LIVES = 25  # of one database; then a new one, so that reading all of it stays short
 MOST_LINES = 60
+TOGETHER = "-together"
+"""Ends the names of blocks that are appended with their heads."""
 
 Acknowledge = Callable[..., None]
 Work = Callable[[Path | str, Acknowledge], None]
@@ -88,6 +90,15 @@ class Heights:
             self._grown.wait_for(lambda: self._tree.size > height)
             return Digest(self._tree.root(height + 1).hex())
 
+    def foresee(self, height: int, hash_: Digest) -> Digest | None:
+        """Return the root with one more block on top; None if that is not the next."""
+        with self._grown:
+            if self._tree.size != height:
+                return None
+            tree = self._tree.copy()
+        tree.append(bytes.fromhex(hash_))
+        return Digest(tree.root().hex())
+
 
 def work(place: Path | str, acknowledge: Acknowledge) -> None:
     """Append and sign for ever, from several threads; say what is stored."""
@@ -102,13 +113,23 @@ def work(place: Path | str, acknowledge: Acknowledge) -> None:
         for turn in range(1_000_000):
             newest = blocks.head()
             assert newest is not None
-            block = failed(newest.block, name=f"r-{os.getpid()}-{number}-{turn}")
-            try:
-                blocks.append(block)
-            except IntegrityFault:
-                continue  # another thread was faster
+            name, over = f"r-{os.getpid()}-{number}-{turn}", None
+            if turn % 2:  # as the log does; otherwise as a mirror
+                name += TOGETHER
+            block = failed(newest.block, name=name)
             height, hash_ = block.block.height, block.block.hash
+            if turn % 2:
+                over = heights.foresee(height, hash_)
+                if over is None:
+                    continue  # another thread was faster
+            with_it = None if over is None else head(height + 1, over)
+            try:
+                blocks.append(block, head=with_it)
+            except IntegrityFault:
+                continue
             acknowledge("block", height, hash_)
+            if over is not None:
+                acknowledge("head", height + 1, over, 1)
             root = heights.root(height, hash_)
             for lines in range(1, LINES + 1):
                 heads.put(height + 1, root, head(height + 1, root, lines=lines))
@@ -215,6 +236,9 @@ class Book:
             rows = blocks.stored(begin=0, end=2**40)
             stored = {row.height: row.hash for row in rows}
             roots = heads.roots()
+            for row in rows:
+                if TOGETHER.encode() in row.body and row.height + 1 not in roots:
+                    outcome.faults.append(f"block {row.height} without its head")
             for height, hash_ in self.blocks.items():
                 if stored.get(height) != hash_:
                     outcome.faults.append(f"lost the acknowledged block {height}")

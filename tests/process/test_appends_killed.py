@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from tests.process.drill_appends import THREADS, files, run, work
 from tests.process.postgres import Postgres, PostgresMissing
 from tests.unit.storage.chains import genesis, head
 
+from fedxdr.core.ids import Digest
+from fedxdr.ledger import checkpoint
 from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.checkpoints import SqlCheckpointStore
 from fedxdr.storage.database import Database
@@ -126,6 +130,22 @@ def test_a_store_that_takes_a_second_root_is_found(monkeypatch):
         outcome = run(3, places=places)
     assert any("said fork" in fault for fault in outcome.faults)
     assert any("another root" in fault for fault in outcome.faults)
+
+
+def test_a_store_that_writes_a_block_before_its_head_is_found(monkeypatch):
+    append = SqlBlockStore.append
+
+    def one_after_the_other(self, signed, *, head=None):
+        append(self, signed)
+        if head is not None:
+            time.sleep(0.02)
+            root = Digest(checkpoint.parse(head).root.hex())
+            SqlCheckpointStore(self._database).put(signed.block.height + 1, root, head)
+
+    monkeypatch.setattr(SqlBlockStore, "append", one_after_the_other)
+    with files() as places:
+        outcome = run(20, places=places)
+    assert any("without its head" in fault for fault in outcome.faults)
 
 
 def test_a_lost_signature_is_found():

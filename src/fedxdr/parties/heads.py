@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The orchestrator's signed heads: it signs each once, members cosign, all can read.
 
-One head per size: it is signed after its newest block was stored, and stored before
-anybody gets to see it. Killed in between, the same root is signed again.
+One head per size, stored together with its newest block before anybody gets to see it.
+A ledger that came from elsewhere gets the head over it when that is asked for; killed
+before it is stored, the same root is signed again.
 
 Not here: what a member checks before it cosigns (witness.py), the forms (ledger/heads).
 
@@ -16,11 +17,12 @@ import logging
 
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import NotFound, UnknownSender, WaitingForQuorum
-from fedxdr.core.ids import OrgId
+from fedxdr.core.ids import Digest, OrgId
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.ledger import heads, policy
+from fedxdr.ledger.block import Block, SignedBlock
 from fedxdr.ledger.note_form import NoteSignature
-from fedxdr.ledger.standing import witness_keys
+from fedxdr.ledger.standing import Standing, witness_keys
 from fedxdr.parties.ports import CheckpointStore
 from fedxdr.parties.recording import Recorder
 
@@ -76,15 +78,33 @@ class Heads:
         if size != self._recorder.size() or not is_ours:
             raise none
         root = self._recorder.root_at(size)
-        head = heads.sign(
+        head = self._sign(self._recorder.standing, root)
+        self._store.put(size, root, head)
+        return head
+
+    def append(self, signed: SignedBlock) -> Block:
+        """Append a block to the ledger with the head over it, both or neither.
+
+        Raises:
+            VerificationFailed: the block breaks a rule; nothing was written.
+            InvalidInput: it adopts what is no plan; nothing was written.
+        """
+        ((standing, root),) = self._recorder.foresee((signed,))
+        log = standing.log
+        is_ours = log is not None and log.keys.identity == self._identity.public
+        head = self._sign(standing, root) if is_ours else None
+        return self._recorder.append(signed, head=head)
+
+    def _sign(self, standing: Standing, root: Digest) -> bytes:
+        if standing.log is None:
+            raise NotFound("a ledger without a Genesis has no heads")
+        return heads.sign(
             self._identity,
-            origin=self._recorder.in_force.log.origin,
-            size=size,
+            origin=standing.log.origin,
+            size=standing.height + 1,
             root=root,
             at=self._clock.now(),
         )
-        self._store.put(size, root, head)
-        return head
 
     def cosign(self, size: int, org: OrgId, lines: tuple[NoteSignature, ...]) -> None:
         """Store a member's two lines on a head.

@@ -58,7 +58,7 @@ from fedxdr.federation.rounds import (
     Wait,
 )
 from fedxdr.ledger import note_form
-from fedxdr.ledger.block import contributions_root
+from fedxdr.ledger.block import SignedBlock, contributions_root
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
 from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.collecting.catalogue import mode_of
@@ -439,7 +439,7 @@ class Orchestrator(RoundServing):
         # killed between block and fact: the block is there already
         if not (isinstance(entry, RoundCommitted) and entry.round_id == round_id):
             try:
-                head = self._record_round(round_)
+                head = self.heads.append(self._draft_round(round_))
             except TooLarge as error:
                 # names so many or so long that no block holds them: it would not fit
                 # the next time either
@@ -447,13 +447,13 @@ class Orchestrator(RoundServing):
                 return
         self._store(Committed(height=head.height, at=self._clock.now()))
 
-    def _record_round(self, round_: Round) -> Any:  # noqa: ANN401 - a Block
+    def _draft_round(self, round_: Round) -> SignedBlock:
         if round_.opened is None:
             raise NotFound("nothing to commit: the sum is not open")
         in_force = self.recorder.in_force
         plan = round_.plan
         statements = self.envelopes(round_, Kind.CONTRIBUTION)
-        return self.recorder.record_round(
+        return self.recorder.draft_round(
             round_id=round_.announcement.round_id,
             task=round_.announcement.task,
             plan=canonical.builtins(plan),
@@ -478,14 +478,13 @@ class Orchestrator(RoundServing):
         round_id = round_.announcement.round_id
         entry = self.recorder.in_force.head.entry
         if not (isinstance(entry, RoundFailed) and entry.round_id == round_id):
-            self.recorder.record(
-                RoundFailed(
-                    round_id=round_id,
-                    phase=str(round_.phase),
-                    reason=reason,
-                    sentence=sentence[:500],
-                    survivors=round_.survivors,
-                )
+            failed = RoundFailed(
+                round_id=round_id,
+                phase=str(round_.phase),
+                reason=reason,
+                sentence=sentence[:500],
+                survivors=round_.survivors,
             )
+            self.heads.append(self.recorder.draft(failed))
         self._store(Failed(reason=reason, sentence=sentence, at=self._clock.now()))
         logger.warning("round failed", extra={"round_id": round_id, "reason": reason})

@@ -100,11 +100,18 @@ class Blobs(Protocol):
 class BlockStore(Protocol):
     """The ledger's blocks."""
 
-    def append(self, signed: SignedBlock) -> None:
+    def append(self, signed: SignedBlock, *, head: bytes | None = None) -> None:
         """Add the next block: compare-and-swap on height and prev_hash.
 
+        Args:
+            signed: the block and the envelopes beside it.
+            head: the signed head over the ledger with this block, if we sign it; goes
+                into the ``CheckpointStore`` beside, both or neither. Nobody may see it
+                before this returns.
+
         Raises:
-            IntegrityFault: it does not follow the newest block.
+            IntegrityFault: it does not follow the newest block, or another root is
+                stored for the head's size; nothing was written.
         """
 
     def head(self) -> SignedBlock | None:

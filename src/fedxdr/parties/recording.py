@@ -201,15 +201,18 @@ class Recorder:
         change_rules.check_proposed(signed, entry, self._standing)
         _check_whole(entry)
 
-    def record_round(self, **fields: Any) -> Block:  # noqa: ANN401 - those of committed_block
-        """Append the block of a committed round; fields as ``committed_block``."""
-        signed = blocks.committed_block(
+    def draft_round(self, **fields: Any) -> SignedBlock:  # noqa: ANN401 - those of committed_block
+        """Return the block of a committed round; fields as ``committed_block``."""
+        return blocks.committed_block(
             self.in_force.head, timestamp=self._now(), **fields
         )
-        return self.append(signed)
 
-    def append(self, signed: SignedBlock) -> Block:
+    def append(self, signed: SignedBlock, *, head: bytes | None = None) -> Block:
         """Check and append a block that was made here or fetched.
+
+        Args:
+            signed: the block and the envelopes beside it.
+            head: over the ledger with it, if we sign that (heads.py); stored together.
 
         Raises:
             VerificationFailed: the block breaks a rule; nothing was written.
@@ -221,7 +224,7 @@ class Recorder:
         is_next = block.prev_hash == self._standing.last_hash
         if not (is_next and self._foreseen.pop(block.hash, None) == read):
             self._check(read, self._standing)
-        self._store.append(read)
+        self._store.append(read, head=head)
         self._follow(read)
         return block
 

@@ -86,15 +86,16 @@ class SimulatedFederation:
         self.registry = MemoryRegistry()
         self._plan = dict(plan)
         blobs = MemoryBlobs()
+        checkpoints = MemoryCheckpointStore()
         self.recorder = Recorder(
-            store=MemoryBlockStore(), blobs=blobs, clock=self.clock
+            store=MemoryBlockStore(checkpoints), blobs=blobs, clock=self.clock
         )
         self.facts = MemoryFactLog()
         self.orchestrator = Orchestrator(
             facts=self.facts,
             blobs=blobs,
             recorder=self.recorder,
-            checkpoints=MemoryCheckpointStore(),
+            checkpoints=checkpoints,
             changes=MemoryChangeStore(),
             registry=self.registry,
             clock=self.clock,

@@ -19,6 +19,7 @@ from fedxdr.core.errors import (
     StorageFault,
 )
 from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
+from fedxdr.ledger import checkpoint
 from fedxdr.ledger.block import GENESIS_PREV_HASH, SignedBlock
 from fedxdr.parties.ports import (
     Invitation,
@@ -104,16 +105,23 @@ class MemoryBlobs:
 
 
 class MemoryBlockStore:
-    """Port ``BlockStore``."""
+    """Port ``BlockStore``.
 
-    def __init__(self) -> None:
+    Args:
+        heads: where heads go that come with their blocks.
+    """
+
+    def __init__(self, heads: MemoryCheckpointStore | None = None) -> None:
         self._blocks: list[SignedBlock] = []
+        self._heads = heads or MemoryCheckpointStore()
 
-    def append(self, signed: SignedBlock) -> None:
+    def append(self, signed: SignedBlock, *, head: bytes | None = None) -> None:
         """Add the next block: compare-and-swap on height and prev_hash."""
-        self.extend((signed,))
+        self.extend((signed,), head=head)
 
-    def extend(self, further: Iterable[SignedBlock]) -> None:
+    def extend(
+        self, further: Iterable[SignedBlock], *, head: bytes | None = None
+    ) -> None:
         """Add the next blocks, all of them or none."""
         added: list[SignedBlock] = []
         newest = self.head()
@@ -127,6 +135,9 @@ class MemoryBlockStore:
                 raise refusals.does_not_follow(block.height, newest=height)
             added.append(signed)
             newest = signed
+        if head is not None:
+            size = len(self._blocks) + len(added)
+            self._heads.put(size, Digest(checkpoint.parse(head).root.hex()), head)
         self._blocks += added
 
     def head(self) -> SignedBlock | None:

@@ -13,6 +13,7 @@ from fedxdr.core.errors import (
     MalformedMessage,
     NotFound,
     UnknownSender,
+    VerificationFailed,
     WaitingForQuorum,
 )
 from fedxdr.core.ids import OrgId, RoundId
@@ -92,6 +93,40 @@ def test_whoever_is_not_the_log_signs_no_head(federation):
         other.newest()
 
 
+def test_a_block_is_stored_with_the_head_over_it(federation):
+    """At each size there is a head before anybody asked for it."""
+    federation.play()
+    size = federation.fed.recorder.size()
+    assert size > 2
+    assert desk(federation)._store.sizes() == list(range(1, size + 1))
+
+
+def test_a_block_that_breaks_a_rule_leaves_no_head(federation):
+    recorder, store = federation.fed.recorder, desk(federation)._store
+    entry = RoundFailed(
+        round_id=RoundId("r"), phase="p", reason="r", sentence="s", survivors=(NEW,)
+    )
+    with pytest.raises(VerificationFailed):
+        desk(federation).append(recorder.draft(entry))
+    assert (recorder.size(), store.get(2)) == (1, None)
+
+
+def test_whose_log_it_is_not_appends_without_a_head(federation):
+    """A mirror that became an orchestrator's, before the members approved it."""
+    store = MemoryCheckpointStore()
+    other = Heads(
+        recorder=federation.fed.recorder,
+        store=store,
+        identity=IdentityKey.generate(federation.fed.entropy),
+        clock=federation.fed.clock,
+    )
+    entry = RoundFailed(
+        round_id=RoundId("r"), phase="p", reason="r", sentence="s", survivors=(A,)
+    )
+    assert other.append(federation.fed.recorder.draft(entry)).height == 1
+    assert store.sizes() == []
+
+
 def test_a_second_root_for_a_size_is_never_stored(federation):
     head = desk(federation).newest()
     fork = federation.fork(1)
@@ -137,8 +172,8 @@ def test_killed_at_every_write_there_are_never_two_roots_for_one_size(plain_worl
             is_over = fuse.left is not None
             fuse.left = None
             deaths += not is_over
-    # a block, its head, and a line of each member
-    assert deaths >= 10
+    # before and after: a block with its head, and the lines of each of three members
+    assert deaths >= 8
     federation.step()
     size = federation.fed.recorder.size()
     assert desk(federation).has_quorum(size)

@@ -67,11 +67,12 @@ class Store:
 
 
 def memory() -> Store:
+    checkpoints = MemoryCheckpointStore()
     store = Store(
         facts=MemoryFactLog(),
         blobs=MemoryBlobs(),
-        blocks=MemoryBlockStore(),
-        checkpoints=MemoryCheckpointStore(),
+        blocks=MemoryBlockStore(checkpoints),
+        checkpoints=checkpoints,
         changes=MemoryChangeStore(),
         registry=MemoryRegistry(),
         notes=MemoryNotes(),
@@ -299,6 +300,20 @@ def test_a_block_with_other_envelopes_is_not_written(store):
 
 
 ROOT, OTHER = sha256(b"root"), sha256(b"other")
+
+
+def test_a_block_and_the_head_over_it_are_stored_both_or_neither(store):
+    made = chain(3)
+    store.blocks.append(made[0], head=head(1, ROOT))
+    assert store.checkpoints.get(1) == head(1, ROOT)
+    store.checkpoints.put(2, ROOT, head(2, ROOT))
+    for signed, of in ((made[1], head(2, OTHER)), (made[2], head(3, ROOT))):
+        with pytest.raises(IntegrityFault):
+            store.blocks.append(signed, head=of)
+    with pytest.raises(MalformedMessage):
+        store.blocks.append(made[1], head=head(3, ROOT))
+    store = store.reopen()
+    assert (store.blocks.size(), store.checkpoints.sizes()) == (1, [1, 2])
 
 
 def test_a_head_takes_further_signatures_and_no_other_root(store):

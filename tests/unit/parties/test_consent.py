@@ -157,6 +157,18 @@ def test_where_a_person_is_asked_for_everything_the_agent_approves_nothing(
     assert asked(caplog) == 1
 
 
+def test_an_agent_that_begins_again_renews_what_expired(federation):
+    change = federation.orchestrator.propose_plan({})
+    governance = federation.orchestrator.governance
+    federation.participant(A).step(wait_s=0)
+    for days, left in ((6, (A,)), (1, ())):
+        federation.fed.clock.advance(seconds=days * 86_400)
+        assert governance.proposal(change.digest).approved_by == left
+    federation.restart(A)
+    federation.participant(A).step(wait_s=0)
+    assert governance.proposal(change.digest).approved_by == (A,)
+
+
 def test_an_approval_that_was_lost_on_the_way_is_sent_again(federation):
     link, lost = federation.links[A], []
 

@@ -11,7 +11,7 @@ cosigned once, stored before it is sent; a change is considered once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -150,13 +150,12 @@ class Follower:
         self._cosign()
         self._learn_quorum()
 
-    def compare(self, shown: Iterable[tuple[OrgId, bytes]]) -> None:
-        """Hold heads that other members show against our own; see ``Accuser``.
+    def forget(self) -> None:
+        """Send our cosignature of the newest head again at the next look.
 
-        Raises:
-            BelowFloor: one of them convicts the log.
+        For after an orchestrator was away: from a backup it comes back without it.
         """
-        self.accuser.compare(shown)
+        self._cosigned = self._quorate = 0
 
     @contextmanager
     def _accusing(self) -> Iterator[Callable[[bytes], bytes]]:

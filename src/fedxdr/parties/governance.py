@@ -264,8 +264,10 @@ class Governance:
         self, proposal: ProposedChange, approvals: Iterable[Envelope]
     ) -> Block | None:
         try:
-            block = self._recorder.record(
-                proposal.entry, envelopes=[*proposal.envelopes, *approvals]
+            block = self._heads.append(
+                self._recorder.draft(
+                    proposal.entry, envelopes=[*proposal.envelopes, *approvals]
+                )
             )
         except VerificationFailed as error:
             logger.warning(

@@ -198,7 +198,11 @@ class Participant:
             Unavailable: the orchestrator cannot be reached.
             InvalidInput: it sent something it should not have.
         """
-        standing = self._desk.link.standing(known=self._standing, wait_s=wait_s)
+        try:
+            standing = self._desk.link.standing(known=self._standing, wait_s=wait_s)
+        except Unavailable:
+            self.follower.forget()
+            raise
         self.follow_ledger(standing.height + 1)
         self.follower.consent(standing.changes)
         if not self.mirror.is_begun:
@@ -399,7 +403,9 @@ class Participant:
             return False
         try:
             if step in _WITH_HEADS:
-                self.follower.compare(messages.heads_in(wire.unpack_envelopes(body)))
+                self.follower.accuser.compare(
+                    messages.heads_in(wire.unpack_envelopes(body))
+                )
             mode_of(session.plan).checks[step](self._dossier(session), body)
         except WrongPhase:
             self._store(Missed(step=step))

@@ -23,6 +23,7 @@ from fedxdr.federation.floor import Floor
 from fedxdr.federation.messages import UnmaskingMessage
 from fedxdr.federation.phases import Kind, Phase
 from fedxdr.federation.sessions import Step
+from fedxdr.ledger import note, note_form
 from fedxdr.ledger.block import next_block
 from fedxdr.ledger.entries import RoundFailed, entry_digest
 from fedxdr.parties.following import Joined
@@ -528,3 +529,30 @@ def test_what_cannot_be_reached_while_a_message_is_made_ends_nothing(world, what
     assert_exact(federation, federation.play())
     assert lost
     assert federation.why("org-a").startswith("committed")
+
+
+def test_an_orchestrator_that_comes_back_without_cosignatures_gets_them_again(world):
+    """Its backup was made after the block, and before the members' lines came."""
+    federation = world(n=3)
+    federation.play()
+    federation.step()
+    size = federation.fed.recorder.size()
+    heads = federation.orchestrator.heads
+    assert heads.has_quorum(size)
+    found = note.parse(heads.at(size))
+    by_log = tuple(line for line in found.signatures if not line.name.startswith("org"))
+    bare = note_form.Note(text=found.text, signatures=by_log).to_bytes()
+    heads._store._heads[size] = (heads._store._heads[size][0], bare)
+
+    def away(_):
+        raise Unavailable("the orchestrator is restored")
+
+    for link in federation.links.values():
+        link.lies["standing"] = away
+    federation.step()
+    federation.restart_orchestrator()
+    for link in federation.links.values():
+        del link.lies["standing"]
+    assert not federation.orchestrator.heads.has_quorum(size)
+    federation.step()
+    assert federation.orchestrator.heads.has_quorum(size)

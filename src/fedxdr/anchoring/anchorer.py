@@ -28,9 +28,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-import stamina
-from stamina.instrumentation import RetryDetails, set_on_retry_hooks
-
 from fedxdr.anchoring.chain import AnchoredHead, Chain
 from fedxdr.anchoring.notes import Notes
 from fedxdr.anchoring.proofs import AnchorRecord
@@ -42,6 +39,7 @@ from fedxdr.core.errors import (
     Unavailable,
     VerificationFailed,
 )
+from fedxdr.core.retries import retry_context
 from fedxdr.ledger.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
@@ -49,18 +47,6 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS = 3
 _LONGEST_SLEEP_S = 3600.0
 _STEP = "1 checkpoint"
-
-
-def _note_retry(details: RetryDetails) -> None:
-    """Log an attempt that failed; the library would print it, on standard output."""
-    logging.getLogger("fedxdr.retries").debug(
-        "trying again",
-        extra={"attempt": details.retry_num, "reason": str(details.caused_by)},
-    )
-
-
-# of the whole process; transport/client.py sets the same
-set_on_retry_hooks([_note_retry])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +204,7 @@ class Anchorer:
         wait = self._until_due(newest)
         if wait is None or wait > 0:
             return wait
-        for attempt in stamina.retry_context(
+        for attempt in retry_context(
             on=Unavailable, attempts=_ATTEMPTS, wait_initial=0.1, wait_max=1.0
         ):
             with attempt:

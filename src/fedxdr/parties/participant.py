@@ -87,7 +87,6 @@ _FACTS: dict[str, type[sessions.Fact]] = {
 }
 _ENTROPY_BYTES = 32
 _WITH_HEADS = {Step.KEY_LIST, Step.COMMITTED_SET}
-_BLOCKS_AT_ONCE = 50
 
 
 class Participant:

@@ -11,13 +11,10 @@ Not here: what to send and whether to believe the answer (parties).
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import httpx
 import msgspec
-import stamina
-from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from fedxdr.core import errors
 from fedxdr.core.canonical import from_builtins
@@ -34,6 +31,7 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import Digest, RoundId, digest, round_id
 from fedxdr.core.randomness import Entropy
+from fedxdr.core.retries import retry_context
 from fedxdr.crypto import requests
 from fedxdr.crypto.envelope import Envelope, Signer
 from fedxdr.federation.phases import Phase
@@ -43,8 +41,6 @@ from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.ports import Standing
 
-logger = logging.getLogger(__name__)
-
 PREFIX = "/api/fl-blockchain"
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
@@ -53,17 +49,6 @@ _LIMIT_BYTES = 1 << 30
 _ATTEMPTS = 5
 _TIMEOUT_S = 30.0
 _MAX_PORT = 65_535
-
-
-def _note_retry(details: RetryDetails) -> None:
-    """Log an attempt that failed; the library would print it, on standard output."""
-    logging.getLogger("fedxdr.retries").debug(
-        "trying again",
-        extra={"attempt": details.retry_num, "reason": str(details.caused_by)},
-    )
-
-
-set_on_retry_hooks([_note_retry])
 
 
 def _all_errors(root: type[FedxdrError]) -> dict[str, type[FedxdrError]]:
@@ -135,7 +120,7 @@ class Client:
             Unavailable: no answer after several attempts.
             FedxdrError: the error that the server answered with.
         """
-        for attempt in stamina.retry_context(
+        for attempt in retry_context(
             on=_is_passing, attempts=_ATTEMPTS, wait_initial=0.05, wait_max=2.0
         ):
             with attempt:

@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedxdr.app.participating import AgentFile
-from fedxdr.app.server_file import ServerFile
+from fedxdr.app.participating import AgentFile, key_of
+from fedxdr.app.server_file import ServerFile, operator_key
 from fedxdr.app.settings import database_setting
 from fedxdr.core.clock import SystemClock
 from fedxdr.core.errors import InvalidSettings, Unavailable
 from fedxdr.core.ids import OrgId
 from fedxdr.parties.ports import CheckpointStore
 from fedxdr.parties.recording import Recorder
+from fedxdr.parties.vouching import newest_signed
 from fedxdr.parties.witness import Witness
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
@@ -110,15 +111,18 @@ def ledger_in(folder: Path, *, access: Access = "reading") -> Iterator[LedgerFol
     database = Database(database_in(folder), access=access)
     try:
         blobs = FileBlobs(folder / "blobs")
-        is_server = (folder / "server.json").exists()
-        yield LedgerFolder(
-            org=_ORCHESTRATOR if is_server else OrgId(AgentFile.read(folder).org),
-            recorder=Recorder(
-                store=SqlBlockStore(database), blobs=blobs, clock=SystemClock()
-            ),
-            store=SqlCheckpointStore(database),
+        store = SqlCheckpointStore(database)
+        if (folder / "server.json").exists():
+            org, key = _ORCHESTRATOR, operator_key(folder, name="orchestrator")
+        else:
+            org, key = OrgId(AgentFile.read(folder).org), key_of(folder)
+        recorder = Recorder(
+            store=SqlBlockStore(database),
             blobs=blobs,
+            clock=SystemClock(),
+            vouched=newest_signed(store, key.public),
         )
+        yield LedgerFolder(org=org, recorder=recorder, store=store, blobs=blobs)
     finally:
         database.close()
 

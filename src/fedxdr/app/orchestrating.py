@@ -31,6 +31,7 @@ from fedxdr.models import snapshot
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.registrar import Charter, Registrar
+from fedxdr.parties.vouching import newest_signed
 from fedxdr.storage.backups import RESTORED
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
@@ -159,8 +160,12 @@ class OpenOrchestrator:
         self.identity = operator_key(folder, name="orchestrator")
         blobs = FileBlobs(folder / "blobs")
         registry = SqlRegistry(self._database)
+        checkpoints = SqlCheckpointStore(self._database)
         recorder = Recorder(
-            store=SqlBlockStore(self._database), blobs=blobs, clock=clock
+            store=SqlBlockStore(self._database),
+            blobs=blobs,
+            clock=clock,
+            vouched=newest_signed(checkpoints, self.identity.public),
         )
         first = digest(self.file.model)
         in_force = recorder.in_force.model if recorder.is_begun else first
@@ -170,7 +175,7 @@ class OpenOrchestrator:
             facts=SqlFactLog(self._database),
             blobs=blobs,
             recorder=recorder,
-            checkpoints=SqlCheckpointStore(self._database),
+            checkpoints=checkpoints,
             changes=SqlChangeStore(self._database),
             registry=registry,
             clock=clock,

@@ -43,6 +43,7 @@ from fedxdr.parties.following import Joined
 from fedxdr.parties.participant import Participant
 from fedxdr.parties.ports import Learner, Link
 from fedxdr.parties.recording import Recorder
+from fedxdr.parties.vouching import newest_signed
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.checkpoints import SqlCheckpointStore
@@ -292,7 +293,13 @@ class OpenParticipant:
         self.link: Link = HttpLink(self.client)
         link = self.link
         self.blobs = blobs = FileBlobs(folder / "blobs")
-        mirror = Recorder(store=SqlBlockStore(self._database), blobs=blobs, clock=clock)
+        checkpoints = SqlCheckpointStore(self._database)
+        mirror = Recorder(
+            store=SqlBlockStore(self._database),
+            blobs=blobs,
+            clock=clock,
+            vouched=newest_signed(checkpoints, key.public),
+        )
         notes = SqlNotes(self._database)
         self.purse = SqlPurseLog(self._database)
         self._pool = LazyPool()
@@ -307,7 +314,7 @@ class OpenParticipant:
             purse=self.purse,
             blobs=blobs,
             mirror=mirror,
-            checkpoints=SqlCheckpointStore(self._database),
+            checkpoints=checkpoints,
             link=wrap(link) if wrap else link,
             learner=learner,
             floor=floor or Floor(),

@@ -31,6 +31,7 @@ from fedxdr.federation.protection import check_claim
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger import bundle, change_rules, merkle, rules, steps
 from fedxdr.ledger.block import Block, Provenance, SignedBlock
+from fedxdr.ledger.checkpoint import Checkpoint
 from fedxdr.ledger.entries import (
     Change,
     Entry,
@@ -104,12 +105,21 @@ class Recorder:
         store: the blocks.
         blobs: model snapshots.
         clock: for the blocks' timestamps.
+        vouched: a head that we signed ourselves (vouching.py): if the stored blocks are
+            those under it, they are not judged again.
 
     Raises:
         VerificationFailed: a stored block that breaks the rules.
     """
 
-    def __init__(self, *, store: BlockStore, blobs: Blobs, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: BlockStore,
+        blobs: Blobs,
+        clock: Clock,
+        vouched: Checkpoint | None = None,
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._clock = clock
@@ -122,8 +132,11 @@ class Recorder:
         self._tasks: tuple[str, ...] = ()
         self._foreseen: dict[Digest, SignedBlock] = {}
         self._ceremonies: dict[Digest, Ceremony] = {}
-        for signed in store.read(begin=0, end=store.size()):
-            self._check(signed, self._standing)
+        stored = store.read(begin=0, end=store.size())
+        judged = _judged(stored, vouched)
+        for signed in stored:
+            if signed.block.height >= judged:
+                self._check(signed, self._standing)
             self._follow(signed)
 
     @property
@@ -253,9 +266,8 @@ class Recorder:
         return found
 
     def _check(self, signed: SignedBlock, standing: Standing) -> None:
-        bound = blocks.signatures_digest(e.digest for e in signed.envelopes)
         steps.require(
-            bound == signed.block.signatures_digest,
+            _binds(signed),
             "the envelopes beside the block are not those it binds",
             step=steps.Step.SIGNATURES_DIGEST,
             height=signed.block.height,
@@ -353,6 +365,22 @@ class Recorder:
         """Return the present instant, never before the newest block's."""
         now = self._clock.now()
         return max(now, self._head.timestamp) if self._head else now
+
+
+def _judged(stored: Sequence[SignedBlock], vouched: Checkpoint | None) -> int:
+    """Return how many blocks are the very ones that we checked and signed for."""
+    if vouched is None or vouched.size > len(stored):
+        return 0
+    under = stored[: vouched.size]
+    root = merkle.root([bytes.fromhex(signed.block.hash) for signed in under])
+    is_same = root == vouched.root and all(map(_binds, under))
+    return vouched.size if is_same else 0
+
+
+def _binds(signed: SignedBlock) -> bool:
+    """Return whether the envelopes beside a block are those that it binds."""
+    bound = blocks.signatures_digest(e.digest for e in signed.envelopes)
+    return bound == signed.block.signatures_digest
 
 
 def _read(signed: SignedBlock) -> SignedBlock:

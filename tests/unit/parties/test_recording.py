@@ -15,11 +15,14 @@ from fedxdr.core.errors import (
     VerificationFailed,
 )
 from fedxdr.core.ids import OrgId, RoundId, sha256
+from fedxdr.crypto.keys import IdentityKey
 from fedxdr.ledger import block as blocks
-from fedxdr.ledger import entries, heads, rules, verifier
+from fedxdr.ledger import entries, heads, note, rules, verifier
 from fedxdr.ledger.entries import PlanAdopted, RoundFailed
+from fedxdr.ledger.note_form import Note
 from fedxdr.parties.recording import Recorder
-from fedxdr.storage.memory import MemoryBlobs, MemoryBlockStore
+from fedxdr.parties.vouching import newest_signed
+from fedxdr.storage.memory import MemoryBlobs, MemoryBlockStore, MemoryCheckpointStore
 
 
 def empty(federation) -> Recorder:
@@ -236,3 +239,104 @@ def test_what_was_foreseen_is_checked_once_and_nothing_else_unchecked(
     judged.clear()
     other.append(stored[0])
     assert judged == [0]
+
+
+# What we signed for is not judged again.
+
+
+def restarted(federation, monkeypatch, **changes):
+    """Return a recorder over the same blocks, and the heights that it judged."""
+    judged, check = [], rules.check
+
+    def count(signed, standing):
+        judged.append(signed.block.height)
+        return check(signed, standing)
+
+    monkeypatch.setattr(rules, "check", count)
+    store = changes.get("store", federation.fed.recorder._store)
+    vouched = newest_signed(
+        changes.get("heads", federation.orchestrator.heads._store),
+        changes.get("me", federation.fed.identity.public),
+    )
+    recorder = Recorder(
+        store=store,
+        blobs=MemoryBlobs(),
+        clock=federation.fed.clock,
+        vouched=vouched,
+    )
+    return recorder, judged
+
+
+def test_under_its_own_head_a_ledger_is_not_judged_again(federation, monkeypatch):
+    federation.play()
+    recorder, judged = restarted(federation, monkeypatch)
+    assert judged == []
+    ours = federation.fed.recorder
+    assert recorder.in_force == ours.in_force
+    assert recorder.root_at(recorder.size()) == ours.root_at(ours.size())
+
+
+def test_a_member_vouches_for_its_mirror(federation, monkeypatch):
+    federation.play()
+    agent = federation.participant("org-a")
+    _, judged = restarted(
+        federation,
+        monkeypatch,
+        store=agent.mirror._store,
+        heads=agent.follower.witness._store,
+        me=agent._desk.identity.public,
+    )
+    assert judged == []
+
+
+def test_blocks_after_the_own_head_are_judged(federation, monkeypatch):
+    federation.play()
+    entry = RoundFailed(
+        round_id=RoundId("round-9"), phase="p", reason="x", sentence="y", survivors=()
+    )
+    height = federation.fed.recorder.record(entry).height
+    _, judged = restarted(federation, monkeypatch)
+    assert judged == [height]
+
+
+def test_a_ledger_that_was_changed_under_the_own_head_is_judged(
+    federation, monkeypatch
+):
+    federation.play()
+    store = federation.fed.recorder._store
+    newest = store._blocks[-1]
+    entry = dataclasses.replace(newest.block.entry, round_id=RoundId("round-x"))
+    block = dataclasses.replace(newest.block, entry=entry)
+    store._blocks[-1] = dataclasses.replace(newest, block=block)
+    with pytest.raises(VerificationFailed):
+        restarted(federation, monkeypatch)
+
+
+def test_envelopes_that_were_taken_away_are_missed(federation, monkeypatch):
+    federation.play()
+    store = federation.fed.recorder._store
+    store._blocks[-1] = dataclasses.replace(store._blocks[-1], envelopes=())
+    with pytest.raises(VerificationFailed, match="not those it binds"):
+        restarted(federation, monkeypatch)
+
+
+def test_a_head_that_others_signed_vouches_for_nothing(federation, monkeypatch):
+    federation.play()
+    stranger = IdentityKey.generate(federation.fed.entropy).public
+    recorder, judged = restarted(federation, monkeypatch, me=stranger)
+    assert judged == list(range(recorder.size()))
+
+
+def test_a_line_that_is_not_good_vouches_for_nothing(federation):
+    federation.play()
+    store = federation.orchestrator.heads._store
+    size, head = store.newest()
+    found = note.parse(head)
+    forged = [
+        dataclasses.replace(line, signature=bytes(len(line.signature)))
+        for line in found.signatures
+    ]
+    bad = MemoryCheckpointStore()
+    text = Note(text=found.text, signatures=tuple(forged)).to_bytes()
+    bad.put(size, federation.fed.recorder.root_at(size), text)
+    assert newest_signed(bad, federation.fed.identity.public) is None

@@ -29,6 +29,8 @@ from fedxdr.ledger.statements import ApprovalStatement
 from fedxdr.parties.changes import ProposedChange
 
 LIFETIME = timedelta(days=7)
+REVIEW = timedelta(days=1)
+"""After which an agent looks at a change again that is still open: approvals expire."""
 
 Consent = Literal["floor", "ask"]
 """``floor``: the agent approves plans within its floor; ``ask``: a person does all."""

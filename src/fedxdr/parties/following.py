@@ -5,7 +5,7 @@ Not here: rounds (participant.py), what a witness checks (witness.py), what an a
 approve alone (consent.py).
 
 Rules that always hold: the ledger followed is the one that was joined; a head is
-cosigned once, stored before it is sent; a change is considered once.
+cosigned once, stored before it is sent; a change is considered once a day.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import (
@@ -111,7 +112,7 @@ class Follower:
         self._clock = clock
         self._joined = joined
         self._asks = asks
-        self._considered: set[Digest] = set()
+        self._considered: dict[Digest, datetime] = {}
         self._cosigned = 0
         self._quorate = 0
 
@@ -231,15 +232,16 @@ class Follower:
         self._cosigned = size
 
     def consent(self, changes: Sequence[Digest]) -> None:
-        """Approve what this agent may decide alone; say once what waits for a person.
+        """Approve what this agent may decide alone; say daily what waits for a person.
 
         Plans within the local floor, and key ceremonies, unless a person is to be asked
-        for everything.
+        for everything. An approval of ours that has expired is renewed.
 
         Args:
             changes: names of those that are open, as the orchestrator says.
         """
-        fresh = set(changes) - self._considered
+        now = self._clock.now()
+        fresh = {name for name in changes if self._considered.get(name, now) <= now}
         if not fresh or not self._mirror.is_begun:
             return
         in_force = self._mirror.in_force
@@ -253,7 +255,7 @@ class Follower:
             number = getattr(entry, "change", 0)
             if number > in_force.changes + 1:
                 continue  # we have not seen yet what it follows
-            self._considered.add(change.digest)
+            self._considered[change.digest] = now + consent.REVIEW
             if number <= in_force.changes or self._me in change.approved_by:
                 continue
             if self._asks or not consent.may_decide(entry, floor=self._floor):
@@ -267,14 +269,16 @@ class Follower:
                 me=self._me,
                 identity=self._identity,
                 ledger=in_force.genesis_hash,
-                now=self._clock.now(),
+                now=now,
             )
             try:
                 self._link.approve(change.digest, approval)
             except WrongPhase:
-                continue  # the others have decided meanwhile
+                # the others have decided meanwhile, or it was withdrawn: should it be
+                # proposed again, we have not approved it
+                del self._considered[change.digest]
             except Unavailable:
-                self._considered.discard(change.digest)  # it never arrived: once more
+                del self._considered[change.digest]  # it never arrived: once more
                 raise
 
     def require_quorum(self) -> None:

@@ -169,6 +169,45 @@ def test_an_agent_that_begins_again_renews_what_expired(federation):
     assert governance.proposal(change.digest).approved_by == (A,)
 
 
+def test_an_approval_that_expired_is_renewed_while_the_change_is_open(
+    federation, caplog
+):
+    for org in (C, D):
+        federation.insist(org, Floor(min_survivors=4))
+    change = federation.orchestrator.propose_plan({})
+    governance = federation.orchestrator.governance
+    federation.fed.step()
+    federation.fed.clock.advance(seconds=7 * 86_400)
+    assert governance.proposal(change.digest).approved_by == ()
+    for _ in range(3):
+        federation.fed.step()
+    assert governance.proposal(change.digest).approved_by == (A, B)
+    # whom a person has to decide for is told once more, not at every look
+    assert asked(caplog) == 4
+    federation.approve(change, C)
+    assert federation.fed.recorder.in_force.plan is not None
+
+
+def test_a_plan_that_was_withdrawn_on_the_way_is_considered_when_wanted_again(
+    federation,
+):
+    governance, link = federation.orchestrator.governance, federation.links[A]
+    change = federation.orchestrator.propose_plan({})
+    honest = link.approve
+
+    def too_late(digest, approval):
+        link.approve = honest
+        governance.withdraw(digest)
+        honest(digest, approval)
+
+    link.approve = too_late
+    federation.participant(A).step(wait_s=0)
+    assert governance.proposal(change.digest).outcome == "withdrawn"
+    federation.orchestrator.propose_plan({})
+    federation.participant(A).step(wait_s=0)
+    assert governance.proposal(change.digest).approved_by == (A,)
+
+
 def test_an_approval_that_was_lost_on_the_way_is_sent_again(federation):
     link, lost = federation.links[A], []
 

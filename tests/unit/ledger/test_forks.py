@@ -341,9 +341,16 @@ def test_an_honest_witness_of_the_model_signs_one_history_only(federation):
 @pytest.mark.parametrize("pair", list(itertools.product(PARTINGS, repeat=2)))
 @pytest.mark.parametrize("n", [5, 10])
 def test_all_pairs_of_partings(federation, n, pair):
-    honest = n - policy.faults(n)
-    for split in range(honest + 1):
-        assert fork(federation, n, pair, split) != [True, True]
+    # at every height, so after an honest member went as well
+    liars = policy.faults(n - 1 if "suspend" in pair else n)
+    for split in range(n - liars + 1):
+        assert fork(federation, n, pair, split, liars=liars) != [True, True]
+
+
+def test_without_an_honest_member_fewer_liars_are_too_many(federation):
+    """Of ten three may lie, of nine only two: whom to suspend is worth a thought."""
+    assert fork(federation, 10, ("suspend", "suspend"), 3) == [True, True]
+    assert fork(federation, 10, ("suspend", "suspend"), 3, liars=2) != [True, True]
 
 
 @pytest.mark.soak

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from fedxdr import __version__
 from fedxdr.api import (
+    audits,
     ceremonies,
     changes,
     events,
@@ -59,6 +60,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     app.state.listeners = events.Listeners()
+    app.state.audits = audits.Audits()
     problems.install(app)
     for router in (
         members.router,

@@ -12,15 +12,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from fedxdr.api import audits
+from fedxdr.api.audits import Audits
 from fedxdr.api.schemas import VerifyModel, parse
 from fedxdr.api.service import Limit, Offset, Service, body_of, service_of
 from fedxdr.core import canonical
 from fedxdr.core.clock import rfc3339
 from fedxdr.core.errors import NotFound, VerificationFailed
-from fedxdr.core.ids import Digest, digest
-from fedxdr.ledger import verifier
+from fedxdr.core.ids import digest
 from fedxdr.ledger.block import SignedBlock
-from fedxdr.ledger.entries import Entry, ModelRetired
 from fedxdr.parties import views
 
 router = APIRouter(tags=["ledger"])
@@ -39,19 +39,27 @@ async def blocks(
 ) -> dict[str, Any]:
     """List blocks, newest first."""
 
-    def look(service: Service) -> dict[str, Any]:
+    def read(service: Service) -> tuple[int, list[SignedBlock]]:
         recorder = service.orchestrator.recorder
-        begin = from_height or 0
-        end = recorder.size() if to_height is None else to_height + 1
-        stored = list(reversed(recorder.blocks(begin=begin, end=end)))
-        return {
-            "blocks": [views.block_view(s) for s in stored[offset:][:limit]],
-            "total": len(stored),
-            "limit": limit,
-            "offset": offset,
-        }
+        size = recorder.size()
+        begin = min(from_height or 0, size)
+        end = size if to_height is None else min(to_height + 1, size)
+        top = end - offset
+        return max(0, end - begin), recorder.blocks(
+            begin=max(begin, top - limit), end=top
+        )
 
-    return await service_of(request).run(look)
+    total, stored = await service_of(request).run(read)
+    return {
+        "blocks": await asyncio.to_thread(_views, stored),
+        "total": total,
+        "limit": limit,
+        "offset": offset,
+    }
+
+
+def _views(stored: Sequence[SignedBlock]) -> list[dict[str, Any]]:
+    return [views.block_view(signed) for signed in reversed(stored)]
 
 
 @router.get("/blockchain/ledger/block/{height}")
@@ -93,51 +101,42 @@ async def raw_blocks(
 
 @router.get("/blockchain/ledger/verify")
 async def verify(request: Request) -> dict[str, Any]:
-    """Verify the whole ledger as an auditor would, from an export."""
+    """Verify the whole ledger as an auditor would, from an export.
+
+    Once for each head that members cosign; ``verification_timestamp`` says when.
+    """
     service = service_of(request)
-    now = rfc3339(service.clock.now())
     try:
-        report = await _audit(service)
+        audit = await _audits_of(request).newest(service)
     except VerificationFailed as error:
         return {
             "chain_valid": False,
             "blocks_verified": error.height or 0,
             "last_block_hash": None,
-            "verification_timestamp": now,
+            "verification_timestamp": rfc3339(service.clock.now()),
             "reason": str(error),
         }
     return {
         "chain_valid": True,
-        "blocks_verified": report.blocks_verified,
-        "last_block_hash": report.last_block_hash,
-        "verification_timestamp": now,
+        "blocks_verified": audit.report.blocks_verified,
+        "last_block_hash": audit.report.last_block_hash,
+        "verification_timestamp": rfc3339(audit.at),
         "reason": None,
     }
 
 
-def _export(service: Service) -> bytes:
-    orchestrator = service.orchestrator
-    return orchestrator.recorder.export(heads=orchestrator.heads.for_bundle())
-
-
-async def _audit(service: Service) -> verifier.Report:
-    """Return what an auditor finds; only the export is made under the lock."""
-
-    def prepare(service: Service) -> tuple[bytes, bytes]:
-        genesis = service.orchestrator.recorder.in_force.genesis
-        return _export(service), genesis.orchestrator.ed25519
-
-    data, pinned = await service.run(prepare)
-    return await asyncio.to_thread(
-        verifier.verify, data, pinned_orchestrator_key=pinned
-    )
+def _audits_of(request: Request) -> Audits:
+    found = request.app.state.audits
+    if not isinstance(found, Audits):
+        raise TypeError("the application was made without audits")
+    return found
 
 
 @router.get("/ledger/bundle")
 async def bundle(request: Request) -> Response:
     """Export the ledger, as far as a quorum cosigned it, as one canonical bundle."""
     return Response(
-        await service_of(request).run(_export), media_type="application/x-ndjson"
+        await audits.export(service_of(request)), media_type="application/x-ndjson"
     )
 
 
@@ -162,40 +161,35 @@ async def verify_model(request: Request) -> dict[str, Any]:
     form = parse(VerifyModel, await body_of(request))
     service, wanted = service_of(request), digest(form.model_hash)
     try:
-        report = await _audit(service)
+        audit = await _audits_of(request).newest(service)
     except VerificationFailed as error:
         return _judged(reasons=[f"the ledger does not verify: {error}"])
+    report = audit.report
 
-    def find(service: Service) -> list[SignedBlock]:
+    def uncosigned(service: Service) -> list[SignedBlock]:
         recorder = service.orchestrator.recorder
-        return [
-            signed
-            for signed in recorder.blocks(begin=0, end=recorder.size())
-            if signed.block.model_hash == wanted
-            or _withdraws(signed.block.entry, wanted)
-        ]
+        return recorder.blocks(begin=report.blocks_verified, end=recorder.size())
 
-    found = await service.run(find)
-    if not found:
+    firsts, withdrawn = audits.first_heights(await service.run(uncosigned))
+    height = audit.firsts.get(wanted, firsts.get(wanted))
+    if height is None:
         return _judged(reasons=["no block of this ledger has that model"])
-    block = found[0].block
-    if block.height >= report.blocks_verified:
-        return _judged(
-            reasons=[f"block {block.height} has it, and waits for cosignatures"]
-        )
-    withdrawn = [s.block for s in found if _withdraws(s.block.entry, wanted)]
-    if withdrawn:
-        height = withdrawn[0].height
-        return _judged(reasons=[f"the members have withdrawn it: block {height}"])
-    known: dict[str, str] = {str(o): s for o, s in block.org_signatures.items()}
+    if height >= report.blocks_verified:
+        return _judged(reasons=[f"block {height} has it, and waits for cosignatures"])
+    left = audit.withdrawn.get(wanted, withdrawn.get(wanted))
+    if left is not None:
+        return _judged(reasons=[f"the members have withdrawn it: block {left}"])
+
+    def first(service: Service) -> dict[str, str]:
+        recorder = service.orchestrator.recorder
+        (signed,) = recorder.blocks(begin=height, end=height + 1)
+        return {str(org): name for org, name in signed.block.org_signatures.items()}
+
+    known = await service.run(first)
     wrong = sorted(o for o, s in form.org_signatures.items() if known.get(o) != s)
     if wrong:
         return _judged(reasons=[f"{o}: no such signature on the ledger" for o in wrong])
     return _judged(reasons=report.trust.reasons, score=report.trust.score)
-
-
-def _withdraws(entry: Entry, model: Digest) -> bool:
-    return isinstance(entry, ModelRetired) and entry.model_hash == model
 
 
 def _judged(*, reasons: Sequence[str], score: float | None = None) -> dict[str, Any]:

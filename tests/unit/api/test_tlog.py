@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from benchmarks.ledger_chain import Chain
 from fastapi import FastAPI
+from tests.unit.ledger.conftest import Federation
 
 from fedxdr.api import problems, tlog
 from fedxdr.core.errors import NotFound
-from fedxdr.core.ids import Digest, round_id
+from fedxdr.core.ids import round_id
 from fedxdr.ledger import block as blocks
 from fedxdr.ledger import checkpoint, light, merkle, note, policy, proofs, tiles
 from fedxdr.ledger.entries import RoundFailed
@@ -209,22 +209,19 @@ def test_a_proof_of_each_block_holds_offline(reader, settled, size):
 
 def test_a_proof_and_its_block_take_20_kb_at_five_organisations(settled):
     """Aim of issue 4, held by the route as by ``ledger prove``."""
-    chain = Chain(5, seed=1)
-    stored = list(chain.signed(4))
-    hashes = [signed.block.hash for signed in stored]
-    tree = merkle.Tree(map(bytes.fromhex, hashes))
-    head = chain.head(4, Digest(tree.root().hex()))
-    recorder = SimpleNamespace(
-        size=lambda: 4, tree=tree, signers_at=lambda _: chain.standing
-    )
+    told = Federation(("alpha", "bravo", "charlie", "delta", "echo"))
+    told.founded().commit().commit()
+    standing, head = told.standing(), told.head()
+    tree = merkle.Tree(map(bytes.fromhex, told.hashes()))
+    recorder = SimpleNamespace(size=lambda: 4, tree=tree, signers_at=lambda _: standing)
     heads = SimpleNamespace(newest_quorum=lambda: 4, at=lambda _: head)
     service = dataclasses.replace(
         settled.service,
         orchestrator=SimpleNamespace(recorder=recorder, heads=heads),
     )
-    body = stored[3].block.body()
+    body = told.blocks[3].block.body()
     proof = Reader(settled, service).get("proof/tlog?height=3").content
-    rules = policy.parse(chain.standing.policy_text().encode())
+    rules = policy.parse(standing.policy_text().encode())
     proofs.verify(proof, leaf_hash=merkle.leaf_hash(body), policy=rules)
     assert len(proof) + len(body) <= 20_000
     # a quorum of five is four: the fifth one's lines would not change anything

@@ -60,6 +60,7 @@ from fedxdr.transport.client import Client, HttpLink
 logger = logging.getLogger(__name__)
 
 NEXT_KEY = "identity.next.key"
+OLD_KEY = "identity.old.key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +238,9 @@ def _renew_token(folder: Path, key: IdentityKey) -> None:
 def take_next_key(folder: Path) -> bool:
     """Put an organisation's next key in place of its present one, if there is one.
 
+    At each instant ``identity.key`` is the old key or the new one; killed in between,
+    the same call does it again.
+
     Returns:
         Whether there was. The old key is kept as ``identity.old.key``; the bearer
         token, which was the old key's, is replaced if the orchestrator can be reached.
@@ -246,8 +250,9 @@ def take_next_key(folder: Path) -> bool:
         return False
     # first, as whoever is killed in between does it again
     _renew_token(folder, IdentityKey(seed=read_seed(keys / NEXT_KEY)))
-    (keys / "identity.key").replace(keys / "identity.old.key")
-    (keys / NEXT_KEY).replace(keys / "identity.key")
+    path = keys / "identity.key"
+    replace_file(keys / OLD_KEY, path.read_bytes(), mode=0o600)
+    (keys / NEXT_KEY).replace(path)
     return True
 
 

@@ -6,26 +6,21 @@ None needs torch.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedxdr.cli import handover
+from fedxdr.cli import handover, pins
 from fedxdr.cli.anchors import anchor
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidSettings
-from fedxdr.core.ids import digest, round_id
+from fedxdr.core.ids import round_id
 from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import checkpoint, light, page, policy, proofs, verifier
 from fedxdr.ledger.block import SignedBlock
-
-_GENESIS = re.compile(r"[0-9a-f]{64}")
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 
@@ -213,10 +208,7 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="File made by `ledger export`.")],
     pin: Annotated[
         str | None,
-        typer.Option(
-            help="Hash of the Genesis, hexadecimal (`members list` prints it); or the "
-            "orchestrator's Ed25519 key, base64."
-        ),
+        typer.Option(help=pins.HELP),
     ] = None,
     seen: Annotated[
         Path | None,
@@ -250,8 +242,7 @@ def verify(
         )
     try:
         data = bundle.read_bytes()
-        is_genesis = pin is not None and _GENESIS.fullmatch(pin) is not None
-        key = None if pin is None or is_genesis else _key_in(pin)
+        pinned = pins.read_pin(pin)
         head = None if seen is None else checkpoint.parse(seen.read_bytes())
         kept = None if evidence is None else evidence.read_bytes()
     except OSError as error:
@@ -261,8 +252,8 @@ def verify(
     read = bundles.read(data)
     report = verifier.verify(
         read,
-        pinned_orchestrator_key=key,
-        pinned_genesis=digest(pin) if pin is not None and is_genesis else None,
+        pinned_orchestrator_key=pinned.key,
+        pinned_genesis=pinned.genesis,
         seen=head,
     )
     spent = _spent(read.blocks)
@@ -300,15 +291,6 @@ def verify(
         OUT.print(f"  trust: {reason}", style="dim", highlight=False)
     for warning in report.warnings:
         OUT.print(f"  note: {warning}", style="yellow", highlight=False)
-
-
-def _key_in(pin: str) -> bytes:
-    try:
-        return base64.b64decode(pin, validate=True)
-    except (ValueError, binascii.Error) as error:
-        raise InvalidSettings(
-            "--pin takes the hash of the Genesis, or a key in base64"
-        ) from error
 
 
 def _redo(blocks: Sequence[SignedBlock], name: str, kept: bytes) -> dict[str, str]:

@@ -13,8 +13,6 @@ directory's; what is printed is a shell script as a whole and line by line.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fedxdr.cli import pins
 from fedxdr.cli.console import print_json, table
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidSettings, NotFound
@@ -58,7 +57,7 @@ def lineage(
     ] = None,
     pin: Annotated[
         str | None,
-        typer.Option(help="With --bundle: the orchestrator's Ed25519 key, base64."),
+        typer.Option(help=f"With --bundle. {pins.HELP}"),
     ] = None,
     *,
     commands: Annotated[
@@ -121,13 +120,13 @@ def _blocks(folder: Path | None, bundle: Path | None, pin: str | None) -> list[B
     if bundle is not None:
         try:
             data = bundle.read_bytes()
-            key = None if pin is None else base64.b64decode(pin, validate=True)
         except OSError as error:
             raise InvalidSettings(f"cannot read {bundle}: {error.strerror}") from error
-        except (ValueError, binascii.Error) as error:
-            raise InvalidSettings("--pin takes a key in base64") from error
+        pinned = pins.read_pin(pin)
         found = bundles.read(data)
-        verifier.verify(found, pinned_orchestrator_key=key)
+        verifier.verify(
+            found, pinned_orchestrator_key=pinned.key, pinned_genesis=pinned.genesis
+        )
         return [signed.block for signed in found.blocks]
     # the database's library, which a bundle does not need
     from fedxdr.app.ledger_folder import database_in  # noqa: PLC0415 - see above

@@ -17,7 +17,7 @@ TOKEN = base64.urlsafe_b64encode(bytes(range(48))).decode()
         ("round start --dir {new} --set clip_norm", "FIELD=JSON"),
         ("invite aurora --dir {new}", "server init"),
         ("server run --dir {new}", "server init"),
-        ("ledger export {new}/out --dir {new}", "fedxdr join"),
+        ("ledger export {new}/out --dir {new}", "holds no ledger"),
         ("agent run --dir {new}", "name this organisation's logs"),
         ("agent run --dir {new} --zeek /var/log/zeek", "fedxdr join"),
         ("agent assess --dir {new} --truth t --until 2026-01-01", "name this"),

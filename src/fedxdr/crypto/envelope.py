@@ -20,6 +20,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from fedxdr.core.canonical import jcs, parse_jcs
@@ -53,7 +54,7 @@ class EnvelopeSignature:
     sig: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: its JSON is kept, once made
 class Envelope:
     """A payload, its type and the signatures over both.
 
@@ -80,6 +81,10 @@ class Envelope:
 
     def to_json(self) -> bytes:
         """Return the envelope in canonical JSON (RFC 8785)."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> bytes:
         return jcs(self.to_value())
 
     @classmethod

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from fedxdr.core.canonical import decode, encode, jcs
@@ -80,7 +81,7 @@ class Provenance:
             org_id(organisation)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: bytes and hash are kept, once made
 class Block:
     """A block without its signatures.
 
@@ -118,15 +119,19 @@ class Block:
             MalformedMessage: a number that is not finite, or 2^53 and more.
             TooLarge: more than 65,535 bytes.
         """
+        return self._body
+
+    @cached_property
+    def hash(self) -> Digest:
+        """SHA-256(0x00 || body), in hexadecimal."""
+        return hash_of(self.body())
+
+    @cached_property
+    def _body(self) -> bytes:
         data = encode(self)
         if len(data) > BLOCK_BYTES_LIMIT:
             raise TooLarge(f"a block of {len(data)} bytes, limit {BLOCK_BYTES_LIMIT}")
         return data
-
-    @property
-    def hash(self) -> Digest:
-        """SHA-256(0x00 || body), in hexadecimal."""
-        return hash_of(self.body())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +177,7 @@ def parse(data: bytes) -> Block:
             f"a block of {len(data)} bytes, limit {BLOCK_BYTES_LIMIT}"
         )
     body = decode(data, _Body)
-    return Block(
+    found = Block(
         height=body.height,
         timestamp=body.timestamp,
         prev_hash=body.prev_hash,
@@ -183,6 +188,8 @@ def parse(data: bytes) -> Block:
         entry=entries.parse(body.entry),
         signatures_digest=body.signatures_digest,
     )
+    vars(found)["_body"] = data  # there is no other form, as decode has seen
+    return found
 
 
 def hash_of(body: bytes) -> Digest:

@@ -30,7 +30,7 @@ from fedxdr.ledger import checkpoint
 from fedxdr.ledger.block import GENESIS_PREV_HASH, Block, SignedBlock
 from fedxdr.storage import checkpoints
 from fedxdr.storage.database import Database
-from fedxdr.storage.refusals import does_not_follow, require_bound, require_head
+from fedxdr.storage.refusals import does_not_follow, require_bound
 from fedxdr.storage.schema import BLOCKS
 
 _MOST = 2**62  # heights above are asked for, but never there; columns have 64 bits
@@ -255,11 +255,9 @@ def _head_over(
     """Return size, root and note of a head whose newest block is the last of these."""
     says = checkpoint.parse(head)
     size = made[-1][0].height + 1 if made else 0
-    if says.size != size:
+    if says.size != size or not made:
         raise MalformedMessage(f"a head of {says.size} blocks beside block {size - 1}")
-    root = Digest(says.root.hex())
-    require_head(size, root, head)
-    return size, root, head
+    return size, Digest(says.root.hex()), head
 
 
 def _row(signed: SignedBlock) -> tuple[Block, dict[str, Any]]:

@@ -25,6 +25,7 @@ from fedxdr.ledger.entries import (
     KeyCeremony,
     MemberEnrolled,
     MemberKeyRotated,
+    MemberSuspended,
     PlanAdopted,
 )
 from fedxdr.parties.changes import ProposedChange, governed
@@ -133,13 +134,29 @@ async def withdraw(request: Request, name: str, signed: Writer) -> dict[str, Any
 
     def close(service: Service) -> dict[str, Any]:
         governance = service.orchestrator.governance
-        if signed.by not in {OPERATOR, governance.proposal(digest(name)).proposed_by}:
-            raise UnknownSender("only who proposed a change, or the operator, may")
-        governance.withdraw(digest(name))
+        _require_withdrawer(governance.proposal(digest(name)), signed.by)
+        governance.withdraw(digest(name), why=f"{signed.by} took it back")
         service.orchestrator.version += 1
         return governance.proposal(digest(name)).to_value()
 
     return await service_of(request).run(close)
+
+
+def _require_withdrawer(change: ProposedChange, by: str) -> None:
+    """Refuse whoever would stop what others want.
+
+    One entry can be proposed by several, and is filed for the first of them: that one
+    must not take it from the others, least of all who is to be suspended by it.
+    """
+    if by == OPERATOR:
+        return
+    if by != change.proposed_by:
+        raise UnknownSender("only who proposed a change, or the operator, may")
+    entry = change.entry
+    if isinstance(entry, MemberSuspended) and by == entry.org_id:
+        raise UnknownSender("whom a suspension is about does not withdraw it")
+    if set(change.approved_by) - {by}:
+        raise UnknownSender("others have approved it: only the operator withdraws it")
 
 
 @router.post("/ledger/checkpoint/{size}", status_code=202)

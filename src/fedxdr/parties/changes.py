@@ -34,6 +34,7 @@ class ProposedChange:
         approved_by: whose approval counts now, sorted; of a closed change, who ever
             approved it.
         outcome: empty while it is open.
+        why: why it was withdrawn, for people; empty if that is not known any more.
     """
 
     digest: Digest
@@ -43,6 +44,7 @@ class ProposedChange:
     proposed_at: datetime
     approved_by: tuple[OrgId, ...]
     outcome: str = ""
+    why: str = ""
 
     def to_value(self) -> dict[str, object]:
         """Return the proposal as the JSON value that travels."""
@@ -54,6 +56,7 @@ class ProposedChange:
             "proposed_at": canonical.builtins(self.proposed_at),
             "approved_by": list(self.approved_by),
             "outcome": self.outcome,
+            "why": self.why,
         }
 
     @classmethod
@@ -73,6 +76,7 @@ class ProposedChange:
                     "proposed_at": str(at),
                     "approved_by": list(approved),
                     "outcome": str(outcome),
+                    "why": str(why),
                 }:
                     found = cls(
                         digest=Digest(said),
@@ -82,6 +86,7 @@ class ProposedChange:
                         proposed_at=datetime.fromisoformat(at),
                         approved_by=tuple(OrgId(str(org)) for org in approved),
                         outcome=outcome,
+                        why=why,
                     )
                 case _:
                     raise MalformedMessage("not a proposed change")

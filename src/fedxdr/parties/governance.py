@@ -11,14 +11,17 @@ Not here: how an agent or a person decides (consent.py), the rules of the ledger
 
 Rules that always hold: a change is adopted between rounds only, on a head with a
 quorum; when one is adopted, the others that are open are proposed anew under the next
-number, and need new approvals; of one proposer's plans only the newest is open.
+number, and need new approvals; of one proposer's plans only the newest is open; what
+counts is counted at the date of the block that it would stand in, and no approval,
+however wrong, withdraws a change.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
@@ -42,7 +45,7 @@ from fedxdr.ledger.entries import (
     MemberKeys,
     PlanAdopted,
 )
-from fedxdr.ledger.statements import ApprovalStatement
+from fedxdr.ledger.statements import APPROVAL_TYPE, ApprovalStatement
 from fedxdr.parties.changes import ProposedChange, founders_of, governed
 from fedxdr.parties.heads import Heads
 from fedxdr.parties.ports import ChangeStore, StoredChange
@@ -82,6 +85,7 @@ class Governance:
         self._clock = clock
         self._is_busy = is_busy
         self._open: tuple[Digest, ...] | None = None
+        self._why: dict[Digest, str] = {}  # of what was withdrawn since the start
         if recorder.is_begun:
             # killed between a block and what follows from it
             self._renumber()
@@ -131,13 +135,19 @@ class Governance:
 
         Args:
             entry: with the number of the next change.
-            envelopes: what its subject signed, without approvals.
+            envelopes: what its subject signed, without approvals: each of those comes
+                from who gives it, by ``approve``.
             by: who proposes it.
 
         Raises:
-            InvalidInput: it could not stand on the ledger, approved or not.
+            InvalidInput: it could not stand on the ledger, approved or not; or there
+                are approvals beside it.
             WrongPhase: its proposer has too many changes open.
         """
+        if any(found.payload_type == APPROVAL_TYPE for found in envelopes):
+            raise InvalidInput(
+                "a change is proposed without approvals; who approves hands its own in"
+            )
         if self._recorder.is_begun:
             if isinstance(entry, Genesis):
                 raise InvalidInput("the federation is founded already")
@@ -171,6 +181,7 @@ class Governance:
             )
         )
         self._open = None
+        self._why.pop(digest, None)
         logger.info("change proposed", extra={"digest": digest, "by": by})
         if isinstance(entry, PlanAdopted):
             self._supersede(digest, by=by)
@@ -180,14 +191,14 @@ class Governance:
         for stored in self._store.all():
             is_other = stored.digest != digest and stored.proposed_by == by
             if is_other and isinstance(_read(stored).entry, PlanAdopted):
-                self._close(stored.digest, WITHDRAWN)
-                logger.info(
-                    "change superseded",
-                    extra={"digest": stored.digest, "newer": digest},
-                )
+                self._withdraw(stored.digest, f"{by} proposed a newer plan")
 
-    def withdraw(self, digest: Digest) -> None:
+    def withdraw(self, digest: Digest, *, why: str = "") -> None:
         """Close a change that shall not be adopted any more.
+
+        Args:
+            digest: of the change.
+            why: for people.
 
         Raises:
             NotFound: there is none.
@@ -196,7 +207,7 @@ class Governance:
         stored = self._stored(digest)
         if stored.outcome:
             raise WrongPhase(f"this change is closed: it was {stored.outcome}")
-        self._close(digest, WITHDRAWN)
+        self._withdraw(digest, why)
 
     def approve(self, digest: Digest, org: OrgId, envelope: Envelope) -> Block | None:
         """Store an approval; return the block if the change was adopted by it.
@@ -238,14 +249,19 @@ class Governance:
             return None
         for stored in self._store.all():
             proposal = _read(stored)
-            approvals = self._counting(stored, proposal)
-            if len(approvals) >= self._needed(proposal):
-                if self._recorder.is_begun:
-                    try:
-                        self._heads.require_quorum()
-                    except WaitingForQuorum:
-                        return None
-                return self._adopt(proposal, approvals.values())
+            # dated first, counted at that date: none expires on the way to the block
+            at = self._recorder.now()
+            approvals = self._sound(stored, proposal, at=at)
+            if len(approvals) < self._needed(proposal):
+                continue
+            if self._recorder.is_begun:
+                try:
+                    self._heads.require_quorum()
+                except WaitingForQuorum:
+                    return None
+            block = self._adopt(proposal, approvals, at=at)
+            if block is not None:
+                return block
         return None
 
     def waiting_for(self, digest: Digest) -> WaitingForQuorum:
@@ -261,20 +277,16 @@ class Governance:
         )
 
     def _adopt(
-        self, proposal: ProposedChange, approvals: Iterable[Envelope]
+        self, proposal: ProposedChange, approvals: Sequence[Envelope], *, at: datetime
     ) -> Block | None:
+        """Put a change on the ledger; withdraw it if it could not stand there."""
+        envelopes = [*proposal.envelopes, *approvals]
         try:
             block = self._heads.append(
-                self._recorder.draft(
-                    proposal.entry, envelopes=[*proposal.envelopes, *approvals]
-                )
+                self._recorder.draft(proposal.entry, envelopes=envelopes, at=at)
             )
         except VerificationFailed as error:
-            logger.warning(
-                "change withdrawn",
-                extra={"digest": proposal.digest, "reason": str(error)},
-            )
-            self._close(proposal.digest, WITHDRAWN)
+            self._withdraw(proposal.digest, str(error))
             return None
         self._close(proposal.digest, ADOPTED)
         logger.info(
@@ -296,6 +308,7 @@ class Governance:
             if self._stands(proposal):
                 self._close(proposal.digest, ADOPTED)
                 continue
+            why = "the federation was founded otherwise"
             if not isinstance(entry, Genesis):
                 if entry.change == number:
                     continue
@@ -305,12 +318,10 @@ class Governance:
                     self._recorder.check_proposed(renumbered, envelopes=envelopes)
                     # (however many its proposer has: this is none more)
                     self._file(renumbered, envelopes=envelopes, by=proposal.proposed_by)
+                    why = f"another was adopted; it is change {number} now, and new"
                 except InvalidInput as error:
-                    logger.warning(
-                        "change withdrawn",
-                        extra={"digest": proposal.digest, "reason": str(error)},
-                    )
-            self._close(proposal.digest, WITHDRAWN)
+                    why = str(error)
+            self._withdraw(proposal.digest, why)
 
     def _stands(self, proposal: ProposedChange) -> bool:
         """Return whether the newest change on the ledger is this one, or holds it."""
@@ -329,18 +340,25 @@ class Governance:
         """Return a change as everybody sees it, with the approvals that count."""
         proposal = _read(stored)
         if proposal.outcome:
-            return proposal  # decided: what was approved then is not judged by now
-        counting = self._counting(stored, proposal)
+            # decided: what was approved then is not judged by now
+            why = self._why.get(proposal.digest, "")
+            return dataclasses.replace(proposal, why=why)
+        counting = self._counting(stored, proposal, at=self._recorder.now())
         return dataclasses.replace(proposal, approved_by=tuple(sorted(counting)))
 
     def _counting(
-        self, stored: StoredChange, proposal: ProposedChange
+        self, stored: StoredChange, proposal: ProposedChange, *, at: datetime
     ) -> dict[OrgId, Envelope]:
-        """Return the approvals that count now: by whom has a say, and not expired."""
-        voters, now = self._voters(proposal), self._clock.now()
-        if self._recorder.is_begun:
-            # the block that uses them is never dated before the newest one
-            now = max(now, self._recorder.in_force.head.timestamp)
+        """Return the approvals that count: by whom has a say, for this, not expired.
+
+        Their signatures were checked when they came.
+
+        Args:
+            stored: with all its approvals.
+            proposal: the same change.
+            at: date of the block that would use them.
+        """
+        voters, ledger = self._voters(proposal), self._ledger()
         found = {}
         for org, data in sorted(stored.approvals.items()):
             envelope = Envelope.from_json(data)
@@ -348,8 +366,32 @@ class Governance:
             is_signer = org in voters and (
                 envelope.signatures[0].keyid == voters[org].identity.keyid
             )
-            if is_signer and stated.expires > now:
+            is_for_this = (stated.entry, stated.ledger) == (proposal.digest, ledger)
+            if is_signer and is_for_this and stated.expires > at:
                 found[org] = envelope
+        return found
+
+    def _sound(
+        self, stored: StoredChange, proposal: ProposedChange, *, at: datetime
+    ) -> list[Envelope]:
+        """Return the approvals that count, each held against its signer once more.
+
+        One that the ledger would not take would keep the others from being used.
+        """
+        counting = self._counting(stored, proposal, at=at)
+        needed, found = self._needed(proposal), []
+        for org, envelope in counting.items() if len(counting) >= needed else ():
+            try:
+                statements.verify(
+                    envelope, kind=ApprovalStatement, keys=self._voters(proposal)[org]
+                )
+            except InvalidInput as error:
+                logger.warning(
+                    "approval left out",
+                    extra={"digest": stored.digest, "org": org, "reason": str(error)},
+                )
+            else:
+                found.append(envelope)
         return found
 
     def _voters(self, proposal: ProposedChange) -> dict[OrgId, MemberKeys]:
@@ -374,6 +416,11 @@ class Governance:
         if stored is None:
             raise NotFound("there is no such change")
         return stored
+
+    def _withdraw(self, digest: Digest, why: str) -> None:
+        self._why[digest] = why
+        self._close(digest, WITHDRAWN)
+        logger.warning("change withdrawn", extra={"digest": digest, "reason": why})
 
     def _close(self, digest: Digest, outcome: str) -> None:
         self._store.close(digest, outcome=outcome)

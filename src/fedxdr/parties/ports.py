@@ -186,7 +186,10 @@ class ChangeStore(Protocol):
     """Proposed changes of the federation, and the approvals that they have."""
 
     def propose(self, change: StoredChange) -> None:
-        """Store a change; one of that digest stays, and opens if it was withdrawn."""
+        """Store a change; one of that digest stays, unless it was withdrawn.
+
+        Then it opens as it is proposed now, with the approvals that it had.
+        """
 
     def approve(self, digest: Digest, org: OrgId, envelope: bytes) -> None:
         """Store an organisation's approval, replacing an older one of its own.

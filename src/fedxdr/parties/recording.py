@@ -188,8 +188,20 @@ class Recorder:
         """Append a block about an entry that is no committed round."""
         return self.append(self.draft(entry, envelopes=envelopes))
 
-    def draft(self, entry: Entry, *, envelopes: Sequence[Envelope] = ()) -> SignedBlock:
-        """Return the block that ``record`` would append."""
+    def draft(
+        self,
+        entry: Entry,
+        *,
+        envelopes: Sequence[Envelope] = (),
+        at: datetime | None = None,
+    ) -> SignedBlock:
+        """Return the block that ``record`` would append.
+
+        Args:
+            entry: what it says.
+            envelopes: what is signed beside it.
+            at: its date, by default ``now``; approvals are counted at that date.
+        """
         model = made = None
         if isinstance(entry, ModelRetired):
             model = entry.successor
@@ -198,7 +210,7 @@ class Recorder:
         return blocks.next_block(
             self._head,
             entry=entry,
-            timestamp=self._now(),
+            timestamp=at or self.now(),
             envelopes=envelopes,
             model_hash=model,
             provenance=made,
@@ -217,7 +229,7 @@ class Recorder:
     def draft_round(self, **fields: Any) -> SignedBlock:  # noqa: ANN401 - those of committed_block
         """Return the block of a committed round; fields as ``committed_block``."""
         return blocks.committed_block(
-            self.in_force.head, timestamp=self._now(), **fields
+            self.in_force.head, timestamp=self.now(), **fields
         )
 
     def append(self, signed: SignedBlock, *, head: bytes | None = None) -> Block:
@@ -361,7 +373,7 @@ class Recorder:
             heads=heads,
         )
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
         """Return the present instant, never before the newest block's."""
         now = self._clock.now()
         return max(now, self._head.timestamp) if self._head else now

@@ -349,7 +349,7 @@ class Registrar:
             if isinstance(change.entry, Genesis):
                 if change.entry.founders == founders:
                     return change
-                governance.withdraw(change.digest)
+                governance.withdraw(change.digest, why="there are other founders now")
         self._orchestrator.version += 1
         return governance.propose(
             Genesis(

@@ -3,8 +3,9 @@
 
 It does NOT judge an approval or count them: parties do, before and after.
 
-Rules that always hold: what was proposed under a digest never changes; an outcome is
-given once.
+Rules that always hold: the entry under a digest never changes; what lies beside it and
+who proposed it change only when, withdrawn, it is proposed again; an outcome is given
+once.
 """
 
 from __future__ import annotations
@@ -34,12 +35,23 @@ class SqlChangeStore:
         self._database = database
 
     def propose(self, change: StoredChange) -> None:
-        """Store a change; one of that digest stays, and opens if it was withdrawn."""
+        """Store a change; one of that digest stays, unless it was withdrawn.
+
+        Then it opens as it is proposed now, with the approvals that it had.
+        """
         with self._database.write() as connection:
             found = _find(connection, change.digest)
             if found == WITHDRAWN:
-                mine = CHANGES.c.digest == change.digest
-                connection.execute(CHANGES.update().where(mine).values(outcome=""))
+                connection.execute(
+                    CHANGES.update()
+                    .where(CHANGES.c.digest == change.digest)
+                    .values(
+                        envelopes=_packed(change.envelopes),
+                        proposed_by=change.proposed_by,
+                        proposed_at=text_of(change.proposed_at),
+                        outcome="",
+                    )
+                )
             if found is not None:
                 return
             connection.execute(

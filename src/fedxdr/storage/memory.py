@@ -196,12 +196,21 @@ class MemoryChangeStore:
         self._changes: dict[Digest, StoredChange] = {}
 
     def propose(self, change: StoredChange) -> None:
-        """Store a change; one of that digest stays, and opens if it was withdrawn."""
+        """Store a change; one of that digest stays, unless it was withdrawn.
+
+        Then it opens as it is proposed now, with the approvals that it had.
+        """
         known = self._changes.get(change.digest)
         if known is None:
             known = dataclasses.replace(change, approvals=dict(change.approvals))
         if known.outcome == refusals.WITHDRAWN:
-            known = dataclasses.replace(known, outcome="")
+            known = dataclasses.replace(
+                known,
+                envelopes=change.envelopes,
+                proposed_by=change.proposed_by,
+                proposed_at=change.proposed_at,
+                outcome="",
+            )
         self._changes[change.digest] = known
 
     def approve(self, digest: Digest, org: OrgId, envelope: bytes) -> None:

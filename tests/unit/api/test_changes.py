@@ -38,7 +38,7 @@ from fedxdr.simulation.federation import SimulatedFederation
 CHANGES = "/federation/changes"
 WORDS = {
     "digest", "entry", "envelopes", "proposed_by", "proposed_at", "approved_by",
-    "outcome",
+    "outcome", "why",
 }  # fmt: skip
 
 
@@ -341,13 +341,68 @@ def test_who_proposed_a_change_withdraws_it_or_the_operator(api, problem):
         return api.post(f"{CHANGES}/{change['digest']}/withdrawal", by=by)
 
     problem(withdraw(mine, "bravo"), 403, "unknown-sender", "only who proposed")
-    assert withdraw(mine, "alpha").json() == mine | {"outcome": "withdrawn"}
+    assert withdraw(mine, "alpha").json() == mine | {
+        "outcome": "withdrawn",
+        "why": "alpha took it back",
+    }
     assert withdraw(theirs, "operator").json()["outcome"] == "withdrawn"
     problem(withdraw(mine, "alpha"), 409, "wrong-phase", "withdrawn")
     problem(withdraw({"digest": "0" * 64}, "operator"), 404, "not-found")
     problem(approving(api, mine, "alpha"), 409, "wrong-phase", "closed")
     assert api.get(CHANGES).json()["changes"] == []
     assert api.get("/federation/standing").json()["changes"] == []
+
+
+def test_nobody_takes_from_others_what_they_propose_or_approved(api, problem):
+    """Least of all whose suspension it is, by being the first to propose it."""
+
+    def withdraw(change, by):
+        return api.post(f"{CHANGES}/{change['digest']}/withdrawal", by=by)
+
+    entry = suspension(api)
+    change = proposing(api, entry, by="delta").json()
+    # (the others' proposal of the same is the same)
+    assert proposing(api, entry, by="alpha").json() == change
+    problem(withdraw(change, "delta"), 403, "unknown-sender", "is about")
+    problem(withdraw(change, "alpha"), 403, "unknown-sender", "only who proposed")
+    assert withdraw(change, "operator").status_code == 202
+    # who proposes it then may, until somebody else has approved it
+    again = proposing(api, entry, by="bravo").json()
+    assert again["proposed_by"] == "bravo"
+    problem(withdraw(again, "delta"), 403, "unknown-sender", "only who proposed")
+    approving(api, again, "bravo")
+    assert withdraw(again, "bravo").json()["why"] == "bravo took it back"
+    again = proposing(api, entry, by="alpha").json()
+    assert (again["proposed_by"], again["approved_by"]) == ("alpha", ["bravo"])
+    problem(withdraw(again, "alpha"), 403, "unknown-sender", "others have approved")
+    for by in ("alpha", "charlie"):
+        last = approving(api, again, by).json()
+    assert last["outcome"] == "adopted"
+
+
+def test_a_suspension_is_not_proposed_with_junk_beside_it(api, problem):
+    """Its subject would so make it one that can never stand on the ledger."""
+    entry = suspension(api)
+    junk = consent.approve(
+        ProposedChange(
+            digest=sha256(b"another entry"),
+            entry=entry,
+            envelopes=(),
+            proposed_by="delta",
+            proposed_at=api.world.clock.now(),
+            approved_by=(),
+        ),
+        me=org_id("delta"),
+        identity=api.keys["delta"],
+        ledger=api.world.recorder.in_force.genesis_hash,
+        now=api.world.clock.now(),
+    )
+    answer = proposing(api, entry, junk, by="delta")
+    problem(answer, 422, "invalid-input", "without approvals")
+    change = proposing(api, entry).json()
+    for by in ("alpha", "bravo", "charlie"):
+        last = approving(api, change, by).json()
+    assert last["outcome"] == "adopted"
 
 
 # The plan, and waiting.

@@ -177,6 +177,78 @@ def test_with_a_slow_clock_no_approval_is_used_that_the_ledger_calls_expired(
     assert NEW in members(federation)
 
 
+class Ticking:
+    """A clock on which a millisecond passes whenever somebody looks at it."""
+
+    def __init__(self, now):
+        self._now = now
+
+    def now(self):
+        self._now += timedelta(milliseconds=1)
+        return self._now
+
+
+def test_an_approval_that_expires_while_it_is_used_withdraws_nothing(federation):
+    """Wherever between counting and dating the block that may be."""
+    clock = Ticking(federation.fed.clock.now())
+    federation.fed.recorder._clock = desk(federation)._clock = clock
+    outcomes = []
+    for lifetime_ms in range(1, 14):
+        federation.fed.clock._now = clock.now()
+        entry = MemberSuspended(change=1, org_id=D, reason=f"reason {lifetime_ms}")
+        change = desk(federation).propose(entry, by="operator")
+        federation.approve(change, A, B)
+        soon = clock.now() + timedelta(milliseconds=lifetime_ms + 0.5)
+        last = federation.approval(change, C, expires=soon)
+        desk(federation).approve(change.digest, C, last)
+        outcomes.append(desk(federation).proposal(change.digest).outcome)
+        if outcomes[-1]:
+            break
+        desk(federation).withdraw(change.digest)
+    assert outcomes == [""] * (len(outcomes) - 1) + [ADOPTED]
+    assert len(outcomes) > 1
+
+
+@pytest.mark.parametrize("wrong", ["entry", "ledger", "signature"])
+def test_a_wrong_approval_that_is_stored_takes_nothing_from_the_others(
+    federation, wrong
+):
+    """However it came there."""
+    change = suspension(federation)
+    good = federation.approval(change, A)
+    if wrong == "signature":
+        first, second = good.signatures
+        broken = dataclasses.replace(first, sig=bytes(len(first.sig)))
+        junk = dataclasses.replace(good, signatures=(broken, second))
+    else:
+        junk = federation.approval(change, A, **{wrong: sha256(b"x")})
+    desk(federation)._store.approve(change.digest, A, junk.to_json())
+    federation.approve(change, B, C)
+    assert desk(federation).proposal(change.digest).outcome == ""
+    federation.approve(change, D)
+    assert desk(federation).proposal(change.digest).outcome == ADOPTED
+
+
+def test_what_cannot_stand_gives_way_to_the_next_and_says_why(federation):
+    """As if a release before this one had filed it."""
+    governance, fed = desk(federation), federation.fed
+    entry = MemberSuspended(change=1, org_id=OrgId("org-z"), reason="no member")
+    governance._file(entry, envelopes=(), by="operator")
+    (first,) = governance.proposals()
+    second = suspension(federation)
+    for change in (first, second):
+        for org in (A, B, C):
+            approval = federation.approval(change, org).to_json()
+            governance._store.approve(change.digest, org, approval)
+    size = fed.recorder.size()
+    assert governance.advance().height == size
+    assert governance.proposal(second.digest).outcome == ADOPTED
+    withdrawn = governance.proposal(first.digest)
+    assert withdrawn.outcome == WITHDRAWN
+    assert "org-z" in withdrawn.why
+    assert ProposedChange.from_value(withdrawn.to_value()) == withdrawn
+
+
 def test_an_approval_is_worth_nothing_for_the_same_entry_later(federation):
     change = federation.apply("org-new")
     approvals = {org: federation.approval(change, org) for org in (A, B)}
@@ -410,6 +482,41 @@ def test_the_same_change_again_is_the_same(federation):
     assert again == desk(federation).proposal(change.digest)
     assert again.approved_by == (A,)
     assert len(desk(federation).proposals()) == 1
+
+
+def test_a_change_is_proposed_without_approvals(federation):
+    """With junk beside it, whose suspension it is would keep it from the ledger."""
+    governance = desk(federation)
+    change = suspension(federation)
+    entry = change.entry
+    governance.withdraw(change.digest)
+    for junk in (
+        federation.approval(change, D, entry=sha256(b"x")),
+        federation.approval(change, D),
+    ):
+        with pytest.raises(InvalidInput, match="without approvals"):
+            governance.propose(entry, envelopes=[junk], by="org-d")
+    assert governance.proposals() == []
+    # filed first by its subject without anything, it is the others' all the same
+    first = governance.propose(entry, by="org-d")
+    assert governance.propose(entry, by="org-a") == first
+    federation.approve(first, A, B, C)
+    assert D not in members(federation)
+
+
+def test_what_was_withdrawn_is_whoever_proposes_it_again(federation):
+    governance = desk(federation)
+    entry = MemberSuspended(change=1, org_id=D, reason="left the federation")
+    change = governance.propose(entry, by="org-d")
+    federation.approve(change, A)
+    governance.withdraw(change.digest, why="a mistake")
+    closed = governance.proposal(change.digest)
+    assert (closed.outcome, closed.why) == (WITHDRAWN, "a mistake")
+    federation.fed.clock.advance(seconds=1)
+    again = governance.propose(entry, by="org-b")
+    assert (again.proposed_by, again.why) == ("org-b", "")
+    assert again.proposed_at > change.proposed_at
+    assert again.approved_by == (A,), "over this very entry"
 
 
 def test_what_was_withdrawn_is_approved_no_more(federation):

@@ -423,6 +423,18 @@ def test_what_was_withdrawn_opens_when_it_is_proposed_again(store):
     assert store.changes.all() == []
     store.changes.propose(change("x"))
     assert store.changes.all() == [change("x", approvals={A: b"a"})]
+    # open, it is whose it is; withdrawn, it is whoever proposes it again
+    again: dict[str, Any] = {
+        "proposed_by": "org-b",
+        "proposed_at": NOW + timedelta(seconds=1),
+        "envelopes": (b"another enrolment",),
+    }
+    store.changes.propose(change("x", **again))
+    assert store.changes.all() == [change("x", approvals={A: b"a"})]
+    store.changes.close(sha256(b"x"), outcome="withdrawn")
+    store.changes.propose(change("x", **again, approvals={B: b"slipped in"}))
+    store = store.reopen()
+    assert store.changes.all() == [change("x", **again, approvals={A: b"a"})]
     store.changes.close(sha256(b"x"), outcome="adopted")
     store.changes.propose(change("x"))
     assert store.changes.all() == []

@@ -38,6 +38,7 @@ RECORD_TYPE: Literal["fedxdr/anchor/v1"] = "fedxdr/anchor/v1"
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}\Z")
 _HASH = re.compile(r"0x[0-9a-f]{64}\Z")
 _MAX_NUMBER = 2**53 - 1
+_WHAT = "a record of an anchor, as `fedxdr ledger anchor push` writes it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +156,7 @@ def parse(data: bytes) -> AnchorRecord:
     Raises:
         MalformedMessage: not the one form of a record.
     """
-    return canonical.decode(data.removesuffix(b"\n"), AnchorRecord)
+    return canonical.decode(data.removesuffix(b"\n"), AnchorRecord, what=_WHAT)
 
 
 def require_address(text: str) -> str:

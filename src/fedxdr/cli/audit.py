@@ -16,11 +16,14 @@ from fedxdr.cli import handover, pins
 from fedxdr.cli.anchors import anchor
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.core import canonical
-from fedxdr.core.errors import InvalidSettings
+from fedxdr.core.errors import InvalidSettings, MalformedMessage, VerificationFailed
 from fedxdr.core.ids import round_id
 from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import checkpoint, light, page, policy, proofs, verifier
 from fedxdr.ledger.block import SignedBlock
+from fedxdr.ledger.steps import Step
+
+_BUNDLE = b'{"blocks":'
 
 ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 
@@ -156,6 +159,12 @@ def check(
         found = light.verify(data, body, policy=counts)
         height, hash_, head = found.height, found.hash, proofs.parse(data).checkpoint
         cosigned_by = counts.check(head)
+    elif not data.startswith(_BUNDLE):
+        raise VerificationFailed(
+            f"{file} is neither a proof, as `fedxdr ledger prove` writes it, nor a "
+            "ledger, as `fedxdr ledger export` does",
+            step=Step.CONTAINER,
+        )
     else:
         skimmed = bundles.skim(data)
         audited = light.audit(skimmed.bodies, head=skimmed.head, policy=counts)
@@ -243,7 +252,7 @@ def verify(
     try:
         data = bundle.read_bytes()
         pinned = pins.read_pin(pin)
-        head = None if seen is None else checkpoint.parse(seen.read_bytes())
+        head = None if seen is None else _head_in(seen)
         kept = None if evidence is None else evidence.read_bytes()
     except OSError as error:
         raise InvalidSettings(
@@ -291,6 +300,15 @@ def verify(
         OUT.print(f"  trust: {reason}", style="dim", highlight=False)
     for warning in report.warnings:
         OUT.print(f"  note: {warning}", style="yellow", highlight=False)
+
+
+def _head_in(path: Path) -> checkpoint.Checkpoint:
+    try:
+        return checkpoint.parse(path.read_bytes())
+    except MalformedMessage as error:
+        raise MalformedMessage(
+            f"{path} is no head, as `fedxdr ledger head` prints it: {error}"
+        ) from error
 
 
 def _redo(blocks: Sequence[SignedBlock], name: str, kept: bytes) -> dict[str, str]:

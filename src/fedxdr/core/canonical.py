@@ -96,25 +96,28 @@ def builtins(value: object) -> Any:  # noqa: ANN401 - any JSON value
         raise MalformedMessage("nested too deeply") from error
 
 
-def decode(data: bytes, type_: type[T]) -> T:
+def decode(data: bytes, type_: type[T], *, what: str = "") -> T:
     """Return the value of ``type_`` whose canonical bytes are exactly ``data``.
 
     Args:
         data: canonical bytes.
         type_: the dataclass expected.
+        what: what people call it, with its article and who makes it; for files that a
+            person names, who knows no type of ours.
 
     Raises:
         MalformedMessage: not JSON, not of that type, or not in canonical form.
     """
+    name = what or f"a {type_.__name__}"
     try:
         value = msgspec.json.decode(data, type=type_, strict=True)
     except MalformedMessage:
         raise
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MalformedMessage(f"not a {type_.__name__}: {error}") from error
+        raise MalformedMessage(f"not {name}: {error}") from error
     if encode(value) != data:
         raise MalformedMessage(
-            f"not the canonical form of a {type_.__name__}: unknown field, other order "
+            f"not the canonical form of {name}: unknown field, other order "
             "or other spelling"
         )
     return value

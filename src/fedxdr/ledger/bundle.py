@@ -43,6 +43,7 @@ from fedxdr.ledger.standing import Standing
 from fedxdr.ledger.steps import Step, located, require
 
 FORMAT = "fedxdr-ledger-bundle"
+_WHAT = "the first line of a ledger, as `fedxdr ledger export` writes it"
 
 T = TypeVar("T")
 
@@ -190,7 +191,7 @@ def read(data: bytes) -> Bundle:
     """
     lines = data.split(b"\n")
     with located(Step.CONTAINER):
-        header = decode(lines[0], _Header)
+        header = decode(lines[0], _Header, what=_WHAT)
     # What is cheap comes first for all blocks: hashes, then blocks, then envelopes.
     parts = [_split(_line(lines, 1 + h, h), h) for h in range(header.blocks)]
     blocks = [_read_body(found, height) for height, found in enumerate(parts)]
@@ -245,7 +246,7 @@ def skim(data: bytes) -> Skimmed:
     first = data.find(b"\n") + 1
     last = data.rfind(b"\n", 0, max(0, len(data) - 1)) + 1
     with located(Step.CONTAINER):
-        header = decode(data[: max(0, first - 1)], _Header)
+        header = decode(data[: max(0, first - 1)], _Header, what=_WHAT)
         if not data.endswith(b"\n"):
             raise MalformedMessage("the end of the last line is missing")
         digest, head = _read_last(data[last:-1])

@@ -56,6 +56,10 @@ MAX_BYTES = 65_536
 
 STEP = "equivocation"
 _MAX_PATH = 64
+_WHAT = (
+    "a proof of two histories, equivocation-….json, as `fedxdr agent run` and `fedxdr "
+    "ledger compare` write it"
+)
 _KINDS = (ED25519, COSIGNATURE_ML_DSA_44)
 
 LogKeys = Log | Sequence[str]
@@ -239,7 +243,7 @@ def parse(data: bytes) -> Equivocation:
     """
     if len(data) > MAX_BYTES:
         raise MalformedMessage(f"a proof has at most {MAX_BYTES:,} bytes")
-    return canonical.decode(data, Equivocation)
+    return canonical.decode(data, Equivocation, what=_WHAT)
 
 
 def verify(proof: bytes, *, log: LogKeys) -> Conviction:

@@ -18,7 +18,8 @@ Sources: C2SP tlog-proof v1; C2SP tlog-policy; RFC 6962 section 2.1.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -33,8 +34,12 @@ from fedxdr.ledger.bundle import Bundle
 from fedxdr.ledger.checkpoint import Checkpoint
 from fedxdr.ledger.merkle import Tree
 from fedxdr.ledger.note_form import Note
-from fedxdr.ledger.policy import Policy
+from fedxdr.ledger.policy import Group, Policy
 from fedxdr.ledger.steps import Step, located, require
+
+_STALE = (
+    "if keys changed since the policy was written, get the present policy from a member"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +98,12 @@ def verify(proof: bytes, block: bytes, *, policy: Policy) -> Block:
             does not stand under it, or is no block (1) or one of another height (2).
     """
     with located(Step.QUORUM):
-        proofs.verify(proof, leaf_hash=merkle.leaf_hash(block), policy=policy)
+        claimed = proofs.parse(proof)
+        with _explained(claimed.checkpoint, policy):
+            proofs.verify(proof, leaf_hash=merkle.leaf_hash(block), policy=policy)
     with located(Step.FORM):
         found = blocks.parse(block)
-    index = proofs.parse(proof).index
+    index = claimed.index
     require(
         found.height == index,
         f"the block says height {found.height}, it stands at {index}",
@@ -140,7 +147,7 @@ def audit(
         leaf = sha256(b"\x00" + body).digest()
         leaves.append(leaf)
         last = leaf.hex()
-    with located(Step.QUORUM):
+    with located(Step.QUORUM), _explained(head, policy):
         cosigned_by = policy.check(head)
         says = checkpoint.parse(head)
     root = merkle.root(leaves)
@@ -212,6 +219,22 @@ def fewest_lines(head: bytes, *, rules: Policy) -> bytes:
             continue
         kept = without
     return kept.to_bytes()
+
+
+@contextmanager
+def _explained(head: bytes, policy: Policy) -> Iterator[None]:
+    """Say what to do about a head that does not count though no line of it is wrong.
+
+    Raises:
+        BadSignature: as raised inside.
+    """
+    try:
+        yield
+    except BadSignature as error:
+        keys = (line.key for line in policy.lines if not isinstance(line, Group))
+        # a line that is wrong says so itself: no other policy helps
+        note.signers(note.parse(head), note.keyring(keys))
+        raise BadSignature(f"{error}; {_STALE}") from error
 
 
 def _refuse(

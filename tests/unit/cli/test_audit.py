@@ -16,6 +16,7 @@ from fedxdr.core.layout import Layout, Segment
 from fedxdr.core.update import Update
 from fedxdr.federation.plan import SEGMENTS
 from fedxdr.federation.protection import Privacy
+from fedxdr.ledger import bundle as bundles
 from fedxdr.ledger import page
 from fedxdr.parties import reception
 from fedxdr.parties.collecting import contributing
@@ -108,6 +109,50 @@ def test_what_is_no_bundle_fails(run, tmp_path, bundle):
         path = tmp_path / "file"
         path.write_bytes(content)
         assert run("verify", path).status == 1
+
+
+def test_what_a_file_should_be_and_who_makes_it_is_said(run, tmp_path, bundle):
+    """Never which of our classes it is not."""
+    keys = ("--key", "a", "--key", "b")
+    node = ("--rpc", "http://127.0.0.1:1")
+    policy = tmp_path / "policy"
+    log = next(
+        line
+        for line in bundles.read(bundle.read_bytes())
+        .standing()
+        .policy_text()
+        .split("\n")
+        if line.startswith("log ")
+    )
+    policy.write_text(f"{log}\nquorum none\n")
+    for content in (b"", b"text\n", b"{}", b"[" * 5000):
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        for status, command, words in (
+            (1, ("verify", path), ("step 0 container", "`fedxdr ledger export`")),
+            (
+                1,
+                ("ledger", "check", path, "--policy", policy),
+                ("step 0 container", "`fedxdr ledger prove`", "`fedxdr ledger export`"),
+            ),
+            (
+                1,
+                ("ledger", "convict", path, *keys),
+                ("step equivocation", "equivocation-….json", "`fedxdr ledger compare`"),
+            ),
+            (2, ("verify", bundle, "--seen", path), ("`fedxdr ledger head`",)),
+            (
+                2,
+                ("ledger", "anchor", "verify", path, path, *node),
+                ("`fedxdr ledger anchor push`",),
+            ),
+        ):
+            done = run(*command)
+            assert done.status == status, done
+            for word in words:
+                assert word in done.err
+            for name in ("_Header", "Equivocation", "AnchorRecord"):
+                assert name not in done.err
 
 
 def test_a_pinned_key_must_be_the_one(run, bundle, federation):

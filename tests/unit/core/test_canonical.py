@@ -312,3 +312,12 @@ def test_deep_nesting_is_refused_and_never_a_recursion_error() -> None:
             value = [value]
         with contextlib.suppress(MalformedMessage):
             canonical.encode(value)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"number":0,"count":1}'])
+def test_of_a_file_it_is_said_what_people_call_it(data: bytes) -> None:
+    with pytest.raises(MalformedMessage, match="a Inner"):
+        decode(data, Inner)
+    with pytest.raises(MalformedMessage, match="an answer, as it comes") as caught:
+        decode(data, Inner, what="an answer, as it comes")
+    assert "Inner" not in str(caught.value)

@@ -131,6 +131,48 @@ def test_another_federation_is_not_this_one(make_federation, bundle, bodies, hea
         light.audit(bodies, head=head, policy=foreign)
 
 
+@pytest.mark.parametrize("change", ["handed over", "rotated"])
+def test_whoever_has_an_old_policy_is_told_to_get_the_present_one(
+    make_federation, change
+):
+    told = make_federation(ORGANISATIONS).founded()
+    old = policy.parse(told.standing().policy_text().encode())
+    if change == "rotated":
+        told.rotate("alpha").rotate("bravo").commit()
+        why = "3 of 5 cosigned, the policy wants 4"
+    else:
+        told.replace("next.example/ledger").commit()
+        why = "no log of this policy signed the checkpoint"
+    made = light.prove(bundles.read(told.export()), 1)
+    for check in (
+        lambda: light.verify(made.proof, made.block, policy=old),
+        lambda: light.audit(
+            [signed.block.body() for signed in told.blocks],
+            head=told.head(),
+            policy=old,
+        ),
+    ):
+        with pytest.raises(VerificationFailed) as caught:
+            check()
+        assert caught.value.step == "11 cosignature quorum"
+        assert caught.value.height is None
+        # (of the proof's fewer lines even fewer may count)
+        assert "get the present policy from a member" in str(caught.value)
+    assert why in str(caught.value)
+
+
+def test_of_a_line_that_is_wrong_no_policy_is_blamed(bodies, head, rules):
+    found = note.parse(rules.listed(head))
+    log, line, *others = found.signatures
+    turned = bytes([line.signature[-1] ^ 1])
+    wrong = dataclasses.replace(line, signature=line.signature[:-1] + turned)
+    forged = dataclasses.replace(found, signatures=(log, wrong, *others)).to_bytes()
+    with pytest.raises(VerificationFailed) as caught:
+        light.audit(bodies, head=forged, policy=rules)
+    assert caught.value.step == "11 cosignature quorum"
+    assert "get the present policy" not in str(caught.value)
+
+
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_no_bit_of_proof_or_block_can_change(bundle, rules, data):

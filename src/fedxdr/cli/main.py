@@ -4,7 +4,8 @@
 A command's module is imported when the command is called, so that ``verify`` starts
 without a server and without torch. An error is one line on standard error that says
 what to do, and an exit status (docs/reference/exit-codes.md); no traceback reaches a
-user.
+user. A verification that failed is one JSON object on standard output as well, where
+``--json`` asks for one: its reader is told what it asked.
 """
 
 from __future__ import annotations
@@ -109,6 +110,8 @@ def main() -> None:
     try:
         app(prog_name="fedxdr")
     except FedxdrError as error:
+        if isinstance(error, VerificationFailed) and "--json" in sys.argv[1:]:
+            console.print_json(_told(error))
         console.complain(error)
         sys.exit(exit_status(error))
     except OSError as error:
@@ -116,6 +119,15 @@ def main() -> None:
         fault = StorageFault(f"{error.filename or 'the system'}: {error.strerror}")
         console.complain(fault)
         sys.exit(exit_status(fault))
+
+
+def _told(error: VerificationFailed) -> dict[str, Any]:
+    return {
+        "verified": False,
+        "step": error.step,
+        "height": error.height,
+        "message": str(error),
+    }
 
 
 def exit_status(error: FedxdrError) -> int:

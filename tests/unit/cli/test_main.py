@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command has help; every error is one line and an exit status."""
 
+import json
+
 import pytest
 import typer
 
@@ -8,6 +10,7 @@ from fedxdr import __version__
 from fedxdr.cli import main as main_module
 from fedxdr.cli.main import COMMANDS, app, exit_status
 from fedxdr.core import errors
+from fedxdr.ledger import bundle as bundles
 
 
 def every_command():
@@ -99,3 +102,47 @@ def test_markup_in_a_message_is_shown_as_it_is(fails, monkeypatch):
 
     monkeypatch.setattr(main_module, "app", refuse)
     fails(("anything",), 2, "invalid-settings", "[bold]x[/]", "y" * 300)
+
+
+@pytest.mark.parametrize("height", [3, None])
+def test_a_failed_verification_is_an_object_where_one_is_asked_for(
+    run, monkeypatch, height
+):
+    error = errors.VerificationFailed("other bytes", step="2 hash links", height=height)
+
+    def refuse(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(main_module, "app", refuse)
+    plain, asked = run("anything"), run("anything", "--json")
+    assert (plain.status, plain.out) == (1, "")
+    assert (asked.status, asked.err) == (1, plain.err)
+    assert json.loads(asked.out) == {
+        "verified": False,
+        "step": "2 hash links",
+        "height": height,
+        "message": str(error),
+    }
+    # of other errors there is nothing to tell a program but the status
+    error = errors.InvalidSettings("x")
+    assert run("anything", "--json").out == ""
+
+
+def test_every_command_that_verifies_tells_of_a_failure_as_json(run, bundle, tmp_path):
+    read = bundles.read(bundle.read_bytes())
+    (tmp_path / "policy").write_text(read.standing().policy_text())
+    broken = tmp_path / "broken"
+    broken.write_bytes(bundle.read_bytes().replace(b'"height":2', b'"height":4', 1))
+    model = read.blocks[-1].block.model_hash
+    for command in (
+        ("verify", broken),
+        ("ledger", "check", broken, "--policy", tmp_path / "policy"),
+        ("lineage", model, "--bundle", broken),
+    ):
+        done = run(*command, "--json")
+        assert done.status == 1
+        assert done.err.startswith("error (verification-failed): ")
+        told = json.loads(done.out)
+        assert told["verified"] is False
+        assert told["height"] == 2
+        assert told["message"] in done.err

@@ -8,7 +8,7 @@ chain.
 Not here: the chain, and what an anchor proves (anchoring/). Needs the extra ``evm``.
 
 Rules that always hold: only heads with a quorum are offered; whatever goes wrong here
-is logged and tried again.
+is logged, what nobody foresaw with its traceback, and tried again after a while.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 NOTES = "anchors.jsonl"
 _LOOK_S = 2.0
+_LONGEST_WAIT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,8 @@ class HeadWatch:
     Args:
         service: the orchestrator's parts; its lock is held for a look at the heads.
         offer: takes a head; must neither wait nor raise.
-        look_s: seconds between two looks.
+        look_s: seconds between two looks; after one that failed twice as many, and so
+            on up to five minutes.
     """
 
     def __init__(
@@ -92,11 +94,19 @@ class HeadWatch:
             self._seen = size
 
     def _run(self) -> None:
-        while not self._stop.wait(self._look_s):
+        wait_s = self._look_s
+        while not self._stop.wait(wait_s):
             try:
                 self.look()
             except FedxdrError as error:
                 logger.warning("no head to anchor", extra={"reason": str(error)})
+            except Exception:
+                # the outermost loop: if it ended, nothing would be anchored any more
+                logger.exception("looking for a head to anchor failed")
+            else:
+                wait_s = self._look_s
+                continue
+            wait_s = min(2 * wait_s, max(_LONGEST_WAIT_S, self._look_s))
 
 
 @contextmanager

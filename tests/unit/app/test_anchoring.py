@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from fedxdr.app import anchoring
 from fedxdr.app.anchoring import HeadWatch
 from fedxdr.cli.anchored import anchor_target, anchored
-from fedxdr.core.errors import InvalidSettings, WaitingForQuorum
+from fedxdr.core.errors import InvalidSettings, StorageFault, WaitingForQuorum
 from fedxdr.ledger.checkpoint import Checkpoint
 
 
@@ -59,6 +60,57 @@ def test_it_stops_when_it_is_told_to(service):
     watch.start()
     assert seen.wait(10)
     watch.stop()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), StorageFault("the disk")])
+def test_no_error_ends_the_watch_and_none_is_hidden(service, caplog, error):
+    service.orchestrator.heads.quorate = 2
+    seen = threading.Event()
+    failures = [error, error]
+
+    def offer(_head):
+        if failures:
+            raise failures.pop()
+        seen.set()
+
+    watch = HeadWatch(service, offer, look_s=0.001)
+    watch.start()
+    try:
+        assert seen.wait(10), "it looks again"
+    finally:
+        watch.stop()
+    told = [record for record in caplog.records if record.name == anchoring.__name__]
+    assert len(told) == 2
+    for record in told:
+        if isinstance(error, StorageFault):
+            assert (record.levelname, record.reason) == ("WARNING", "the disk")
+        else:
+            assert record.levelname == "ERROR"
+            assert record.exc_info[1] is error
+
+
+def test_while_it_fails_it_looks_less_and_less_often(service, monkeypatch):
+    monkeypatch.setattr(anchoring, "_LONGEST_WAIT_S", 10.0)
+    service.orchestrator.heads.quorate = 2
+    outcomes = [True] * 4 + [False, True]
+    waits = []
+
+    def offer(_head):
+        if outcomes.pop(0):
+            raise RuntimeError("a bug")
+        service.orchestrator.heads.quorate += 1
+
+    class Clock:
+        """Stands in for the event that ends the watch; no time passes."""
+
+        def wait(self, seconds):
+            waits.append(seconds)
+            return not outcomes
+
+    watch = HeadWatch(service, offer, look_s=2.0)
+    watch._stop = Clock()
+    watch._run()
+    assert waits == [2.0, 4.0, 8.0, 10.0, 10.0, 2.0, 4.0]
 
 
 def test_the_three_options_go_together(tmp_path):

@@ -18,7 +18,7 @@ is no fault.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fedxdr.core.errors import BelowFloor, InvalidInput, Refused, Unavailable
 from fedxdr.core.ids import Digest, sha256
@@ -159,10 +159,13 @@ class Accuser:
                 self.examine(head)
 
     def _fits(self, says: Checkpoint) -> bool:
-        """Return whether the mirror holds what a head says; most do."""
-        return 0 < says.size <= self._mirror.size() and (
-            self._mirror.root_at(says.size) == says.root.hex()
-        )
+        """Return whether mirror and stored head hold what a head says; most do."""
+        if not 0 < says.size <= self._mirror.size():
+            return False
+        if self._mirror.root_at(says.size) != says.root.hex():
+            return False
+        same = self._store.get(says.size)
+        return same is None or checkpoint.parse(same).root == says.root
 
     def _signed(self, head: bytes) -> tuple[Log, Checkpoint, bytes] | None:
         """Return whose head it is, what it says, and its two lines by the log.
@@ -205,8 +208,7 @@ class Accuser:
                 ours = self._store.get(larger[-1]) or b""
                 return equivocation.make(lean, ours, log=log, other_tree=tree)
         smaller = [size for size in sizes if size < says.size]
-        ours = (self._store.get(smaller[-1]) if smaller else None) or b""
-        if not ours or fetch is None or sha256(lean) == self._settled:
+        if not smaller or fetch is None or sha256(lean) == self._settled:
             return None
         theirs = _tree_of(says, fetch)
         self._settled = sha256(lean)
@@ -216,11 +218,25 @@ class Accuser:
                 extra={"origin": log.origin, "size": says.size},
             )
             return None
-        if theirs.root(smaller[-1]) == checkpoint.parse(ours).root:
-            return None
-        return equivocation.make(
-            lean, ours, log=log, tree=theirs, other_tree=self._mirror.tree
+        ours = self._contradicted(theirs, smaller)
+        return ours and equivocation.make(
+            lean, ours, log=log, tree=theirs, other_tree=tree
         )
+
+    def _contradicted(self, theirs: Tree, sizes: Sequence[int]) -> bytes | None:
+        """Return a stored head over fewer blocks that another history does not extend.
+
+        Args:
+            theirs: the other history.
+            sizes: of the stored heads to look at, the smallest first.
+        """
+        under = [size for size in sizes if size <= self._mirror.tree.size]
+        # the mirror extends those under it; the others were stored before their blocks
+        for size in (*under[-1:], *sizes[len(under) :]):
+            ours = self._store.get(size)
+            if ours and theirs.root(size) != checkpoint.parse(ours).root:
+                return ours
+        return None
 
     def _sizes_of(self, log: Log) -> list[int]:
         """Return the sizes of the stored heads that a log signed."""

@@ -5,6 +5,11 @@ Its mirror of the ledger is what it saw. A head is taken only with the blocks un
 each of which keeps the ledger's rules; it is stored before a cosignature of it leaves,
 and one root is stored for a size.
 
+A head goes to the disk with its newest block, both or neither. Only where several
+blocks follow at once the newest head goes first: whoever is killed between them still
+holds what the log signed over all of them, and can prove it if another history is
+shown next. With an honest log such a head gets its blocks at the next look.
+
 Not here: fetching (participant.py), collecting cosignatures (heads.py).
 
 Rules that always hold:
@@ -13,11 +18,13 @@ Rules that always hold:
        cosigned before (ledger/verifier.py says why).
     3. Nothing dated further ahead than clocks may differ is cosigned.
     4. Stored first, sent then.
+    5. Nothing is written before everything was fetched and checked; a history with
+       another root than a stored head of any size leaves no trace here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from fedxdr.core.clock import Clock
@@ -98,32 +105,33 @@ class Witness:
         """
         foreseen = self._mirror.foresee(further)
         standing, root = foreseen[-1] if foreseen else self._now()
-        size = standing.height + 1
         self._check(head, standing, root)
         self._check_pinned(foreseen)
-        head = heads.known_lines(head, standing)
         begin = self._mirror.size()
         steps = [self._now(), *foreseen] if begin else foreseen
+        for at, then in steps:
+            self._before(at.height + 1, then)
+        taken = {standing.height + 1: heads.known_lines(head, standing)}
         for at, turned in steps[:-1]:
-            size_then = at.height + 1
-            is_seen = self._store.get(size_then) is not None
-            if (
-                at.is_turn
-                and at.height > 0
-                and not (is_seen and size_then <= begin and self._has_quorum(size_then))
-            ):
-                self._take_turn(head_of(at.height + 1), at, turned)
-        for signed in further:
-            self._mirror.append(signed)
-        self._keep(size, root, head)
+            size = at.height + 1
+            is_due = at.is_turn and at.height > 0
+            if is_due and not (size == begin and self._is_quorate(size)):
+                found = heads.known_lines(head_of(size), at)
+                verifier.check_head(found, at, bytes.fromhex(turned))
+                taken[size] = found
+        self._write(further, steps, taken)
 
     def has_head(self) -> bool:
         """Return whether the head over the whole mirror is stored; of nothing, yes.
 
-        It is not if we were killed after its blocks were stored and before itself was.
+        It is not if we were killed before the last of the blocks that came with it.
         """
         size = self._mirror.size()
-        return not size or self._store.get(size) is not None
+        head = self._store.get(size) if size else None
+        return not size or (
+            head is not None
+            and checkpoint.parse(head).root.hex() == self._mirror.root_at(size)
+        )
 
     def check_old(self, head: bytes) -> None:
         """Return if a head over fewer blocks than the mirror holds is of this ledger.
@@ -149,13 +157,15 @@ class Witness:
             None if our cosignature of it does not count: we are no member for it.
 
         Raises:
+            BadSignature: the stored head is not over the mirror.
             InvalidInput: the newest block is dated too far ahead of our clock.
             AlreadyAnswered: we cosigned another root for this size, before we were set
                 back to a backup.
         """
         self._check_pinned(())
         size = self._mirror.size()
-        head = self._store.get(size)
+        root = self._mirror.root_at(size)
+        head = self._before(size, root)
         member = self._mirror.signers_at(size).cosigners.get(self._me)
         if head is None or member is None:
             return None
@@ -177,7 +187,6 @@ class Witness:
                 )
             mine = heads.cosign(head, identity, org=self._me, at=self._clock.now())
             both = Note(text=found.text, signatures=(*found.signatures, *mine))
-            root = self._mirror.root_at(size)
             # outlives a database that is set back: one root for a size, ever
             self._hold(f"head/{size}", root)
             self._store.put(size, root, both.to_bytes())
@@ -220,10 +229,38 @@ class Witness:
             raise NotFound(f"no head over {size} blocks was seen here")
         return heads.known_lines(head, self._mirror.signers_at(size))
 
-    def _take_turn(self, head: bytes, standing: Standing, root: Digest) -> None:
-        found = heads.known_lines(head, standing)
-        verifier.check_head(found, standing, bytes.fromhex(root))
-        self._keep(standing.height + 1, root, found)
+    def _is_quorate(self, size: int) -> bool:
+        return self._store.get(size) is not None and self._has_quorum(size)
+
+    def _write(
+        self,
+        further: Sequence[SignedBlock],
+        steps: Sequence[tuple[Standing, Digest]],
+        taken: Mapping[int, bytes],
+    ) -> None:
+        """Store blocks and heads; all of them were checked.
+
+        Args:
+            further: what follows on the mirror.
+            steps: standing and root after each size that is written about.
+            taken: heads by size, of the mirror as it is, of turns, and the newest.
+        """
+        roots = {at.height + 1: root for at, root in steps}
+        begin, newest = self._mirror.size(), max(roots)
+        if begin in taken:
+            self._keep(begin, roots[begin], taken[begin])
+        if len(further) > 1:
+            # the one head that goes before its blocks: the module's docstring says why
+            self._keep(newest, roots[newest], taken[newest])
+        for size, signed in enumerate(further, start=begin + 1):
+            if size not in taken:
+                self._mirror.append(signed)
+                continue
+            head = self._merged(size, roots[size], taken[size])
+            self._mirror.append(signed, head=head)
+            if self._store.get(size) != head:
+                # a mirror that has its heads elsewhere, in memory
+                self._store.put(size, roots[size], head)
 
     def _check(self, head: bytes, standing: Standing, root: Digest) -> None:
         if standing.log is None:
@@ -252,14 +289,25 @@ class Witness:
 
     def _keep(self, size: int, root: Digest, head: bytes) -> None:
         """Store a head with the lines that it has here and there."""
+        self._store.put(size, root, self._merged(size, root, head))
+
+    def _merged(self, size: int, root: Digest, head: bytes) -> bytes:
+        """Return a head with the lines that it has here and there."""
+        before = self._before(size, root)
+        if before is None:
+            return head
+        return merge(note.parse(before), note.parse(head)).to_bytes()
+
+    def _before(self, size: int, root: Digest) -> bytes | None:
+        """Return the head that is stored for a size, None if there is none.
+
+        Raises:
+            BadSignature: it has another root.
+        """
         before = self._store.get(size)
-        if before is not None:
-            if checkpoint.parse(before).root.hex() != root:
-                raise BadSignature(
-                    f"the log signed another root over {size} blocks before"
-                )
-            head = merge(note.parse(before), note.parse(head)).to_bytes()
-        self._store.put(size, root, head)
+        if before is not None and checkpoint.parse(before).root.hex() != root:
+            raise BadSignature(f"the log signed another root over {size} blocks before")
+        return before
 
     def _now(self) -> tuple[Standing, Digest]:
         size = self._mirror.size()

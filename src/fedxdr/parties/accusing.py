@@ -218,9 +218,9 @@ class Accuser:
                 extra={"origin": log.origin, "size": says.size},
             )
             return None
-        ours = self._contradicted(theirs, smaller)
-        return ours and equivocation.make(
-            lean, ours, log=log, tree=theirs, other_tree=tree
+        stored = self._contradicted(theirs, smaller)
+        return stored and equivocation.make(
+            lean, stored, log=log, tree=theirs, other_tree=tree
         )
 
     def _contradicted(self, theirs: Tree, sizes: Sequence[int]) -> bytes | None:

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bodies of requests; unknown fields are refused."""
+"""Bodies of requests; unknown fields are refused, and fields that stand twice.
+
+Of two fields of one name readers keep now the first, now the last: what one program
+checked would not be what the next one does.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -90,12 +95,25 @@ def parse(schema: type[S], body: bytes) -> S:
     """Return a body as its schema.
 
     Raises:
-        MalformedMessage: not JSON, an unknown or missing field, or a wrong type.
+        MalformedMessage: not JSON, an unknown or missing field, one that stands twice,
+            or a wrong type.
     """
     try:
-        return schema.model_validate_json(body)
+        found = schema.model_validate_json(body)
     except ValidationError as error:
-        found = "; ".join(
+        why = "; ".join(
             f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()
         )
-        raise MalformedMessage(found) from error
+        raise MalformedMessage(why) from error
+    try:
+        json.loads(body, object_pairs_hook=_require_each_once)
+    except (ValueError, RecursionError) as error:
+        raise MalformedMessage(f"not JSON: {error}") from error
+    return found
+
+
+def _require_each_once(pairs: list[tuple[str, Any]]) -> None:
+    """Refuse an object of which a name stands twice; of the value nothing is kept."""
+    names = {name for name, _ in pairs}
+    if len(names) != len(pairs):
+        raise MalformedMessage("a field stands twice in one object")

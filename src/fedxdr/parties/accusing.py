@@ -198,9 +198,7 @@ class Accuser:
     ) -> bytes | None:
         tree, sizes = self._mirror.tree, self._sizes_of(log)
         same = self._store.get(says.size) if says.size in sizes else None
-        if same is not None:
-            if checkpoint.parse(same).root == says.root:
-                return None
+        if same is not None and checkpoint.parse(same).root != says.root:
             return equivocation.make(lean, same, log=log)
         if says.size <= tree.size:
             larger = [size for size in sizes if says.size < size <= tree.size]

@@ -233,9 +233,10 @@ def test_the_stored_head_of_a_later_block_contradicts_as_well(world):
     agent.convicted("prefix")
 
 
-def test_every_stored_head_is_looked_at_for_a_proof(world):
+@pytest.mark.parametrize("size", [3, 4])
+def test_every_stored_head_is_looked_at_for_a_proof(world, size):
     """The largest one agrees with what is shown, a smaller one does not."""
-    other = history(world, "y", size=4)
+    other = history(world, "y", size=size)
     agent = Agent(world)
     leave(agent, history(world, "x", size=2), 2)
     leave(agent, other, 3)
@@ -243,7 +244,7 @@ def test_every_stored_head_is_looked_at_for_a_proof(world):
     with pytest.raises(BadSignature, match="another root over 2 blocks before"):
         agent.look()
     found = agent.convicted("prefix")
-    assert (found.first.size, found.second.size) == (2, 4)
+    assert (found.first.size, found.second.size) == (2, size)
 
 
 def test_a_mirror_that_contradicts_its_stored_head_convicts(world):

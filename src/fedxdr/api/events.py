@@ -12,8 +12,9 @@ signs the request, as ``/federation/standing`` does.
 It does NOT prove anything: an event is a hint to look at the ledger.
 
 Rules that always hold: no lock is held while nothing happens, and looking is shared by
-all listeners; there are at most so many listeners; a slow one delays nobody; all end
-with the server.
+all listeners; there are at most so many listeners, and those without a token or a
+signature take half of the places at most; a slow one delays nobody; all end with the
+server.
 
 Source: the HTML standard, section 9.2 (server-sent events).
 """
@@ -42,6 +43,7 @@ from fedxdr.parties.changes import ProposedChange
 router = APIRouter(tags=["service"])
 
 MOST_LISTENERS = 64
+MOST_ANONYMOUS = 32
 _RETRY_MS = 2000
 _POLL_S = 0.05
 _HEARTBEAT_S = 15.0
@@ -72,28 +74,40 @@ class Listeners:
 
     Attributes:
         count: how many there are.
+        anonymous: how many of them nobody knows.
         ends: whether the server is about to end.
     """
 
     count: int = 0
+    anonymous: int = 0
     ends: Callable[[], bool] = lambda: False
     is_closed: bool = False
     _look: asyncio.Lock = field(default_factory=asyncio.Lock)
     _known: tuple[tuple[int, int], News] | None = None
 
-    def enter(self) -> None:
+    def enter(self, *, is_known: bool) -> None:
         """Take a place.
+
+        Args:
+            is_known: whether it sent a token or signed the request.
 
         Raises:
             Unavailable: there is none.
         """
         if self.count >= MOST_LISTENERS:
             raise Unavailable(f"{self.count} clients listen already; try again later")
+        if not is_known and self.anonymous >= MOST_ANONYMOUS:
+            raise Unavailable(
+                f"{self.anonymous} clients listen already without a token; send one, "
+                "or try again later"
+            )
         self.count += 1
+        self.anonymous += not is_known
 
-    def leave(self) -> None:
+    def leave(self, *, is_known: bool) -> None:
         """Give a place back."""
         self.count -= 1
+        self.anonymous -= not is_known
 
     async def news(self, service: Service) -> News:
         """Return how things stand; looked up once for all who ask."""
@@ -116,28 +130,31 @@ async def events(request: Request) -> StreamingResponse:
     listeners = request.app.state.listeners
     if not isinstance(listeners, Listeners):
         raise TypeError("the application was made without listeners")
-    listeners.enter()
+    listeners.enter(is_known=is_known)
     told = stream(service_of(request), listeners, after=last, is_whole=is_known)
-    return _Stream(told, listeners)
+    return _Stream(told, listeners, is_known=is_known)
 
 
 class _Stream(StreamingResponse):
     """A stream that gives its listener's place back, however it ends."""
 
-    def __init__(self, told: AsyncIterator[bytes], listeners: Listeners) -> None:
+    def __init__(
+        self, told: AsyncIterator[bytes], listeners: Listeners, *, is_known: bool
+    ) -> None:
         super().__init__(
             told,
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
         self._listeners = listeners
+        self._is_known = is_known
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._listeners.leave()
+            self._listeners.leave(is_known=self._is_known)
 
 
 async def stream(

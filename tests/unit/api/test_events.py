@@ -281,12 +281,33 @@ def test_while_nothing_happens_no_lock_is_held_and_nobody_looks(settled, monkeyp
 def test_there_are_only_so_many_listeners_and_places_come_back(monkeypatch):
     monkeypatch.setattr(events, "MOST_LISTENERS", 2)
     listeners = Listeners()
-    listeners.enter()
-    listeners.enter()
-    with pytest.raises(Unavailable, match="2 clients"):
-        listeners.enter()
-    listeners.leave()
-    listeners.enter()
+    listeners.enter(is_known=True)
+    listeners.enter(is_known=False)
+    for is_known in (True, False):
+        with pytest.raises(Unavailable, match="2 clients"):
+            listeners.enter(is_known=is_known)
+    listeners.leave(is_known=False)
+    listeners.enter(is_known=True)
+    assert (listeners.count, listeners.anonymous) == (2, 0)
+
+
+def test_strangers_leave_places_for_members():
+    listeners = Listeners()
+    for _ in range(events.MOST_ANONYMOUS):
+        listeners.enter(is_known=False)
+    with pytest.raises(Unavailable, match="without a token"):
+        listeners.enter(is_known=False)
+    for _ in range(events.MOST_LISTENERS - events.MOST_ANONYMOUS):
+        listeners.enter(is_known=True)
+    with pytest.raises(Unavailable):
+        listeners.enter(is_known=True)
+    listeners.leave(is_known=True)
+    # a place that a member left is no stranger's
+    with pytest.raises(Unavailable, match="without a token"):
+        listeners.enter(is_known=False)
+    listeners.leave(is_known=False)
+    listeners.enter(is_known=False)
+    assert events.MOST_ANONYMOUS < events.MOST_LISTENERS
 
 
 def test_before_the_founding_there_is_nothing_to_tell(api, monkeypatch):
@@ -438,3 +459,23 @@ def test_too_many_listeners_are_told_to_come_back(served, monkeypatch):
         refused = client.get(url)
         assert refused.status_code == 503
         assert refused.json()["type"].endswith("/unavailable")
+
+
+def test_where_strangers_take_all_they_may_a_member_listens(api, served, monkeypatch):
+    app, _, url = served
+    monkeypatch.setattr(events, "MOST_ANONYMOUS", 1)
+    with httpx.Client(trust_env=False, timeout=20) as client:
+        with client.stream("GET", url) as answer:
+            assert answer.status_code == 200
+            refused = client.get(url)
+            assert refused.status_code == 503
+            assert refused.json()["type"].endswith("/unavailable")
+            with client.stream("GET", url, headers=api.bearer()) as member:
+                assert member.status_code == 200
+                assert next(member.iter_lines()) == "retry: 2000"
+                assert app.state.listeners.anonymous == 1
+        for _ in range(500):
+            if app.state.listeners.count == 0:
+                break
+            threading.Event().wait(0.01)
+        assert (app.state.listeners.count, app.state.listeners.anonymous) == (0, 0)

@@ -24,7 +24,11 @@ def verify(
     signature: bytes,
     context: bytes = b"",
 ) -> None:
-    """Return if the signature is good.
+    """Return if the signature is good, under any key that decodes.
+
+    Whose key this is, and whether it could be enrolled, is not asked here: Ed25519 keys
+    of low order, outside the prime-order group or with a second encoding are refused at
+    enrolment (``points.check_ed25519``, by ledger/change_rules.py).
 
     Args:
         algorithm: one of ``ed25519``, ``ml-dsa-44``, ``ml-dsa-65``.

@@ -62,12 +62,18 @@ class Audits:
 
         Raises:
             VerificationFailed: the first fault found.
+            Unavailable: the federation is not founded yet.
             WaitingForQuorum: no head has a quorum yet.
         """
+
+        def prepare(service: Service) -> tuple[bytes, dict[int, bytes]]:
+            genesis = service.orchestrator.recorder.in_force.genesis
+            return genesis.orchestrator.ed25519, _heads(service)
+
         async with self._turn:
-            heads = await service.run(_heads)
+            pinned, heads = await service.run(prepare)
             if self._known is None or self._known.heads != heads:
-                self._known = await _audit(service, heads)
+                self._known = await _audit(service, heads, pinned)
             return self._known
 
 
@@ -93,15 +99,12 @@ def first_heights(
     return firsts, withdrawn
 
 
-async def _audit(service: Service, heads: Mapping[int, bytes]) -> Audit:
-    def pinned(service: Service) -> bytes:
-        return service.orchestrator.recorder.in_force.genesis.orchestrator.ed25519
-
+async def _audit(service: Service, heads: Mapping[int, bytes], pinned: bytes) -> Audit:
     blocks, at = await _blocks(service, max(heads)), service.clock.now()
     report = await asyncio.to_thread(
         verifier.verify,
         await _write(service, blocks, heads),
-        pinned_orchestrator_key=await service.run(pinned),
+        pinned_orchestrator_key=pinned,
     )
     firsts, withdrawn = first_heights(blocks)
     return Audit(report=report, at=at, heads=heads, firsts=firsts, withdrawn=withdrawn)

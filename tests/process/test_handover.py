@@ -82,11 +82,12 @@ def found_and_hold_a_round(processes):
         form = {"org_id": org}
         token = as_operator(federation.server, "POST", "/federation/invitations", form)
         answer_of("join", token["token"], "--dir", federation.folder / org)
-    answer_of("members", "propose", "--found", "--dir", federation.server)
+    found = answer_of("members", "propose", "--found", "--dir", federation.server)
     for org in ORGS:
         answer_of(
-            "members", "approve", "founding", "--dir", federation.folder / org, "--yes"
-        )
+            "members", "approve", found["digest"], "--dir", federation.folder / org,
+            "--yes",
+        )  # fmt: skip
     for org in ORGS:
         processes.agent(org)
     assert federation.round()["status"] == "completed"
@@ -126,7 +127,9 @@ def test_members_go_on_without_their_orchestrator(processes, tmp_path):
         processes.agent(org)
     federation.server = new
     for org, outcome in (("borealis", ""), ("cascade", "adopted")):
-        told = answer_of("members", "approve", "--dir", tmp_path / org, "--yes")
+        told = answer_of(
+            "members", "approve", made["change"], "--dir", tmp_path / org, "--yes"
+        )
         assert told["fingerprints"]["orchestrator"]["words"] == made["words"]
         assert (told["kind"], told["outcome"]) == (
             "fedxdr/orchestrator-replaced/v1",

@@ -313,19 +313,20 @@ def test_all_founders_and_later_a_quorum_decide_and_no_operator(tmp_path):
         for org in founders:
             token = answer_of("invite", org, "--dir", server)["token"]
             words[org] = answer_of("join", token, "--dir", tmp_path / org)["words"]
-        early = approve(tmp_path / "aurora", "founding")
+        early = approve(tmp_path / "aurora", "0" * 64)
         refused(early, 3, "not-found", "none of the open changes")
         proposed = answer_of("members", "propose", "--found", "--dir", server)
+        founding = proposed["digest"]
         shown = {org: said["words"] for org, said in proposed["fingerprints"].items()}
         assert {org: shown[org] for org in founders} == words
-        by_operator = approve(server, "founding")
+        by_operator = approve(server, founding)
         refused(by_operator, 2, "invalid-settings", "the operator has no say")
         for org in founders[:2]:
-            assert told(approve(tmp_path / org, "founding"))["outcome"] == ""
+            assert told(approve(tmp_path / org, founding))["outcome"] == ""
         # all but one: there is no ledger yet
         with pytest.raises(Unavailable):
             cosign(tmp_path / "aurora")
-        assert told(approve(tmp_path / "cascade", "founding"))["outcome"] == "adopted"
+        assert told(approve(tmp_path / "cascade", founding))["outcome"] == "adopted"
         for org in founders:
             assert cosign(tmp_path / org) == 1
         assert members(address, tmp_path / "aurora") == list(founders)
@@ -341,17 +342,20 @@ def test_all_founders_and_later_a_quorum_decide_and_no_operator(tmp_path):
         ]
         assert (waiting["subject"], waiting["approved_by"]) == ("delta", [])
         assert waiting["fingerprints"]["delta"]["words"] == delta["words"]
-        itself = approve(tmp_path / "delta", "delta")
+        by_name = approve(tmp_path / "aurora", "delta")
+        refused(by_name, 2, "invalid-settings", "by its digest")
+        delta = waiting["digest"]
+        itself = approve(tmp_path / "delta", delta)
         refused(itself, 2, "invalid-settings", "has not seen the ledger yet")
-        by_operator = approve(server, "delta")
+        by_operator = approve(server, delta)
         refused(by_operator, 2, "invalid-settings", "the operator has no say")
-        first = told(approve(tmp_path / "aurora", "delta"))
+        first = told(approve(tmp_path / "aurora", delta))
         assert (first["outcome"], first["approved_by"]) == ("", ["aurora"])
         # once more by the same one is no second approval
-        first = told(approve(tmp_path / "aurora", "delta"))
+        first = told(approve(tmp_path / "aurora", delta))
         assert (first["outcome"], first["approved_by"]) == ("", ["aurora"])
         assert "delta" not in members(address, tmp_path / "aurora")
-        assert told(approve(tmp_path / "cascade", "delta"))["outcome"] == "adopted"
+        assert told(approve(tmp_path / "cascade", delta))["outcome"] == "adopted"
         assert "delta" in members(address, tmp_path / "delta")
         for org in founders:
             assert cosign(tmp_path / org) == 2

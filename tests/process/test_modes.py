@@ -155,11 +155,12 @@ def federation(tmp_path_factory):
             form = {"org_id": org}
             token = as_operator(found.server, "POST", "/federation/invitations", form)
             answer_of("join", token["token"], "--dir", found.folder / org)
-        answer_of("members", "propose", "--found", "--dir", found.server)
+        founding = answer_of("members", "propose", "--found", "--dir", found.server)
         for org in ORGS:
             answer_of(
-                "members", "approve", "founding", "--dir", found.folder / org, "--yes"
-            )
+                "members", "approve", founding["digest"], "--dir", found.folder / org,
+                "--yes",
+            )  # fmt: skip
         for org in ORGS:
             stack.enter_context(
                 running(

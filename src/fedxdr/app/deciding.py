@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person does about changes: list them, propose them, approve them.
+"""What a person does about changes: list, propose, approve and withdraw them.
 
 Works beside a running agent or server: it reads key and address from the folder and
 talks to the server; it opens no database.
+
+Rule that always holds: what is signed is the change that was shown, or the one whose
+digest somebody brings along; never what the server calls by a name at that moment.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +27,21 @@ from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.ledger import statements
 from fedxdr.ledger.block import GENESIS_PREV_HASH
-from fedxdr.ledger.entries import Change, Genesis, MemberKeyRotated, MemberKeys
+from fedxdr.ledger.entries import (
+    Change,
+    Genesis,
+    MemberKeyRotated,
+    MemberKeys,
+    PlanAdopted,
+    plan_digest,
+)
 from fedxdr.ledger.statements import RotationStatement
 from fedxdr.parties import consent
 from fedxdr.parties.changes import ProposedChange
 from fedxdr.storage.secrets import read_seed, write_seed
 from fedxdr.transport.client import Client, HttpLink
+
+_FEWEST_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +152,11 @@ class Somebody:
             self.call("POST", path, body=approval.to_json())
         )
 
+    def withdraw(self, change: ProposedChange) -> ProposedChange:
+        """Take a change back; its proposer may, or the operator."""
+        path = f"/federation/changes/{change.digest}/withdrawal"
+        return ProposedChange.from_value(self.call("POST", path, {}))
+
     def _check_founding(self, change: ProposedChange, entry: Genesis) -> None:
         """Refuse a Genesis without us, or by another orchestrator than invited us."""
         if self.agent is None:
@@ -188,25 +206,32 @@ class Somebody:
         )
 
 
-def find_change(changes: list[ProposedChange], wanted: str | None) -> ProposedChange:
+def find_change(
+    changes: list[ProposedChange], wanted: str | None, *, by_digest: bool = False
+) -> ProposedChange:
     """Return the one change that somebody means.
 
     Args:
         changes: the open ones.
-        wanted: its digest, the first 8 digits or more of it, the name of the
-            organisation it is about; None where there is only one.
+        wanted: its digest, the first 8 digits or more of it, those of the plan that it
+            brings, or the name of the organisation it is about; None where there is
+            only one.
+        by_digest: whether nobody compares what is found: ``require_digest``.
 
     Raises:
+        InvalidSettings: another name than a digest where only that will do.
         NotFound: none, or more than one, is meant.
     """
+    if by_digest:
+        require_digest(wanted)
     if wanted is None:
         found = changes
     else:
         found = [
             change
             for change in changes
-            if subject_of(change) == wanted
-            or (len(wanted) >= 8 and change.digest.startswith(wanted))
+            if (subject_of(change) == wanted and not by_digest)
+            or (len(wanted) >= _FEWEST_DIGITS and _is_called(change, wanted))
         ]
     if len(found) != 1:
         names = ", ".join(f"{subject_of(c)} ({c.digest[:16]})" for c in changes)
@@ -215,6 +240,33 @@ def find_change(changes: list[ProposedChange], wanted: str | None) -> ProposedCh
             f"there are: {names or 'none'}"
         )
     return found[0]
+
+
+def require_digest(wanted: str | None) -> None:
+    """Refuse what does not say which entry it is that was compared.
+
+    The server says what a name stands for, and may say something else to everybody who
+    asks, and every time.
+
+    Raises:
+        InvalidSettings: fewer than 16 hexadecimal digits, or none.
+    """
+    if re.fullmatch(r"[0-9a-f]{16,64}", wanted or "") is None:
+        raise InvalidSettings(
+            "--yes approves what was compared before: name it by its digest, whole or "
+            "its first 16 digits (`members list` and `members propose` print it)"
+        )
+
+
+def _is_called(change: ProposedChange, digits: str) -> bool:
+    entry = change.entry
+    if change.digest.startswith(digits):
+        return True
+    return (
+        isinstance(entry, PlanAdopted)
+        and entry.plan_digest.startswith(digits)
+        and entry.plan_digest == plan_digest(entry.plan)
+    )
 
 
 def subject_of(change: ProposedChange) -> str:

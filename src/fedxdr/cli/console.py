@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -32,7 +32,9 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print rows under a title; all but the first column are right-aligned."""
     made = Table(title=title, title_justify="left", title_style="bold")
     for place, name in enumerate(columns):
-        made.add_column(name, justify="left" if place == 0 else "right")
+        # wrapped, never cut: a digest that is half there is none
+        justify: Literal["left", "right"] = "left" if place == 0 else "right"
+        made.add_column(name, justify=justify, overflow="fold")
     for row in rows:
         made.add_row(*row)
     OUT.print(made)

@@ -107,8 +107,8 @@ def _run(
     with _serving(place):
         _in_parallel(lambda name: _join(place, name))
         _say(progress, "five organisations joined", total=1)
-        _fedxdr("members", "propose", "--found", "--dir", place.server)
-        _in_parallel(lambda name: _approve(place, name))
+        founding = _fedxdr("members", "propose", "--found", "--dir", place.server)
+        _in_parallel(lambda name: _approve(place, name, founding["digest"]))
         _say(progress, "all five approved the Genesis of the ledger", total=1)
         logs = {
             name: ["--eve", str(files[name].eve), "--zeek", str(files[name].conn)]
@@ -200,10 +200,10 @@ def _join(place: _Place, name: str) -> dict[str, Any]:
     return _fedxdr("join", invited["token"], "--dir", place.organisation(name))
 
 
-def _approve(place: _Place, name: str) -> dict[str, Any]:
+def _approve(place: _Place, name: str, founding: str) -> dict[str, Any]:
     """Approve the founding, as its user does after comparing fingerprints."""
     folder = place.organisation(name)
-    return _fedxdr("members", "approve", "founding", "--dir", folder, "--yes")
+    return _fedxdr("members", "approve", founding, "--dir", folder, "--yes")
 
 
 def _bytes_sent(place: _Place, name: str) -> int:

@@ -3,6 +3,11 @@
 
 A person compares fingerprints: twelve words stand for the four keys of an organisation,
 and are the same wherever they are shown.
+
+Not here: how a change is shown (showing.py), what is signed and sent (app/deciding.py).
+
+Rule that always holds: what is approved was shown here and confirmed, or, with
+``--yes``, is named by its digest.
 """
 
 from __future__ import annotations
@@ -13,24 +18,21 @@ from typing import Annotated, Any
 
 import typer
 
-from fedxdr.app.deciding import Somebody, find_change, subject_of
+from fedxdr.app.agreed import Agreed, agreed_in
+from fedxdr.app.deciding import Somebody, find_change, require_digest
+from fedxdr.cli import showing
 from fedxdr.cli.console import OUT, print_json, table
-from fedxdr.core import canonical
-from fedxdr.core.errors import InvalidSettings
+from fedxdr.core.errors import InvalidSettings, Unavailable
 from fedxdr.core.ids import org_id
 from fedxdr.crypto.words import words_of
-from fedxdr.ledger import entries, statements
+from fedxdr.ledger import entries
 from fedxdr.ledger.entries import (
     Genesis,
     KeyCeremony,
-    MemberEnrolled,
-    MemberKeyRotated,
     MemberSuspended,
-    ModelRetired,
-    OrchestratorReplaced,
     PlanAdopted,
 )
-from fedxdr.ledger.statements import EnrolmentStatement
+from fedxdr.ledger.forms import require_text
 from fedxdr.parties.changes import ProposedChange, governed
 
 members = typer.Typer(no_args_is_help=True, help="Who is a member, and who decides.")
@@ -43,7 +45,13 @@ Which = Annotated[
     str | None,
     typer.Argument(help="Organisation or digest; default: the only open change."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask: it was compared.")]
+Digits = Annotated[
+    str, typer.Argument(help="Digest of the change, or its first 8 digits or more.")
+]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", help="Do not ask: it was compared; takes its digest only."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -51,17 +59,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def list_members(folder: Folder, *, as_json: AsJson = False) -> None:
     """Show members, open changes and the fingerprints to compare, in words."""
     somebody = Somebody.of(folder)
-    answer = somebody.call("GET", "/federation/organizations?limit=200")
+    agreed = agreed_in(folder)
+    try:
+        answer = somebody.call("GET", "/federation/organizations?limit=200")
+        changes = somebody.changes()
+    except Unavailable as error:
+        _list_mirrored(_mirror(somebody, agreed, error), error, as_json=as_json)
+        return
     known = answer["organizations"]
-    changes = somebody.changes()
     if as_json:
         print_json(
             {
+                "source": "orchestrator",
                 "members": [
                     {**one, "words": list(words_of(one["fingerprint"]))}
                     for one in known
                 ],
-                "changes": [_told(change) for change in changes],
+                "changes": [showing.told(change, agreed) for change in changes],
                 "genesis": somebody.agent.genesis if somebody.agent else None,
             }
         )
@@ -71,10 +85,60 @@ def list_members(folder: Folder, *, as_json: AsJson = False) -> None:
     table(
         "Members",
         ["organisation", "status", "fingerprint of its keys"],
-        [[m["org_id"], m["status"], _words(m["fingerprint"])] for m in known],
+        [[m["org_id"], m["status"], showing.words(m["fingerprint"])] for m in known],
     )
     for change in changes:
-        _show(change)
+        showing.show(change, agreed)
+
+
+def _mirror(somebody: Somebody, agreed: Agreed | None, error: Unavailable) -> Agreed:
+    """Return what a member's mirror says while the orchestrator is away."""
+    if somebody.agent is None or agreed is None:
+        raise error
+    return agreed
+
+
+def _list_mirrored(agreed: Agreed, error: Unavailable, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "source": "mirror",
+                "blocks": agreed.blocks,
+                "members": [
+                    {
+                        "org_id": org,
+                        "status": "active",
+                        "fingerprint": found,
+                        "words": list(words_of(found)),
+                    }
+                    for org, found in agreed.members.items()
+                ],
+                "changes": [],
+                "genesis": agreed.genesis,
+            }
+        )
+        return
+    _say_mirrored(agreed, error)
+    OUT.print(f"Genesis: {agreed.genesis}", highlight=False)
+    table(
+        "Members",
+        ["organisation", "fingerprint of its keys"],
+        [
+            ["orchestrator", showing.words(agreed.orchestrator)],
+            *([org, showing.words(found)] for org, found in agreed.members.items()),
+        ],
+    )
+
+
+def _say_mirrored(agreed: Agreed, error: Unavailable) -> None:
+    OUT.print(
+        f"The orchestrator does not answer ({error}). So says this organisation's own "
+        f"mirror of the ledger: {agreed.blocks} blocks, the newest of "
+        f"{agreed.newest_at:%Y-%m-%d %H:%M} UTC. What is proposed only the "
+        "orchestrator knows.",
+        highlight=False,
+        markup=False,
+    )
 
 
 @members.command("propose")
@@ -99,6 +163,13 @@ def propose_members(
     """Propose a change of the members; who joined is proposed already."""
     if (found, suspend is not None, rotate, entry is not None).count(True) != 1:
         raise InvalidSettings("name one of --found, --suspend, --rotate, --entry")
+    if suspend is not None:
+        if not reason:
+            raise InvalidSettings(
+                "--suspend needs --reason: those who approve it read it, and it stands "
+                "on the ledger"
+            )
+        require_text(reason, "--reason")
     somebody = Somebody.of(folder)
     if found:
         change = ProposedChange.from_value(
@@ -114,7 +185,17 @@ def propose_members(
         )
     else:
         change = somebody.propose(_entry_in(entry, somebody.next_change()))
-    _print_proposed(change, folder, as_json=as_json)
+    if as_json:
+        print_json(showing.told(change, agreed_in(folder)))
+        return
+    showing.show(change, agreed_in(folder))
+    OUT.print(
+        "Each organisation now compares and runs, with its own folder:\n"
+        f"fedxdr members approve {change.digest} --dir DIR",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @members.command("approve")
@@ -122,20 +203,43 @@ def approve_members(
     folder: Folder, which: Which = None, *, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Approve a change of the members, after comparing fingerprints."""
-    _approve(folder, which, yes=yes, as_json=as_json, kinds=None)
+    _approve(folder, which, yes=yes, as_json=as_json, are_plans=False)
+
+
+@members.command("withdraw")
+def withdraw_members(
+    folder: Folder, digest: Digits, *, as_json: AsJson = False
+) -> None:
+    """Take back a change of the members that this organisation proposed."""
+    _withdraw(folder, digest, as_json=as_json, are_plans=False)
 
 
 @plan.command("show")
 def show_plan(folder: Folder, *, as_json: AsJson = False) -> None:
-    """Show the plans that wait for approvals."""
-    changes = [c for c in Somebody.of(folder).changes() if _is_plan(c)]
+    """Show the plans that wait for approvals, against the plan in force."""
+    somebody = Somebody.of(folder)
+    agreed, away = agreed_in(folder), None
+    try:
+        changes = [c for c in somebody.changes() if _is_plan(c)]
+    except Unavailable as error:
+        agreed, changes, away = _mirror(somebody, agreed, error), [], error
     if as_json:
-        print_json({"changes": [_told(change) for change in changes]})
+        print_json(
+            {
+                "source": "orchestrator" if away is None else "mirror",
+                "changes": [showing.told(change, agreed) for change in changes],
+                "in_force": None if agreed is None else agreed.plan,
+            }
+        )
         return
     for change in changes:
-        _show(change)
-    if not changes:
+        showing.show(change, agreed)
+    if away is not None and agreed is not None:
+        _say_mirrored(agreed, away)
+    elif not changes:
         OUT.print("No plan waits for approvals.")
+    if not changes and agreed is not None:
+        showing.show_plan_in_force(agreed)
 
 
 @plan.command("propose")
@@ -167,7 +271,11 @@ def propose_plan(
         print_json(answer)
         return
     status = "in force" if answer["outcome"] == "adopted" else "waits for approvals"
-    OUT.print(f"Plan {answer['plan_digest'][:16]}… {status}.", highlight=False)
+    OUT.print(
+        f"Change {answer['digest']}\nto plan {answer['plan_digest']}\n{status}.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @plan.command("approve")
@@ -175,7 +283,13 @@ def approve_plan(
     folder: Folder, which: Which = None, *, yes: Yes = False, as_json: AsJson = False
 ) -> None:
     """Approve a plan that this organisation's agent does not approve by itself."""
-    _approve(folder, which, yes=yes, as_json=as_json, kinds=(PlanAdopted, KeyCeremony))
+    _approve(folder, which, yes=yes, as_json=as_json, are_plans=True)
+
+
+@plan.command("withdraw")
+def withdraw_plan(folder: Folder, digest: Digits, *, as_json: AsJson = False) -> None:
+    """Take back a plan or a key ceremony that waits for approvals."""
+    _withdraw(folder, digest, as_json=as_json, are_plans=True)
 
 
 def _approve(
@@ -184,29 +298,58 @@ def _approve(
     *,
     yes: bool,
     as_json: bool,
-    kinds: tuple[type, ...] | None,
+    are_plans: bool,
 ) -> None:
+    if yes:
+        require_digest(which)
     somebody = Somebody.of(folder)
-    open_now = [
-        change
-        for change in somebody.changes()
-        if (_is_plan(change) if kinds else not _is_plan(change))
-    ]
+    open_now = _open_now(somebody, are_plans=are_plans)
     # what becomes part of the Genesis is approved with it
     if any(isinstance(change.entry, Genesis) for change in open_now):
         open_now = [c for c in open_now if isinstance(c.entry, Genesis)]
-    change = find_change(open_now, which)
+    change = find_change(open_now, which, by_digest=yes)
     if not as_json:
-        _show(change)
-    if not yes and not typer.confirm("Do these words agree with what you were told?"):
+        showing.show(change, agreed_in(folder))
+    if not yes and not typer.confirm(_question(change)):
         raise typer.Exit(3)
     told = somebody.approve(change)
+    _print_outcome(told, folder, done="Approved", as_json=as_json)
+    if told.outcome == "withdrawn":
+        raise typer.Exit(3)
+
+
+def _withdraw(folder: Path, digest: str, *, as_json: bool, are_plans: bool) -> None:
+    somebody = Somebody.of(folder)
+    change = find_change(_open_now(somebody, are_plans=are_plans), digest)
+    told = somebody.withdraw(change)
+    _print_outcome(told, folder, done="Taken back", as_json=as_json)
+
+
+def _print_outcome(
+    change: ProposedChange, folder: Path, *, done: str, as_json: bool
+) -> None:
     if as_json:
-        print_json(_told(told))
-    elif told.outcome == "adopted":
-        OUT.print("Approved; it stands on the ledger now.")
-    else:
-        OUT.print(f"Approved, {len(told.approved_by)} so far.", highlight=False)
+        print_json(showing.told(change, agreed_in(folder)))
+        return
+    match change.outcome:
+        case "adopted":
+            said = f"{done}; it stands on the ledger now."
+        case "withdrawn":
+            why = change.why or "the orchestrator does not say why"
+            said = f"{done}; it is withdrawn: {why}."
+        case _:
+            said = f"{done}, {len(change.approved_by)} so far."
+    OUT.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+def _open_now(somebody: Somebody, *, are_plans: bool) -> list[ProposedChange]:
+    return [found for found in somebody.changes() if _is_plan(found) is are_plans]
+
+
+def _question(change: ProposedChange) -> str:
+    if _is_plan(change):
+        return "Is this what this organisation wants?"
+    return "Do these words agree with what you were told?"
 
 
 def _is_plan(change: ProposedChange) -> bool:
@@ -223,74 +366,3 @@ def _entry_in(path: Path | None, number: int) -> Any:  # noqa: ANN401 - a Change
     if not isinstance(value, dict):
         raise InvalidSettings(f"{path} holds no JSON object")
     return governed(entries.parse({**value, "change": number}))
-
-
-def _fingerprints(change: ProposedChange) -> dict[str, str]:
-    """Return whose keys a change brings -> their fingerprint."""
-    entry = change.entry
-    match entry:
-        case Genesis():
-            founders = {str(o): str(f) for o, f in sorted(entry.founders.items())}
-            return {"orchestrator": entry.orchestrator.fingerprint, **founders}
-        case MemberEnrolled() | MemberKeyRotated():
-            return {str(entry.org_id): entry.keys.fingerprint}
-        case OrchestratorReplaced():
-            return {"orchestrator": entry.orchestrator.fingerprint}
-        case _:
-            return {}
-
-
-def _told(change: ProposedChange) -> dict[str, Any]:
-    return {
-        "digest": change.digest,
-        "kind": change.entry.type,
-        "subject": subject_of(change),
-        "proposed_by": change.proposed_by,
-        "approved_by": list(change.approved_by),
-        "outcome": change.outcome,
-        "fingerprints": {
-            name: {"hex": found, "words": list(words_of(found))}
-            for name, found in _fingerprints(change).items()
-        },
-    }
-
-
-def _show(change: ProposedChange) -> None:
-    rows: list[list[str]] = [
-        ["digest", change.digest],
-        ["proposed by", change.proposed_by],
-        ["approved by", ", ".join(change.approved_by) or "nobody yet"],
-    ]
-    names = {
-        str(statement.org): statement.name
-        for _, statement in statements.by_organisation(
-            change.envelopes, EnrolmentStatement
-        ).values()
-    }
-    rows += [
-        [f"keys of {name}" + (f" ({names[name]})" if name in names else ""), _words(f)]
-        for name, f in _fingerprints(change).items()
-    ]
-    entry = change.entry
-    if isinstance(entry, MemberSuspended | ModelRetired):
-        rows.append(["reason", entry.reason])
-    if isinstance(entry, PlanAdopted):
-        kept = {k: v for k, v in entry.plan.items() if k != "layout"}
-        rows.append(["plan", canonical.jcs(kept).decode()])
-    table(f"{entry.type.split('/')[1]}: {subject_of(change)}", ["what", "value"], rows)
-
-
-def _words(fingerprint: str) -> str:
-    return " ".join(words_of(fingerprint))
-
-
-def _print_proposed(change: ProposedChange, folder: Path, *, as_json: bool) -> None:
-    if as_json:
-        print_json(_told(change))
-        return
-    _show(change)
-    OUT.print(
-        f"Each organisation now compares and runs `fedxdr members approve --dir …` "
-        f"(not with {folder}).",
-        highlight=False,
-    )

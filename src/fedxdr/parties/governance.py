@@ -206,7 +206,7 @@ class Governance:
         """
         stored = self._stored(digest)
         if stored.outcome:
-            raise WrongPhase(f"this change is closed: it was {stored.outcome}")
+            raise self._closed(stored)
         self._withdraw(digest, why)
 
     def approve(self, digest: Digest, org: OrgId, envelope: Envelope) -> Block | None:
@@ -226,7 +226,7 @@ class Governance:
         """
         stored = self._stored(digest)
         if stored.outcome:
-            raise WrongPhase(f"this change is closed: it was {stored.outcome}")
+            raise self._closed(stored)
         voters = self._voters(_read(stored))
         if org not in voters:
             raise UnknownSender(f"{org} has no say in this change")
@@ -416,6 +416,13 @@ class Governance:
         if stored is None:
             raise NotFound("there is no such change")
         return stored
+
+    def _closed(self, stored: StoredChange) -> WrongPhase:
+        why = self._why.get(stored.digest, "")
+        return WrongPhase(
+            f"this change is closed: it was {stored.outcome}"
+            + (f" ({why})" if why else "")
+        )
 
     def _withdraw(self, digest: Digest, why: str) -> None:
         self._why[digest] = why

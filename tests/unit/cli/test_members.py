@@ -5,10 +5,13 @@ import dataclasses
 import functools
 import io
 import json
+import re
 import sys
 
+import httpx
 import pytest
 
+from fedxdr.app.deciding import Somebody
 from fedxdr.app.participating import AgentFile, key_of
 from fedxdr.app.server_file import operator_key
 from fedxdr.cli import serve
@@ -101,6 +104,8 @@ def test_a_federation_is_founded_by_commands_alone(place, run, says):
     done = says("y", *approve, "--dir", place.folder("aurora"))
     assert done.status == 0
     assert "Approved, 1 so far" in done.out
+    # so does who brings the digest along that was compared before
+    approve = ("members", "approve", change["digest"])
     first = told(run, *approve, "--dir", place.folder("borealis"), "--yes")
     assert (first["outcome"], first["approved_by"]) == ("", ["aurora", "borealis"])
     done = run(*approve, "--dir", place.folder("cascade"), "--yes")
@@ -176,6 +181,61 @@ def test_a_server_that_is_away_is_told(place, run, fails, monkeypatch):
     fails(["members", "list", "--dir", place.folder("aurora")], 4, "unavailable")
 
 
+@pytest.fixture
+def away(founded, run, monkeypatch):
+    """The orchestrator is gone for good; its members have seen a plan."""
+    command = ("plan", "propose", "--set", "clip_norm=5", "--dir", founded.server)
+    assert run(*command).status == 0
+    founded.run_agents(*ORGS, steps=2)
+    assert founded.network.opened.orchestrator.recorder.in_force.plan.clip_norm == 5
+
+    def fail(request):
+        raise httpx.ConnectError("nobody listens", request=request)
+
+    monkeypatch.setattr(founded.network, "handle_request", fail)
+    return founded
+
+
+def test_without_an_orchestrator_members_read_their_own_mirror(away, run, fails):
+    in_force = away.network.opened.orchestrator.recorder.in_force
+    folder = away.folder("borealis")
+    found = told(run, "members", "list", "--dir", folder)
+    assert (found["source"], found["blocks"]) == ("mirror", 2)
+    assert found["genesis"] == in_force.genesis_hash
+    assert [(one["org_id"], one["words"]) for one in found["members"]] == [
+        (org, words(away.folder(org))) for org in ORGS
+    ]
+    shown = run("members", "list", "--dir", folder).out
+    assert "The orchestrator does not answer" in shown
+    assert "own mirror of the ledger: 2 blocks" in shown
+    assert in_force.genesis_hash in shown
+    for org in ORGS:
+        assert " ".join(words(away.folder(org))) in shown
+    assert " ".join(words(away.server, "orchestrator")) in shown
+    # the operator has no mirror, but what failed it
+    fails(["members", "list", "--dir", away.server], 4, "unavailable")
+    fails(["members", "approve", "--dir", folder], 4, "unavailable")
+
+
+def test_without_an_orchestrator_the_plan_in_force_is_read_all_the_same(away, run):
+    folder = away.folder("borealis")
+    found = told(run, "plan", "show", "--dir", folder)
+    assert (found["source"], found["changes"]) == ("mirror", [])
+    assert found["in_force"]["clip_norm"] == 5
+    shown = run("plan", "show", "--dir", folder).out
+    assert "own mirror of the ledger" in shown
+    assert "No plan waits" not in shown
+    assert re.search(r"clip_norm +5\n", shown)
+
+
+def test_who_has_seen_no_ledger_has_nothing_else_to_read(place, fails, monkeypatch):
+    place.join("aurora")
+    monkeypatch.setattr("fedxdr.app.deciding.Client", Client)
+    file = AgentFile.read(place.folder("aurora"))
+    dataclasses.replace(file, server="http://127.0.0.1:1").write(place.folder("aurora"))
+    fails(["plan", "show", "--dir", place.folder("aurora")], 4, "unavailable")
+
+
 # Proposing.
 
 
@@ -189,6 +249,16 @@ def test_one_change_is_proposed_at_a_time(place, fails, options):
     fails(command, 2, "invalid-settings", "name one of --found")
 
 
+@pytest.mark.parametrize("reason", [(), ("--reason", "")], ids=str)
+def test_a_suspension_without_a_reason_is_sent_nowhere(founded, fails, reason):
+    founded.network.opened.close()  # nothing comes that far
+    command = ["members", "propose", "--suspend", "cascade", *reason]
+    fails(
+        [*command, "--dir", founded.folder("aurora")],
+        2, "invalid-settings", "--suspend needs --reason",
+    )  # fmt: skip
+
+
 def test_a_suspension_takes_the_others(founded, run):
     server = founded.server
     change = told(
@@ -196,11 +266,17 @@ def test_a_suspension_takes_the_others(founded, run):
         "--dir", server,
     )  # fmt: skip
     assert (change["subject"], change["proposed_by"]) == ("cascade", "operator")
-    assert change["fingerprints"] == {}
+    assert change["fingerprints"]["cascade"]["words"] == words(
+        founded.folder("cascade")
+    )
+    assert change["entry"]["reason"] == "left us"
     shown = run("members", "list", "--dir", founded.folder("aurora")).out
     assert "left us" in shown
     for org in ("aurora", "borealis"):
-        done = told(run, "members", "approve", "--dir", founded.folder(org), "--yes")
+        done = told(
+            run, "members", "approve", change["digest"][:16],
+            "--dir", founded.folder(org), "--yes",
+        )  # fmt: skip
     assert done["outcome"] == "adopted"
     assert [one["org_id"] for one in listed(run, server)["members"]] == [
         "aurora", "borealis",
@@ -242,39 +318,111 @@ def test_another_change_comes_from_a_file(founded, run, fails, tmp_path):
 # Approving.
 
 
-def test_of_several_changes_one_is_named(founded, run, fails):
+def test_of_several_changes_one_is_named(founded, says, fails):
     for org in ("delta", "ember"):
         founded.join(org)
     folder = founded.folder("aurora")
-    approve = ["members", "approve", "--dir", folder, "--yes"]
+    approve = ["members", "approve", "--dir", folder]
     fails(approve, 3, "not-found", "more than one", "delta (", "ember (")
     fails([*approve, "fox"], 3, "not-found", "none", "delta (")
     fails([*approve, open_changes(founded)[0].digest[:7]], 3, "not-found", "none")
     assert all(not change.approved_by for change in open_changes(founded))
-    first = told(run, *approve, "ember")
-    assert (first["subject"], first["approved_by"]) == ("ember", ["aurora"])
+    done = says("y", *approve, "ember")
+    assert "Approved, 1 so far" in done.out
+    (ember,) = (c for c in open_changes(founded) if c.approved_by)
+    assert (ember.entry.org_id, ember.approved_by) == ("ember", ("aurora",))
     by_digest = next(c for c in open_changes(founded) if not c.approved_by).digest
-    assert told(run, *approve, by_digest[:8])["subject"] == "delta"
+    assert "member-enrolled: delta" in says("y", *approve, by_digest[:8]).out
     # the second approval takes it in; the other is proposed anew under the next number
-    folder = founded.folder("borealis")
-    done = told(run, "members", "approve", "ember", "--dir", folder, "--yes")
-    assert done["outcome"] == "adopted"
+    done = says("y", "members", "approve", "ember", "--dir", founded.folder("borealis"))
+    assert "it stands on the ledger now" in done.out
     (left,) = open_changes(founded)
     assert (left.entry.org_id, left.approved_by, left.entry.change) == ("delta", (), 2)
 
 
+@pytest.mark.parametrize(
+    "named", [(), ("delta",), ("f" * 15,), ("F" * 16,), ("f" * 65,)], ids=str
+)
+@pytest.mark.parametrize("command", ["members", "plan"])
+def test_unseen_nothing_is_approved_but_by_its_digest(founded, fails, named, command):
+    """A server may show one change to who compares, and another to who signs."""
+    founded.join("delta")
+    folder = founded.folder("aurora")
+    approve = [command, "approve", *named, "--dir", folder, "--yes"]
+    for further in ([], ["--json"]):
+        fails([*approve, *further], 2, "invalid-settings", "by its digest", "16 digits")
+    assert open_changes(founded)[0].approved_by == ()
+
+
+def test_a_name_that_is_a_digest_is_none_with_yes(founded, run, fails):
+    founded.join("deadbeefdeadbeef")
+    (change,) = open_changes(founded)
+    command = ["members", "approve", "--dir", founded.folder("aurora"), "--yes"]
+    fails([*command, "deadbeefdeadbeef"], 3, "not-found", change.digest[:16])
+    assert told(run, *command, change.digest)["approved_by"] == ["aurora"]
+
+
+def test_what_an_approval_came_to_is_said(founded, run, monkeypatch):
+    """Withdrawn too, and why; a program sees it by the exit code."""
+    founded.join("delta")
+    (change,) = open_changes(founded)
+    withdrawn = dataclasses.replace(change, outcome="withdrawn", why="cannot stand")
+    monkeypatch.setattr(Somebody, "approve", lambda *_: withdrawn)
+    command = ["members", "approve", change.digest, "--yes", "--dir"]
+    done = run(*command, founded.folder("aurora"))
+    assert done.status == 3
+    assert "it is withdrawn: cannot stand" in done.out
+    done = run(*command, founded.folder("aurora"), "--json")
+    found = json.loads(done.out)
+    assert (done.status, found["outcome"], found["why"]) == (
+        3, "withdrawn", "cannot stand",
+    )  # fmt: skip
+
+
 def test_the_operator_approves_nothing(founded, fails):
     founded.join("delta")
-    command = ["members", "approve", "--dir", founded.server, "--yes", "--json"]
-    fails(command, 2, "invalid-settings", "no say")
+    (change,) = open_changes(founded)
+    command = ["members", "approve", change.digest, "--dir", founded.server, "--yes"]
+    fails([*command, "--json"], 2, "invalid-settings", "no say")
     assert open_changes(founded)[0].approved_by == ()
 
 
 def test_an_organisation_that_has_not_seen_the_ledger_is_told_what_to_do(place, fails):
     place.found(*ORGS)
     place.join("delta")
-    command = ["members", "approve", "--dir", place.folder("aurora"), "--yes", "--json"]
-    fails(command, 2, "invalid-settings", "agent run")
+    (change,) = open_changes(place)
+    command = ["members", "approve", change.digest, "--dir", place.folder("aurora")]
+    fails([*command, "--yes", "--json"], 2, "invalid-settings", "agent run")
+
+
+# Withdrawing.
+
+
+def test_who_proposed_a_change_takes_it_back(founded, run, fails):
+    folder = founded.folder("aurora")
+    suspend = ("members", "propose", "--suspend", "cascade", "--reason", "left us")
+    change = told(run, *suspend, "--dir", folder)
+    withdraw = ("members", "withdraw", change["digest"][:16])
+    fails(
+        [*withdraw, "--dir", founded.folder("cascade")],
+        2, "unknown-sender", "only who proposed",
+    )  # fmt: skip
+    fails(["plan", *withdraw[1:], "--dir", folder], 3, "not-found")
+    fails([*withdraw[:2], "0" * 16, "--dir", folder], 3, "not-found")
+    done = run(*withdraw, "--dir", folder)
+    assert (done.status, done.out) == (
+        0, "Taken back; it is withdrawn: aurora took it back.\n",
+    )  # fmt: skip
+    assert open_changes(founded) == []
+
+
+def test_the_operator_takes_a_plan_back(founded, run):
+    told(run, "plan", "propose", "--set", "clip_norm=5", "--dir", founded.server)
+    (change,) = open_changes(founded)
+    command = ("plan", "withdraw", change.entry.plan_digest, "--dir", founded.server)
+    found = told(run, *command)
+    assert (found["digest"], found["outcome"]) == (change.digest, "withdrawn")
+    assert open_changes(founded) == []
 
 
 # The plan.
@@ -285,29 +433,39 @@ def test_a_plan_waits_for_people_where_agents_ask_them(founded, run, fails):
     assert "No plan waits" in run("plan", "show", "--dir", server).out
     done = run("plan", "propose", "--set", "clip_norm=5", "--dir", server)
     assert done.status == 0, done.err
-    assert "waits for approvals" in done.out
+    (change,) = open_changes(founded)
+    assert done.out == (
+        f"Change {change.digest}\nto plan {change.entry.plan_digest}\n"
+        "waits for approvals.\n"
+    )
     founded.run_agents(*ORGS, asks=True)
     (change,) = told(run, "plan", "show", "--dir", founded.folder("aurora"))["changes"]
     assert (change["subject"], change["approved_by"]) == ("plan-adopted", [])
+    digest = change["entry"]["plan_digest"]
     shown = run("plan", "show", "--dir", founded.folder("aurora")).out
-    assert '"clip_norm":5' in shown
+    assert re.search(r"clip_norm +5\n", shown)
     # it is no change of the members
-    command = ["members", "approve", "--dir", founded.folder("aurora"), "--yes"]
-    fails([*command, "--json"], 3, "not-found", "there are: none")
+    command = ["members", "approve", digest, "--dir", founded.folder("aurora")]
+    fails([*command, "--yes", "--json"], 3, "not-found", "there are: none")
     for org in ("aurora", "borealis"):
-        done = run("plan", "approve", "--dir", founded.folder(org), "--yes")
+        done = run("plan", "approve", digest, "--dir", founded.folder(org), "--yes")
         assert done.status == 0, done.err
     assert "stands on the ledger" in done.out
     plan = founded.network.opened.orchestrator.recorder.in_force.plan
     assert plan.clip_norm == 5
-    assert "No plan waits" in run("plan", "show", "--dir", server).out
+    done = run("plan", "show", "--dir", server)
+    assert "No plan waits" in done.out
+    assert f"digest  {digest}" in done.out
+    assert re.search(r"clip_norm +5\n", done.out)
 
 
 def test_members_and_plans_are_approved_each_by_its_command(founded, fails):
     founded.join("delta")
-    command = ["plan", "approve", "--dir", founded.folder("aurora"), "--yes"]
+    (change,) = open_changes(founded)
+    command = ["plan", "approve", "--dir", founded.folder("aurora")]
     fails(command, 3, "not-found", "there are: none")
     fails([*command, "delta"], 3, "not-found", "there are: none")
+    fails([*command, change.digest, "--yes"], 3, "not-found", "there are: none")
 
 
 def test_a_plan_is_the_operators_to_propose(founded, fails):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from fedxdr import __version__
 from fedxdr.api import (
@@ -23,6 +23,7 @@ from fedxdr.api import (
     models,
     privacy,
     problems,
+    restored,
     rounds,
     tlog,
 )
@@ -68,9 +69,14 @@ def create_app(service: Service) -> FastAPI:
         changes.router,
         rounds.router,
         models.router,
+        privacy.router,
+    ):
+        at_work = [Depends(restored.at_work)]
+        app.include_router(router, prefix=PREFIX, dependencies=at_work)
+    for router in (
         ledger.router,
         tlog.router,
-        privacy.router,
+        restored.router,
         events.router,
         health.router,
     ):

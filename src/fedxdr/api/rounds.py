@@ -162,6 +162,9 @@ async def standing(  # noqa: PLR0917 - one for each field of a standing
     phase: str = "",
     height: int = -1,
     changes: str = "",
+    quorate: int | None = None,
+    restored: bool | None = None,
+    awaited: str | None = None,
     wait_s: Annotated[float, Query(ge=0, le=_WAIT_MAX_S)] = 0.0,
 ) -> dict[str, Any]:
     """Say where the newest round stands; hold the answer until there is news."""
@@ -173,12 +176,21 @@ async def standing(  # noqa: PLR0917 - one for each field of a standing
         now = service.orchestrator.standing()
         names = ",".join(now.changes)
         found = (str(now.round_id or ""), str(now.phase or ""), now.height, names)
-        if found != (round_id, phase, height, changes) or loop.time() >= end:
+        also = (now.quorate, now.is_restored, ",".join(now.awaited))
+        is_news = found != (round_id, phase, height, changes) or any(
+            # (who does not say what it knows of these does not wait for them)
+            known not in {None, is_now}
+            for known, is_now in zip((quorate, restored, awaited), also, strict=True)
+        )
+        if is_news or loop.time() >= end:
             return {
                 "round_id": now.round_id,
                 "phase": now.phase,
                 "height": now.height,
                 "changes": list(now.changes),
+                "quorate": now.quorate,
+                "restored": now.is_restored,
+                "awaited": list(now.awaited),
             }
         await asyncio.sleep(_POLL_S)
 

@@ -3,8 +3,9 @@
 
 The folder holds ``server.db`` (rounds, members, ledger), ``blobs/`` (masked
 contributions, sums, models), ``models/`` (what is published of them), ``keys/``
-(orchestrator, operator, token, publisher) and
-``server.json`` (name of the federation, origin of its ledger, address).
+(orchestrator, operator, token, publisher), ``fence/`` (which heads were signed; a
+database that is set back is noticed by it) and ``server.json`` (name of the federation,
+origin of its ledger, address). In a folder that was set back lies ``restored.json``.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.registrar import Charter, Registrar
 from fedxdr.parties.vouching import newest_signed
-from fedxdr.storage.backups import RESTORED
+from fedxdr.storage.backups import FENCE
 from fedxdr.storage.blobs import FileBlobs
 from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.changes import SqlChangeStore
 from fedxdr.storage.checkpoints import SqlCheckpointStore
 from fedxdr.storage.database import Database
+from fedxdr.storage.fence import FileFence
 from fedxdr.storage.model_directory import FOLDER
-from fedxdr.storage.registry import SqlRegistry
+from fedxdr.storage.registry import SqlNotes, SqlRegistry
+from fedxdr.storage.restored import RestoredFile
 from fedxdr.storage.rounds import SqlFactLog
 from fedxdr.storage.secrets import read_seed, write_seed
 
@@ -146,12 +149,6 @@ class OpenOrchestrator:
         self, folder: Path, *, settings: PlanSettings, clock: Clock | None = None
     ) -> None:
         self.file = ServerFile.read(folder)
-        if (folder / RESTORED).exists():
-            raise InvalidSettings(
-                f"{folder} was restored from a backup: give it what the ledger grew by "
-                "since with `fedxdr server catch-up BUNDLE`, made by a member with "
-                "`fedxdr ledger export`, or say that there is --nothing-newer"
-            )
         self._settings = settings
         self._database = Database(
             database_setting() or self.file.database or folder / "server.db"
@@ -182,6 +179,8 @@ class OpenOrchestrator:
             entropy=entropy,
             identity=self.identity,
             plan_for=self._plan_for,
+            fence=FileFence(folder / FENCE, SqlNotes(self._database)),
+            mark=RestoredFile(folder),
         )
         self.registrar = Registrar(
             orchestrator=self.orchestrator,

@@ -366,6 +366,7 @@ class OpenParticipant:
             Unavailable: the federation is not founded yet.
         """
         standing = self.participant.look()
+        self.participant.testify(standing)
         self.participant.follow_ledger(standing.height + 1)
         mirror = self.participant.mirror
         genesis = mirror.in_force.genesis_hash

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the operator about what is stored: ``server backup|restore|compact``.
+"""The operator's commands about what is stored: ``server backup|restore|…|compact``.
 
-A backup is taken while the server runs; to compact, the server is stopped first.
+A backup is taken while the server runs; for the others it is stopped first.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def restore(
 ) -> None:
     """Make an orchestrator's folder from a backup, verified before and after.
 
-    Before the server goes on, it has to take from a member's mirror what the ledger has
-    grown by since the backup: see `server catch-up`.
+    The server that runs on it asks every member what it saw since the backup, and signs
+    nothing before all have told; see `server catch-up` if one of them never will.
     """
     manifest = backups.restore(
         source, folder, place=place_of(db, folder), now=SystemClock().now()
@@ -80,37 +80,76 @@ def restore(
             style="yellow",
             highlight=False,
         )
+    if not as_json:
+        OUT.print(
+            "  The server that runs on it asks every member what it saw since.",
+            highlight=False,
+        )
 
 
 def catch_up(
     folder: Folder,
     bundle: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Argument(help="A member's `fedxdr ledger export`, made after the loss."),
     ] = None,
     *,
     nothing_newer: Annotated[
         bool,
         typer.Option(
-            "--nothing-newer", help="No member's mirror has more than the backup."
+            "--nothing-newer",
+            help="Your word that no member saw more than the ledger has now: whoever "
+            "did will convict this orchestrator of two histories.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give a restored ledger what it grew by since the backup; then the server runs."""
+    """Help a restored ledger where a member cannot tell the server what it saw.
+
+    Bundles bring blocks, and the server still asks every member. --nothing-newer ends
+    the asking.
+    """
     from fedxdr.app import ledger_copies  # noqa: PLC0415 - the others start faster
 
-    if (bundle is None) != nothing_newer:
-        raise InvalidSettings("name a member's bundle, or say --nothing-newer")
-    try:
-        data = None if bundle is None else bundle.read_bytes()
-    except OSError as error:
-        raise InvalidSettings(f"cannot read {bundle}: {error.strerror}") from error
-    came = ledger_copies.catch_up(folder, data)
+    if bool(bundle) == nothing_newer:
+        raise InvalidSettings("name members' bundles, or say --nothing-newer")
+    if nothing_newer:
+        found = ledger_copies.nothing_newer(folder)
+        if as_json:
+            print_json(
+                {"blocks": 0, "told": list(found.told), "missing": list(found.missing)}
+            )
+            return
+        OUT.print(
+            f"{len(found.told)} of {len(found.told) + len(found.missing)} members had "
+            "told what they saw; the server signs again.",
+            highlight=False,
+        )
+        if found.missing:
+            OUT.print(
+                f"  Not {', '.join(found.missing)}: whoever of them holds a head that "
+                "this orchestrator signed since the backup will see a second one, and "
+                "convict it.",
+                style="yellow",
+                highlight=False,
+            )
+        return
+    came = ledger_copies.catch_up(folder, [_read(path) for path in bundle or ()])
     if as_json:
         print_json({"blocks": came})
-    else:
-        OUT.print(f"{came} blocks came; the server may run.", highlight=False)
+        return
+    OUT.print(
+        f"{came} blocks came. The server starts restored: it signs nothing until every "
+        "member's agent has told it what it saw.",
+        highlight=False,
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidSettings(f"cannot read {path}: {error.strerror}") from error
 
 
 def compact(

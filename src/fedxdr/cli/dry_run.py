@@ -34,6 +34,7 @@ from fedxdr.federation.sessions import Step
 from fedxdr.models import snapshot
 from fedxdr.parties.ports import Link
 from fedxdr.parties.recording import InForce
+from fedxdr.parties.testimony import Heard, Testimony
 
 SHOWN_BYTES: Final = 32
 """How much of a large value people are shown, in hexadecimal."""
@@ -135,6 +136,10 @@ class _Reading:
 
     def approve(self, digest: Digest, approval: Envelope) -> None:
         """Keep an approval."""
+
+    def testify(self, said: Testimony) -> Heard:
+        """Keep what we saw of the ledger."""
+        return Heard(size=said.begin)
 
 
 def reading_only(link: Link) -> Link:

@@ -24,6 +24,7 @@ from fedxdr.core.errors import (
     NotFound,
     Unavailable,
     VerificationFailed,
+    WaitingForQuorum,
     WrongPhase,
 )
 from fedxdr.core.ids import Digest, OrgId
@@ -227,8 +228,8 @@ class Follower:
         if lines is not None:
             try:
                 self._link.cosign(*lines)
-            except NotFound:
-                return  # the log has moved on, and we shall see where
+            except (NotFound, WaitingForQuorum):
+                return  # the log has moved on, or was set back: we shall see where
         self._cosigned = size
 
     def consent(self, changes: Sequence[Digest]) -> None:

@@ -5,6 +5,10 @@ One head per size, stored together with its newest block before anybody gets to 
 A ledger that came from elsewhere gets the head over it when that is asked for; killed
 before it is stored, the same root is signed again.
 
+Where a fence is given, each head is held to (``Fence.hold``) after it is stored and
+before anybody gets to see it: so a database that is set back later is noticed
+(catching_up.py).
+
 Not here: what a member checks before it cosigns (witness.py), the forms (ledger/heads).
 
 Rules that always hold: there are never two roots for one size; a line is stored only if
@@ -14,19 +18,37 @@ it is good and its member's; nothing is built on a head without a quorum.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import NotFound, UnknownSender, WaitingForQuorum
+from fedxdr.core.errors import (
+    AlreadyAnswered,
+    BadSignature,
+    NotFound,
+    UnknownSender,
+    WaitingForQuorum,
+    WrongPhase,
+)
 from fedxdr.core.ids import Digest, OrgId
 from fedxdr.crypto.keys import IdentityKey
-from fedxdr.ledger import heads, policy
+from fedxdr.ledger import checkpoint, heads, note, policy
 from fedxdr.ledger.block import Block, SignedBlock
+from fedxdr.ledger.cosignature import merge
 from fedxdr.ledger.note_form import NoteSignature
 from fedxdr.ledger.standing import Standing, witness_keys
-from fedxdr.parties.ports import CheckpointStore
+from fedxdr.parties.ports import CheckpointStore, Fence
 from fedxdr.parties.recording import Recorder
 
 logger = logging.getLogger(__name__)
+
+
+def question(size: int) -> str:
+    """Return what is answered once: which root a head of that size has."""
+    return f"head/{size}"
+
+
+def _whoever() -> None:
+    """Let a head be signed."""
 
 
 class Heads:
@@ -37,6 +59,8 @@ class Heads:
         store: the heads.
         identity: the orchestrator's key.
         clock: the time.
+        fence: holds to one root for a size, outside of the store.
+        require: raises while nothing is to be signed.
     """
 
     def __init__(
@@ -46,11 +70,16 @@ class Heads:
         store: CheckpointStore,
         identity: IdentityKey,
         clock: Clock,
+        fence: Fence | None = None,
+        require: Callable[[], None] = _whoever,
     ) -> None:
         self._recorder = recorder
         self._store = store
         self._identity = identity
         self._clock = clock
+        self._fence = fence
+        self._require = require
+        self._held = 0
         self._cosigned: dict[int, tuple[OrgId, ...]] = {}
 
     def newest(self) -> bytes:
@@ -66,12 +95,14 @@ class Heads:
 
         Raises:
             NotFound: no head of that size was ever published.
+            WaitingForQuorum: it would have to be signed, and nothing is signed now.
         """
         none = NotFound(f"there is no head over {size} blocks")
         if not 0 < size <= self._recorder.size():
             raise none
         stored = self._store.get(size)
         if stored is not None:
+            self._hold(size)
             return stored
         log = self._recorder.signers_at(size).log
         is_ours = log is not None and log.keys.identity == self._identity.public
@@ -80,6 +111,7 @@ class Heads:
         root = self._recorder.root_at(size)
         head = self._sign(self._recorder.standing, root)
         self._store.put(size, root, head)
+        self._hold(size)
         return head
 
     def append(self, signed: SignedBlock) -> Block:
@@ -88,20 +120,69 @@ class Heads:
         Raises:
             VerificationFailed: the block breaks a rule; nothing was written.
             InvalidInput: it adopts what is no plan; nothing was written.
+            WaitingForQuorum: nothing is signed now; nothing was written.
+            AlreadyAnswered: another root was signed; nothing was written.
         """
+        self._require()
         ((standing, root),) = self._recorder.foresee((signed,))
         log = standing.log
         is_ours = log is not None and log.keys.identity == self._identity.public
         head = self._sign(standing, root) if is_ours else None
-        return self._recorder.append(signed, head=head)
+        block = self._recorder.append(signed, head=head)
+        self._hold(block.height + 1)
+        return block
+
+    def take(self, head: bytes) -> None:
+        """Store a head over our blocks that a member kept, with its cosignatures.
+
+        Raises:
+            BadSignature: not the log's, of other blocks, or with a line that is not
+                good.
+        """
+        says = checkpoint.parse(head)
+        standing, root = (
+            self._recorder.signers_at(says.size),
+            self._recorder.root_at(says.size),
+        )
+        if standing.log is None or says.root.hex() != root:
+            raise BadSignature(f"a head of {says.size} other blocks")
+        before = self._store.get(says.size)
+        found = heads.known_lines(head, standing)
+        if before is not None:
+            both = merge(note.parse(before), note.parse(found)).to_bytes()
+            found = heads.known_lines(both, standing)
+        if found == before:
+            return
+        heads.verify_log(found, standing.log)
+        policy.parse(standing.policy_text().encode()).cosigners(found)
+        self._store.put(says.size, root, found)
+        self._cosigned.pop(says.size, None)
+
+    def _hold(self, size: int) -> None:
+        """Hold to the newest head before it leaves, if we signed it."""
+        if self._fence is None or size != self._recorder.size() or size == self._held:
+            return
+        try:
+            self._require()
+        except (WaitingForQuorum, WrongPhase):
+            return  # set back: what it held to before is not to be written over
+        log = self._recorder.signers_at(size).log
+        if log is not None and log.keys.identity == self._identity.public:
+            self._fence.hold(question(size), self._recorder.root_at(size))
+        self._held = size
 
     def _sign(self, standing: Standing, root: Digest) -> bytes:
         if standing.log is None:
             raise NotFound("a ledger without a Genesis has no heads")
+        self._require()
+        size = standing.height + 1
+        held = None if self._fence is None else self._fence.held(question(size))
+        if held not in {None, root}:
+            raise AlreadyAnswered(f"another root over {size} blocks was signed before")
         return heads.sign(
             self._identity,
             origin=standing.log.origin,
-            size=standing.height + 1,
+            size=size,
             root=root,
             at=self._clock.now(),
         )

@@ -9,8 +9,8 @@ acted on; ``drive`` does whatever is due. After kill -9 it reads its facts back 
 on. One thread at a time may call it: its owner holds a lock (api/service.py).
 
 Not here: what a message must hold (reception.py, collecting/), what stored messages say
-(round_records.py, serving.py), HTTP (api), enrolment (registrar.py), answers for people
-(views.py).
+(round_records.py, serving.py), the ledger in its hands (keeping.py), HTTP (api),
+enrolment (registrar.py), answers for people (views.py).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from typing_extensions import override
 
 from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
@@ -33,7 +35,6 @@ from fedxdr.core.errors import (
 )
 from fedxdr.core.ids import Digest, OrgId, RoundId, sha256
 from fedxdr.core.randomness import Entropy
-from fedxdr.crypto.envelope import Envelope
 from fedxdr.crypto.keys import IdentityKey
 from fedxdr.federation import messages, rounds
 from fedxdr.federation.messages import (
@@ -57,25 +58,24 @@ from fedxdr.federation.rounds import (
     SumOpened,
     Wait,
 )
-from fedxdr.ledger import note_form
 from fedxdr.ledger.block import SignedBlock, contributions_root
 from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
+from fedxdr.parties.catching_up import RestoredMark
 from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.collecting.catalogue import mode_of
-from fedxdr.parties.governance import ADOPTED, Governance
-from fedxdr.parties.heads import Heads
+from fedxdr.parties.governance import ADOPTED
+from fedxdr.parties.keeping import LedgerKeeping
 from fedxdr.parties.ports import (
     Blobs,
     ChangeStore,
     CheckpointStore,
     FactLog,
+    Fence,
     Registry,
-    Standing,
     StoredFact,
 )
 from fedxdr.parties.reception import Checked
 from fedxdr.parties.recording import Recorder
-from fedxdr.parties.serving import RoundServing
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Receipt:
     received_at: datetime
 
 
-class Orchestrator(RoundServing):
+class Orchestrator(LedgerKeeping):
     """The driver of rounds.
 
     Args:
@@ -109,6 +109,8 @@ class Orchestrator(RoundServing):
         entropy: for round names.
         identity: the orchestrator's key.
         plan_for: makes the plan for a number of members and wishes of the operator.
+        fence: which heads it signed; see ``LedgerKeeping``.
+        mark: whether it was set back to a backup.
     """
 
     def __init__(
@@ -124,55 +126,28 @@ class Orchestrator(RoundServing):
         entropy: Entropy,
         identity: IdentityKey,
         plan_for: Callable[[int, Mapping[str, Any]], Plan],
+        fence: Fence | None = None,
+        mark: RestoredMark | None = None,
     ) -> None:
-        super().__init__(facts=facts, blobs=blobs, recorder=recorder, identity=identity)
-        self.heads = Heads(
-            recorder=recorder, store=checkpoints, identity=identity, clock=clock
-        )
-        self.governance = Governance(
+        super().__init__(
+            facts=facts,
+            blobs=blobs,
             recorder=recorder,
-            heads=self.heads,
-            store=changes,
+            checkpoints=checkpoints,
+            changes=changes,
             clock=clock,
-            is_busy=self._is_busy,
+            identity=identity,
+            fence=fence,
+            mark=mark,
         )
         self._registry = registry
-        self._clock = clock
         self._entropy = entropy
         self._plan_for = plan_for
-        self.version = 0
         known = facts.rounds()
         if known:
             self._round = self.load(known[-1])
-
-    # What is there.
-
-    def standing(self) -> Standing:
-        """Return what is told to whoever asks for news."""
-        round_ = self._round
-        return Standing(
-            round_id=round_.announcement.round_id if round_ else None,
-            phase=round_.phase if round_ else None,
-            height=self.recorder.size() - 1,
-            changes=self.governance.open_digests(),
-        )
-
-    def _is_busy(self) -> bool:
-        return self._round is not None and not self._round.is_ended
-
-    # Members' consent and cosignatures.
-
-    def cosign(self, size: int, org: OrgId, lines: bytes) -> None:
-        """Store a member's cosignature of a head; see ``Heads.cosign``."""
-        found = note_form.parse_lines(lines)
-        self.heads.cosign(size, org, found)
-        self.version += 1
-        self.governance.advance()
-
-    def approve(self, digest: Digest, org: OrgId, approval: Envelope) -> None:
-        """Store a member's approval of a change; see ``Governance.approve``."""
-        self.governance.approve(digest, org, approval)
-        self.version += 1
+            self._end_as_recorded()
+        self.catching_up.begin()
 
     # Opening a round.
 
@@ -190,8 +165,9 @@ class Orchestrator(RoundServing):
             WrongPhase: a round is running.
             TooFewParticipants: fewer members than a sum needs.
             WaitingForQuorum: the plan waits for approvals, or the newest block for
-                cosignatures; ask again.
+                cosignatures, or all of it for what members saw; ask again.
         """
+        self._require_over()
         if self._round is not None and not self._round.is_ended:
             raise WrongPhase(
                 f"round {self._round.announcement.round_id} is running; it stands at "
@@ -260,6 +236,7 @@ class Orchestrator(RoundServing):
         Returns:
             The proposal; adopted already if its quorum is there.
         """
+        self._require_over()
         plan = self._plan_for(len(self.recorder.in_force.members), wishes)
         entry = PlanAdopted(
             change=self.governance.next_number,
@@ -291,6 +268,7 @@ class Orchestrator(RoundServing):
             InvalidInput: the message is not what it should be.
             Refused: it comes too early, too late or a second time.
         """
+        self._require_over()
         round_ = self._running(round_id)
         checked = self._check(round_, kind, org, body)
         message, vector = checked.message, checked.vector
@@ -344,7 +322,7 @@ class Orchestrator(RoundServing):
 
     def drive(self) -> datetime | None:
         """Do all that is due; return when something may be due again."""
-        while self._round is not None:
+        while self._round is not None and not self.catching_up.is_on:
             match rounds.due(self._round, self._clock.now()):
                 case Wait(until=until):
                     return until
@@ -359,6 +337,22 @@ class Orchestrator(RoundServing):
                 case FailRound(reason=reason, sentence=sentence):
                     self._fail(self._round, reason, sentence)
         return None
+
+    @override
+    def _go_on(self) -> None:
+        """Begin work again after a backup: no round that it interrupted goes on."""
+        super()._go_on()
+        self._end_as_recorded()
+        if self._round is not None and not self._round.is_ended:
+            sentence = "the orchestrator was set back to a backup while it was running"
+            self._fail(self._round, "restored", sentence)
+
+    def _end_as_recorded(self) -> None:
+        """End the newest round if the ledger says how: it was killed, or set back."""
+        if self._round is not None and not self._round.is_ended:
+            fact = self.end_of(self._round.announcement.round_id, now=self._clock.now())
+            if fact is not None:
+                self._store(fact)
 
     def _store(
         self, fact: rounds.Fact, *, slot: str = "", message: bytes | None = None

@@ -78,6 +78,7 @@ from fedxdr.parties.ports import (
 )
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.restoring import remember_spending, settle
+from fedxdr.parties.testifying import testify
 from fedxdr.secagg.encrypted.integers import Run, in_turn
 
 logger = logging.getLogger(__name__)
@@ -142,6 +143,7 @@ class Participant:
     ) -> None:
         self.me = me
         self.mirror = mirror
+        self._checkpoints = checkpoints
         self._facts = facts
         self._floor = floor
         self._desk = Desk(
@@ -202,6 +204,10 @@ class Participant:
         except Unavailable:
             self.follower.forget()
             raise
+        if standing.is_restored:
+            self.testify(standing)
+            self._standing = standing
+            return standing
         self.follow_ledger(standing.height + 1)
         self.follower.consent(standing.changes)
         if not self.mirror.is_begun:
@@ -230,6 +236,27 @@ class Participant:
     def look(self) -> Standing:
         """Return the orchestrator's standing now, without acting on it."""
         return self._desk.link.standing(known=None, wait_s=0)
+
+    def testify(self, standing: Standing) -> None:
+        """Tell an orchestrator that was set back to a backup what we saw, once.
+
+        Args:
+            standing: as it says; of one that was not set back nothing is done.
+
+        Raises:
+            InvalidInput: it is of another ledger or history.
+        """
+        if not standing.is_restored:
+            return
+        self.follower.forget()  # it has lost our cosignatures
+        if self.me in standing.awaited:
+            testify(
+                self._desk.link,
+                mirror=self.mirror,
+                store=self._checkpoints,
+                blobs=self._desk.blobs,
+                size=standing.height + 1,
+            )
 
     def follow_ledger(self, size: int) -> None:
         """Fetch blocks into the mirror and cosign; see ``Follower.follow``."""

@@ -23,6 +23,7 @@ from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.sessions import Step
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties.changes import ProposedChange
+from fedxdr.parties.testimony import Heard, Testimony
 from fedxdr.privacy.budget import Fact
 
 
@@ -377,12 +378,19 @@ class Standing:
         phase: where it stands.
         height: height of the newest block; -1 before the Genesis.
         changes: names of the changes that wait for approvals.
+        quorate: size of the newest head that got its quorum since the start.
+        is_restored: whether it was set back to a backup: it asks members what they saw
+            of the ledger, takes nothing else and signs nothing.
+        awaited: who has not told it yet.
     """
 
     round_id: RoundId | None
     phase: Phase | None
     height: int
     changes: tuple[Digest, ...] = ()
+    quorate: int = 0
+    is_restored: bool = False
+    awaited: tuple[OrgId, ...] = ()
 
 
 class Link(Protocol):
@@ -430,6 +438,12 @@ class Link(Protocol):
 
     def model(self, digest: Digest) -> bytes:
         """Return a model's file."""
+
+    def testify(self, said: Testimony) -> Heard:
+        """Tell an orchestrator that was set back what we saw; return what it has."""
+
+    def give_model(self, file: bytes) -> None:
+        """Hand over a model's file that it lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ and acting on them (orchestrator.py); nothing in this file changes anything.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 from fedxdr.core import canonical
@@ -39,7 +40,7 @@ from fedxdr.federation.rounds import (
     Round,
     SumOpened,
 )
-from fedxdr.ledger.entries import PlanAdopted
+from fedxdr.ledger.entries import PlanAdopted, RoundCommitted, RoundFailed
 from fedxdr.ledger.statements import ContributionStatement
 from fedxdr.parties.ports import Blobs, FactLog
 from fedxdr.parties.recording import Recorder
@@ -86,6 +87,23 @@ class RoundRecords:
     def sign(self, message: messages.Message) -> Envelope:
         """Return a message signed by the orchestrator."""
         return messages.sign(message, self._identity)
+
+    def end_of(self, round_id: RoundId, *, now: datetime) -> Committed | Failed | None:
+        """Return how the ledger says that a round ended, None if it does not."""
+        if not self.recorder.has_round(round_id):
+            return None
+        for height in reversed(range(self.recorder.size())):
+            (signed,) = self.recorder.blocks(begin=height, end=height + 1)
+            match signed.block.entry:
+                case RoundCommitted(round_id=name) if name == round_id:
+                    return Committed(height=height, at=now)
+                case RoundFailed(round_id=name, reason=why, sentence=sentence) if (
+                    name == round_id
+                ):
+                    return Failed(reason=why, sentence=sentence, at=now)
+                case _:
+                    pass
+        return None
 
     def load(self, round_id: RoundId) -> Round:
         """Return a round as its stored facts tell it.

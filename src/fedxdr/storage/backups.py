@@ -7,8 +7,8 @@ SQLite's form), every other file, ``manifest.json`` with the SHA-256 of each, an
 whole or not at all: written beside its place, synced, verified, renamed.
 
 Not here: keys, unless asked for; what runs after a restore. A restored ledger may lack
-blocks that others have seen: whoever goes on with it must first take those from a
-member's mirror, or it signs two roots for one size. ``restored.json`` says so.
+blocks that others have seen: whoever goes on with it must first ask its members for
+them, or it signs two roots for one size. ``restored.json`` says so (restored.py).
 
 Rules that always hold: nothing is restored over anything; a backup in which one byte
 differs is refused before and after; damage is never backed up.
@@ -45,11 +45,13 @@ RESTORED = "restored.json"
 DATABASE = "server.db"
 KEYS = "keys"
 BLOBS = "blobs"
+FENCE = "fence"
 
 _FORMAT = "fedxdr/backup/v1"
 _SERVER = "server.json"
 _OF_BACKUPS = (MANIFEST, CHECKSUM, RESTORED)
-_LEFT_OUT = re.compile(r".*\.part|.*\.lock|.*-wal|.*-shm|.*-journal")
+# (a fence that comes back would say that its heads are all that was ever signed)
+_LEFT_OUT = re.compile(rf".*\.part|.*\.lock|.*-wal|.*-shm|.*-journal|{FENCE}")
 
 JudgeMaker = Callable[[], Judge]
 

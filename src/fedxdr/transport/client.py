@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from fedxdr.core import errors
+from fedxdr.core import canonical, errors
 from fedxdr.core.canonical import from_builtins
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import (
@@ -29,7 +29,7 @@ from fedxdr.core.errors import (
     Unavailable,
     WaitingForQuorum,
 )
-from fedxdr.core.ids import Digest, RoundId, digest, round_id
+from fedxdr.core.ids import Digest, RoundId, digest, org_id, round_id
 from fedxdr.core.randomness import Entropy
 from fedxdr.core.retries import retry_context
 from fedxdr.crypto import requests
@@ -40,11 +40,13 @@ from fedxdr.ledger import block as blocks
 from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.ports import Standing
+from fedxdr.parties.testimony import Heard, Testimony
 
 PREFIX = "/api/fl-blockchain"
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 _CBOR = "application/cbor"
+_BINARY = "application/octet-stream"
 _LIMIT_BYTES = 1 << 30
 _ATTEMPTS = 5
 _TIMEOUT_S = 30.0
@@ -233,6 +235,8 @@ class HttpLink:
             query += (
                 f"&round_id={known.round_id or ''}&phase={known.phase or ''}"
                 f"&height={known.height}&changes={','.join(known.changes)}"
+                f"&quorate={known.quorate}&awaited={','.join(known.awaited)}"
+                f"&restored={str(known.is_restored).lower()}"
             )
         value = self._json("GET", f"/federation/standing{query}", wait_s=wait_s)
         try:
@@ -241,6 +245,9 @@ class HttpLink:
                 phase=Phase(value["phase"]) if value["phase"] else None,
                 height=int(value["height"]),
                 changes=tuple(digest(found) for found in value["changes"]),
+                quorate=int(value.get("quorate", 0)),
+                is_restored=bool(value.get("restored", False)),
+                awaited=tuple(org_id(found) for found in value.get("awaited", ())),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise MalformedMessage("not a standing") from error
@@ -307,6 +314,17 @@ class HttpLink:
     def model(self, digest: Digest) -> bytes:
         """Return a model's file."""
         return self._client.call("GET", f"/federation/model/{digest}")
+
+    def testify(self, said: Testimony) -> Heard:
+        """Tell an orchestrator that was set back what we saw; return what it has."""
+        body = canonical.jcs(said.to_value())
+        answer = self._client.call("POST", "/ledger/testimony", body=body)
+        return Heard.from_value(canonical.parse_jcs(answer))
+
+    def give_model(self, file: bytes) -> None:
+        """Hand over a model's file that it lacks."""
+        path = "/ledger/testimony/model"
+        self._client.call("POST", path, body=file, content_type=_BINARY)
 
     def _json(self, method: str, path: str, *, wait_s: float = 0.0) -> Any:  # noqa: ANN401 - any JSON value
         body = self._client.call(method, path, wait_s=wait_s)

@@ -6,6 +6,7 @@ It carries exactly the bytes that HTTP would; only the network is missing.
 
 from __future__ import annotations
 
+from fedxdr.core import canonical
 from fedxdr.core.ids import Digest, OrgId, RoundId
 from fedxdr.crypto.envelope import Envelope
 from fedxdr.federation import wire
@@ -15,6 +16,7 @@ from fedxdr.ledger.block import SignedBlock
 from fedxdr.parties.changes import ProposedChange
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.ports import Standing
+from fedxdr.parties.testimony import Heard, Testimony
 
 
 class Loopback:
@@ -78,3 +80,12 @@ class Loopback:
     def model(self, digest: Digest) -> bytes:
         """Return a model's file."""
         return self._orchestrator.blobs.get(digest)
+
+    def testify(self, said: Testimony) -> Heard:
+        """Tell what we saw, through the form that travels."""
+        value = canonical.parse_jcs(canonical.jcs(said.to_value()))
+        return self._orchestrator.testify(self._org, Testimony.from_value(value))
+
+    def give_model(self, file: bytes) -> None:
+        """Hand over a model's file that is lacking."""
+        self._orchestrator.give_model(self._org, file)

@@ -84,8 +84,12 @@ def test_the_status_of_a_round_has_every_field(settled, problem):
 
 def test_standing_answers_at_once_on_news_and_holds_without(settled):
     now = settled.get("/federation/standing").json()
-    assert set(now) == {"round_id", "phase", "height", "changes"}
-    assert now["changes"] == []
+    assert set(now) == {
+        "round_id", "phase", "height", "changes", "quorate", "restored", "awaited",
+    }  # fmt: skip
+    assert now["changes"] == now["awaited"] == []
+    assert now["restored"] is False
+    assert now["quorate"] == now["height"] + 1
     known = f"round_id={now['round_id']}&phase={now['phase']}&height={now['height']}"
     began = time.monotonic()
     held = settled.get(f"/federation/standing?{known}&wait_s=0.1")
@@ -94,6 +98,18 @@ def test_standing_answers_at_once_on_news_and_holds_without(settled):
     news = settled.get("/federation/standing?height=0&wait_s=20")
     assert time.monotonic() - began < 15
     assert held.json() == news.json() == now
+    # who knows more of it waits for more
+    for more, is_held in (
+        (f"&quorate={now['quorate']}&restored=false&awaited=", True),
+        (f"&quorate={now['quorate'] - 1}", False),
+        ("&restored=true", False),
+        ("&awaited=alpha", False),
+    ):
+        began = time.monotonic()
+        wait_s = 0.1 if is_held else 20
+        settled.get(f"/federation/standing?{known}{more}&wait_s={wait_s}")
+        assert (time.monotonic() - began >= 0.1) or not is_held
+        assert time.monotonic() - began < 15
 
 
 def test_a_change_that_waits_for_approvals_is_news(api):

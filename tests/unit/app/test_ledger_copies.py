@@ -14,4 +14,6 @@ def test_nobodys_folder_exports_nothing(tmp_path):
 
 def test_only_a_restored_folder_catches_up(tmp_path):
     with pytest.raises(InvalidSettings, match="not restored"):
-        ledger_copies.catch_up(tmp_path, None)
+        ledger_copies.catch_up(tmp_path, [])
+    with pytest.raises(InvalidSettings, match="not restored"):
+        ledger_copies.nothing_newer(tmp_path)

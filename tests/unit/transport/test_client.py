@@ -278,8 +278,23 @@ def test_standing_says_what_is_known_and_reads_the_answer(make):
             "phase": "keys",
             "height": "7",
             "changes": ",".join(changes),
+            "quorate": "0",
+            "restored": "false",
+            "awaited": "",
         },
     ]
+
+
+def test_a_standing_says_who_is_awaited_after_a_backup(make):
+    answer = {"round_id": None, "phase": None, "height": 7, "changes": []}
+    also = {"quorate": 7, "restored": True, "awaited": ["org-a", "org-b"]}
+    client, _, _ = make(httpx.Response(200, json=answer | also))
+    found = HttpLink(client).standing(known=None, wait_s=0)
+    assert found.is_restored
+    assert (found.quorate, found.awaited) == (7, ("org-a", "org-b"))
+    client, _, _ = make(httpx.Response(200, json=answer | {"awaited": ["../x"]}))
+    with pytest.raises(MalformedMessage):
+        HttpLink(client).standing(known=None, wait_s=0)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ outside the database, and the database holds marks of those very files:
 * ``<round>.entropy``, the secret of one open round. Its mark is device, inode, ctime
   and the boot of the machine.
 * ``answers``, one line for each question that is answered once. Every answer replaces
-  the file, so that its mark, inode and ctime, is another one each time.
+  the file, so that its mark, inode and ctime, is another one each time. It names the
+  files with the answers before its own (answers.py), so its mark is theirs as well.
 
 Whatever copies a file back (cp, tar, rsync; in place or not) gives it another inode or
 ctime, and no call of the system can set a ctime; whatever copies the database back
@@ -32,7 +33,9 @@ Rules that always hold:
        created again.
     2. An answer is on the disk before ``hold`` returns; another one is refused for
        good, by a copy too.
-    3. Entropy is overwritten before its file is unlinked (file systems that copy on
+    3. Only ``settle`` makes a copy an original: what a copy answers is kept, but the
+       database does not learn the file's new mark.
+    4. Entropy is overwritten before its file is unlinked (file systems that copy on
        write do not honour it).
 """
 
@@ -40,20 +43,19 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fedxdr.core.errors import AlreadyAnswered, IntegrityFault, StorageFault
+from fedxdr.core.errors import AlreadyAnswered, StorageFault
 from fedxdr.core.ids import Digest, RoundId, round_id, sha256
 from fedxdr.parties.ports import Notes
+from fedxdr.storage.answers import AnswerFiles, require_line, sync, write_new
 
 logger = logging.getLogger(__name__)
 
 _ROUND, _HOME, _PENDING = "fence/round/", "fence/home", "fence/pending"
 _SUFFIX = ".entropy"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_LINE = re.compile(r"([a-z0-9][a-z0-9/-]*) ([0-9a-f]{64})")
 _NO_MARK = b"-"
 
 COPIED = (
@@ -87,9 +89,11 @@ class FileFence:
             self._copied = not self._fits()
         except OSError as error:
             raise StorageFault(f"cannot use {folder}: {error}") from error
-        self._answers = self._read_answers()
+        self._files = AnswerFiles(folder)
+        self._answers = self._files.known
+        self._begun = {q.partition("/")[0] for q in self._answers if "/" in q}
         if not self._copied:
-            self._keep_answers(self._answers)
+            self._keep({}, is_copy=False)
         else:
             logger.warning("restored from a copy", extra={"folder": str(folder)})
 
@@ -108,7 +112,7 @@ class FileFence:
         """
         for name in self.open_rounds():
             self.erase(name)
-        self._keep_answers(self._answers)
+        self._keep({}, is_copy=False)
         self._copied = False
 
     # Entropy.
@@ -125,15 +129,15 @@ class FileFence:
         """
         if self._copied:
             raise AlreadyAnswered(COPIED)
-        if any(question.startswith(f"{name}/") for question in self._answers):
+        if name in self._begun:
             raise AlreadyAnswered(
                 f"something was answered in round {name} before; it is not begun again"
             )
         path = self._path(name)
         try:
-            path.unlink(missing_ok=True)
-            mark = _write(path, entropy)
-            _sync(self._folder)
+            write_new(path, entropy)
+            mark = _mark(path)
+            sync(self._folder)
         except OSError as error:
             raise StorageFault(f"cannot write {path}: {error}") from error
         self._notes.put(f"{_ROUND}{name}", self._full(mark))
@@ -179,7 +183,7 @@ class FileFence:
                 handle.flush()
                 os.fsync(handle.fileno())
             path.unlink()
-            _sync(self._folder)
+            sync(self._folder)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -214,12 +218,11 @@ class FileFence:
             IntegrityFault: not the name of a question.
             StorageFault: the disk said no.
         """
-        if not _LINE.fullmatch(f"{question} {answer}"):
-            raise IntegrityFault(f"no name of a question and digest: {question!r}")
+        require_line(question, answer)
         if self._answers.get(question, answer) != answer:
             raise AlreadyAnswered(f"{question} was answered otherwise before")
         if question not in self._answers:
-            self._keep_answers({**self._answers, question: answer})
+            self._keep({question: answer}, is_copy=self._copied)
 
     def held(self, question: str) -> Digest | None:
         """Return the digest of the answer that was given, None if there is none."""
@@ -254,43 +257,30 @@ class FileFence:
                 content = handle.read()
         except FileNotFoundError:
             # before the very first answer, and nothing else was ever stored here
-            return home == _NO_MARK and not self.open_rounds()
+            is_empty = not any(self._folder.glob("answers-*"))
+            return home == _NO_MARK and is_empty and not self.open_rounds()
         if home == _home(inode, ctime_ns):
             return True
         # killed between renaming the file and storing its mark
         return pending == f"{inode} {sha256(content)}".encode()
 
-    def _read_answers(self) -> dict[str, Digest]:
+    def _keep(self, further: Mapping[str, Digest], *, is_copy: bool) -> None:
+        """Store further answers, and let the database of an original know the file."""
         try:
-            text = self._answers_file.read_text(encoding="ascii")
-        except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError) as error:
-            raise IntegrityFault(f"cannot read {self._answers_file}") from error
-        found: dict[str, Digest] = {}
-        for line in text.splitlines():
-            match = _LINE.fullmatch(line)
-            if match is None:
-                raise IntegrityFault(f"{self._answers_file} holds {line[:80]!r}")
-            found[match[1]] = Digest(match[2])
-        return found
-
-    def _keep_answers(self, answers: dict[str, Digest]) -> None:
-        """Replace the file of answers, and let the database know it."""
-        content = "".join(f"{q} {a}\n" for q, a in answers.items()).encode()
-        part = self._answers_file.with_suffix(".part")
-        try:
-            part.unlink(missing_ok=True)
-            _, inode, _ = _write(part, content)
-            self._notes.put(_PENDING, f"{inode} {sha256(content)}".encode())
+            part, content = self._files.write(further)
+            if not is_copy:
+                _, inode, _ = _mark(part)
+                self._notes.put(_PENDING, f"{inode} {sha256(content)}".encode())
             part.replace(self._answers_file)
-            _sync(self._folder)
+            sync(self._folder)
             _, inode, ctime_ns = _mark(self._answers_file)
         except OSError as error:
             raise StorageFault(f"cannot write {self._answers_file}: {error}") from error
-        self._answers = answers
-        self._notes.put(_HOME, _home(inode, ctime_ns))
-        self._notes.put(_PENDING, _NO_MARK)
+        self._files.take()
+        self._begun.update(q.partition("/")[0] for q in further if "/" in q)
+        if not is_copy:
+            self._notes.put(_HOME, _home(inode, ctime_ns))
+            self._notes.put(_PENDING, _NO_MARK)
 
 
 class MemoryFence:
@@ -332,8 +322,7 @@ class MemoryFence:
 
     def hold(self, question: str, answer: Digest) -> None:
         """Bind this agent to one answer for good; before the answer leaves."""
-        if not _LINE.fullmatch(f"{question} {answer}"):
-            raise IntegrityFault(f"no name of a question and digest: {question!r}")
+        require_line(question, answer)
         if self._answers.setdefault(question, answer) != answer:
             raise AlreadyAnswered(f"{question} was answered otherwise before")
 
@@ -357,21 +346,3 @@ def _home(inode: int, ctime_ns: int) -> bytes:
 def _mark(file: int | Path) -> tuple[int, int, int]:
     found = os.stat(file)  # noqa: PTH116 - a descriptor is no Path
     return found.st_dev, found.st_ino, found.st_ctime_ns
-
-
-def _write(path: Path, data: bytes) -> tuple[int, int, int]:
-    """Write a new file, its owner's only, and return its mark."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-        return _mark(handle.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -318,18 +318,19 @@ class HttpLink:
     def testify(self, said: Testimony) -> Heard:
         """Tell an orchestrator that was set back what we saw; return what it has."""
         body = canonical.jcs(said.to_value())
-        answer = self._client.call("POST", "/ledger/testimony", body=body)
-        return Heard.from_value(canonical.parse_jcs(answer))
+        return Heard.from_value(self._json("POST", "/ledger/testimony", body=body))
 
     def give_model(self, file: bytes) -> None:
         """Hand over a model's file that it lacks."""
         path = "/ledger/testimony/model"
         self._client.call("POST", path, body=file, content_type=_BINARY)
 
-    def _json(self, method: str, path: str, *, wait_s: float = 0.0) -> Any:  # noqa: ANN401 - any JSON value
-        body = self._client.call(method, path, wait_s=wait_s)
+    def _json(  # noqa: ANN401 - any JSON value
+        self, method: str, path: str, *, body: bytes = b"", wait_s: float = 0.0
+    ) -> Any:
+        answer = self._client.call(method, path, body=body, wait_s=wait_s)
         try:
-            return msgspec.json.decode(body)
+            return msgspec.json.decode(answer)
         except msgspec.DecodeError as error:
             raise MalformedMessage("the server's answer is not JSON") from error
 

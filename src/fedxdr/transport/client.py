@@ -325,9 +325,9 @@ class HttpLink:
         path = "/ledger/testimony/model"
         self._client.call("POST", path, body=file, content_type=_BINARY)
 
-    def _json(  # noqa: ANN401 - any JSON value
+    def _json(
         self, method: str, path: str, *, body: bytes = b"", wait_s: float = 0.0
-    ) -> Any:
+    ) -> Any:  # noqa: ANN401 - any JSON value
         answer = self._client.call(method, path, body=body, wait_s=wait_s)
         try:
             return msgspec.json.decode(answer)

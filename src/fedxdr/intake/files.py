@@ -30,7 +30,7 @@ from fedxdr.core.errors import InvalidInput, InvalidTelemetry, Refused
 from fedxdr.intake.blocks import blocks_of
 from fedxdr.intake.sniffing import LogFormat, sniff, zeek_log_of
 from fedxdr.telemetry.event import Events
-from fedxdr.telemetry.parser import Parsed, Parser, Rejected, Tokenise
+from fedxdr.telemetry.parser import Parsed, Parser, Rejected, Tokenise, Tokeniser
 from fedxdr.telemetry.suricata import LABEL_SEVERITY, EveParser, mark_alerted
 from fedxdr.telemetry.zeek import ZeekTsvParser
 from fedxdr.telemetry.zeek_json import ZeekJsonParser
@@ -84,7 +84,7 @@ class Intake:
 def read(
     sources: Iterable[str | os.PathLike[str]],
     *,
-    tokenise: Tokenise,
+    tokenise: Tokenise | Tokeniser,
     dead_letter: Path | None = None,
     label_severity: int = LABEL_SEVERITY,
 ) -> Intake:
@@ -95,7 +95,8 @@ def read(
     Args:
         sources: files, folders (their log files, not those of folders in them) and
             glob patterns (``**`` for any folders).
-        tokenise: turns an address into its token, ``Pseudonymiser.address``.
+        tokenise: a ``Pseudonymiser``, or the function of one that knows addresses only,
+            ``Pseudonymiser.address``; then no user is known.
         dead_letter: file to which rejected lines are appended, one JSON object per
             line; it is made readable by its owner only.
         label_severity: see ``EveParser``.
@@ -167,7 +168,7 @@ def _is_log(path: Path) -> bool:
 
 def _read_file(
     path: Path,
-    tokenise: Tokenise,
+    tokenise: Tokenise | Tokeniser,
     label_severity: int,
     letters: _DeadLetters | None,
 ) -> tuple[list[Events], FileReport]:
@@ -207,7 +208,10 @@ def _counted(report: FileReport, parsed: Parsed) -> FileReport:
 
 
 def _parser_for(
-    format_: LogFormat, path: Path, tokenise: Tokenise, label_severity: int
+    format_: LogFormat,
+    path: Path,
+    tokenise: Tokenise | Tokeniser,
+    label_severity: int,
 ) -> Parser:
     match format_:
         case LogFormat.EVE:

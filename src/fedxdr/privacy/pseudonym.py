@@ -76,6 +76,10 @@ class Pseudonymiser:
         """Return the token of a network address; what parsers take as ``tokenise``."""
         return self._remembered("address", text)
 
+    def user(self, text: str) -> int:
+        """Return the token of an account, with its domain as the log writes it."""
+        return self._remembered("user", text)
+
     def _compute(self, kind: EntityKind, text: str) -> int:
         name = canonical_address(text) if kind == "address" else text.lower()
         message = b"\x00".join((_LABEL, kind.encode(), name.encode("utf-8", "replace")))

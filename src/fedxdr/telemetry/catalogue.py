@@ -24,6 +24,14 @@ class Kind(enum.IntEnum):
 
     ``ALERT`` rows say what an intrusion detection system thought. They are kept for
     counting and for weak labels and are never inputs of a model.
+
+    ``AUTH`` rows say that an account was used or tried: ``source`` is the host it was
+    used from, ``destination`` the host it was used on (the same one at the console),
+    ``user`` the account, ``state`` ``COMPLETED`` where it was let in and ``REJECTED``
+    where it was not. Kerberos as a sensor saw it on the wire stays ``KERBEROS``.
+
+    ``PROCESS`` rows say that a program began: ``source`` and ``destination`` are both
+    the host it runs on, ``user`` is who runs it, the text is its command line.
     """
 
     OTHER = 0
@@ -44,6 +52,8 @@ class Kind(enum.IntEnum):
     DHCP = 15
     RPC = 16
     QUIC = 17
+    AUTH = 18
+    PROCESS = 19
 
 
 class Service(enum.IntEnum):

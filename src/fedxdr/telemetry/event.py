@@ -12,7 +12,9 @@ Rule 1: all columns have one length and exactly the type of the table ``COLUMNS`
 Rule 2: a value that is not known is the column's ``unknown``, never 0.
 Rule 3: ``label`` and ``technique`` are what is to be learned, never an input; the same
 holds for whole rows of kind ``ALERT``.
-Rule 4: arrays of an ``Events`` are not written to after they were made.
+Rule 4: an entity (``source``, ``destination``, ``user``) is a key by which the past is
+looked up, never a number that a model reads.
+Rule 5: arrays of an ``Events`` are not written to after they were made.
 """
 
 from __future__ import annotations
@@ -60,8 +62,9 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("label", np.dtype(np.int8), UNLABELLED),
     Column("technique", np.dtype(np.int16), -1),
     Column("flow_id", np.dtype(np.uint64), 0),
+    Column("user", np.dtype(np.int64), 0),
 )
-"""Every column, in order."""
+"""Every column, in order; a new one is appended."""
 
 _BY_NAME: Final = {column.name: column for column in COLUMNS}
 
@@ -93,6 +96,7 @@ class Events:
         technique: (n,) int16, index into ``techniques``, -1 none.
         flow_id: (n,) uint64, the sensor's identifier of the connection, 0 unknown;
             records of one connection share it.
+        user: (n,) int64, token of the account that acted, 0 unknown.
         techniques: MITRE ATT&CK technique ids (``T1046``), each once.
 
     Raises:
@@ -119,6 +123,7 @@ class Events:
     label: NDArray[np.int8]
     technique: NDArray[np.int16]
     flow_id: NDArray[np.uint64]
+    user: NDArray[np.int64]
     techniques: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -8,23 +8,70 @@ Rule 1: a bad line costs one line. It is rejected with its number and the reason
 the rest of the block is read.
 Rule 2: memory is bounded by the block; a parser keeps nothing between blocks but a
 header.
-Rule 3: no address or name gets past this file: addresses become tokens, texts become
-length and entropy.
+Rule 3: no address or name gets past this file: addresses and users become tokens,
+texts become length and entropy.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from fedxdr.telemetry.event import Events
 
 Tokenise = Callable[[str], int]
 """Turns an address into a 64-bit token, see privacy/pseudonym.py."""
+
+
+@runtime_checkable
+class Tokeniser(Protocol):
+    """Turns names of entities into 64-bit tokens; ``privacy.Pseudonymiser`` is one.
+
+    A name has one token for the tokeniser's life; an address and a user of one spelling
+    are two entities. A token is in [-2^63, 2^63); 0 means "not known" and is the token
+    of no entity, so that a tokeniser that knows no users gives 0 for each.
+    """
+
+    def address(self, text: str) -> int:
+        """Return the token of a network address or host name, not empty."""
+
+    def user(self, text: str) -> int:
+        """Return the token of an account, not empty, with its domain as it is written.
+
+        With and without a domain it is two accounts: who cuts the domain off makes one
+        entity of every ``administrator``.
+        """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _AddressesOnly(Tokeniser):
+    """A bare function as a tokeniser: it knows addresses, and no user."""
+
+    tokenise: Tokenise
+
+    @override
+    def address(self, text: str) -> int:
+        return self.tokenise(text)
+
+    @override
+    def user(self, text: str) -> int:
+        return 0
+
+
+def tokeniser_of(given: Tokenise | Tokeniser) -> Tokeniser:
+    """Return what a parser was handed as a tokeniser.
+
+    Args:
+        given: a tokeniser, or a bare function of addresses, whose users are all
+            unknown.
+    """
+    return given if isinstance(given, Tokeniser) else _AddressesOnly(given)
+
 
 MAX_KEPT_BYTES: Final = 65_536
 """Of a rejected line at most this much is kept."""
@@ -97,11 +144,11 @@ def numbered(block: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
 
 
 def tokens(texts: Sequence[str], tokenise: Tokenise) -> NDArray[np.int64]:
-    """Return (n,) int64 tokens; each different address is tokenised once.
+    """Return (n,) int64 tokens; each different name is tokenised once.
 
     Args:
-        texts: n addresses; the empty text is "not known" and becomes 0.
-        tokenise: see ``Tokenise``.
+        texts: n names of one kind; the empty text is "not known" and becomes 0.
+        tokenise: of that kind: ``Tokeniser.address`` or ``Tokeniser.user``.
     """
     table = {text: tokenise(text) for text in set(texts) if text}
     table[""] = 0

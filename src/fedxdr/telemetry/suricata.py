@@ -32,9 +32,11 @@ from fedxdr.telemetry.json_lines import read_json_lines
 from fedxdr.telemetry.parser import (
     Parsed,
     Tokenise,
+    Tokeniser,
     codes,
     line_count,
     text_shapes,
+    tokeniser_of,
     tokens,
 )
 from fedxdr.telemetry.timestamps import SECOND_NS, iso_times_ns
@@ -131,15 +133,18 @@ class EveParser:
     """Reads EVE.
 
     Args:
-        tokenise: turns an address into its token.
+        tokenise: turns addresses, and users where it can, into tokens.
         label_severity: alerts of this severity and worse (lower numbers) are weak
             labels, 0 for none.
     """
 
     def __init__(
-        self, tokenise: Tokenise, *, label_severity: int = LABEL_SEVERITY
+        self,
+        tokenise: Tokenise | Tokeniser,
+        *,
+        label_severity: int = LABEL_SEVERITY,
     ) -> None:
-        self._tokenise = tokenise
+        self._tokeniser = tokeniser_of(tokenise)
         self._label_severity = label_severity
 
     def parse(self, block: bytes, *, first_line: int = 1) -> Parsed:
@@ -174,7 +179,7 @@ class EveParser:
             return Events.empty()
         addresses = [r.src_ip for r in records]
         addresses += [r.dest_ip for r in records]
-        entities = tokens(addresses, self._tokenise)
+        entities = tokens(addresses, self._tokeniser.address)
         kind = codes([r.event_type for r in records], catalogue.kind_of)
         service = codes([r.app_proto for r in records], catalogue.service_of)
         lengths, entropies = text_shapes(_names(records))

@@ -25,7 +25,14 @@ from numpy.typing import NDArray
 
 from fedxdr.telemetry import catalogue
 from fedxdr.telemetry.event import Events
-from fedxdr.telemetry.parser import Parsed, Rejected, Tokenise, line_count, lines_of
+from fedxdr.telemetry.parser import (
+    Parsed,
+    Rejected,
+    Tokenise,
+    Tokeniser,
+    line_count,
+    lines_of,
+)
 from fedxdr.telemetry.timestamps import epoch_times_ns
 from fedxdr.telemetry.zeek_table import (
     LARGEST,
@@ -48,10 +55,10 @@ class ZeekTsvParser:
     """Reads tab-separated logs; the header is kept from block to block.
 
     Args:
-        tokenise: turns an address into its token.
+        tokenise: turns addresses, and users where it can, into tokens.
     """
 
-    def __init__(self, tokenise: Tokenise) -> None:
+    def __init__(self, tokenise: Tokenise | Tokeniser) -> None:
         self._tokenise = tokenise
         self._header = _Header()
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fedxdr.telemetry import catalogue
 from fedxdr.telemetry.json_lines import read_json_lines
-from fedxdr.telemetry.parser import Parsed, Tokenise, codes, line_count
+from fedxdr.telemetry.parser import Parsed, Tokenise, Tokeniser, codes, line_count
 from fedxdr.telemetry.timestamps import epoch_times_ns, iso_times_ns
 from fedxdr.telemetry.zeek_table import LARGEST, LARGEST_PORT, LAST_SECOND, Table
 
@@ -84,12 +84,12 @@ class ZeekJsonParser:
     """Reads JSON logs.
 
     Args:
-        tokenise: turns an address into its token.
+        tokenise: turns addresses, and users where it can, into tokens.
         log: name of the log (``conn``) for records that do not say it; empty to tell
             it from the fields.
     """
 
-    def __init__(self, tokenise: Tokenise, *, log: str = "") -> None:
+    def __init__(self, tokenise: Tokenise | Tokeniser, *, log: str = "") -> None:
         self._tokenise = tokenise
         self._log = log
 

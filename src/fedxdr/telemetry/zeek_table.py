@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from fedxdr.telemetry import catalogue
 from fedxdr.telemetry.catalogue import Kind
 from fedxdr.telemetry.event import UNLABELLED, Events
-from fedxdr.telemetry.parser import Tokenise, codes, text_shapes, tokens
+from fedxdr.telemetry.parser import (
+    Tokenise,
+    Tokeniser,
+    codes,
+    text_shapes,
+    tokeniser_of,
+    tokens,
+)
 from fedxdr.telemetry.zeek_terms import label_of, state_of, technique_of
 
 TEXTS: Final = (
@@ -121,13 +128,13 @@ class Table:
                 first = np.where(self.numbers[name] >= 0, self.numbers[name], first)
         return first
 
-    def events(self, tokenise: Tokenise) -> Events:
+    def events(self, tokenise: Tokenise | Tokeniser) -> Events:
         """Return the rows that name two endpoints."""
         rows = len(self.time_ns)
         if not rows:
             return Events.empty()
         addresses = [*self._text("id.orig_h"), *self._text("id.resp_h")]
-        entities = tokens(addresses, tokenise)
+        entities = tokens(addresses, tokeniser_of(tokenise).address)
         lengths, entropies = text_shapes(self._names())
         duration = self._number("duration", "rtt")
         columns: dict[str, NDArray[Any]] = {

@@ -10,13 +10,14 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedxdr.core.errors import InvalidTelemetry
 from fedxdr.intake import Intake, files, read
 from fedxdr.intake.files import expand
 from fedxdr.intake.sniffing import LogFormat
-from fedxdr.telemetry import Kind
+from fedxdr.telemetry import COLUMNS, Kind
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
@@ -192,3 +193,34 @@ def test_all_real_files_are_read() -> None:
     assert taken.rejected == 0
     assert taken.events.is_sorted
     assert len(taken.events) == 146_253
+
+
+class Counting:
+    """A tokeniser that notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+
+    def address(self, text: str) -> int:
+        self.addresses.append(text)
+        return tokenise(text)
+
+    def user(self, text: str) -> int:
+        return tokenise(text)
+
+
+def test_a_tokeniser_reads_what_a_bare_function_reads(tmp_path: Path) -> None:
+    (tmp_path / "eve.json").write_text(f"{eve(5)}\n{eve(1)}\n")
+    (tmp_path / "conn.log").write_text(conn(3))
+    dns = '{"ts":1704067202,"id.orig_h":"a","id.resp_h":"b"}'
+    (tmp_path / "dns.log").write_text(dns)
+    one = Counting()
+    whole = read([tmp_path], tokenise=one).events
+    bare = take(tmp_path).events
+    assert len(whole) == 4
+    assert set(one.addresses) == {*(f"10.0.0.{n}" for n in range(1, 5)), "a", "b"}
+    for column in COLUMNS:
+        if column.name != "user":
+            want = getattr(bare, column.name)
+            np.testing.assert_array_equal(getattr(whole, column.name), want)
+    assert not bare.user.any()

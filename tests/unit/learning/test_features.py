@@ -178,3 +178,32 @@ def test_events_out_of_order_are_refused():
 def test_an_unknown_set_is_refused_with_those_there_are():
     with pytest.raises(InvalidTelemetry, match="alerts, traffic, counters"):
         features.find("names")
+
+
+GOLDEN = {
+    "alerts": (121, "97d26923cd61c2f3", 6657.07214),
+    "traffic": (354, "e0b609abdb6b32cc", 58281.99698),
+    "counters": (15, "ffbdbbe79775578b", 93.85846),
+    "alerts-event": (19, "d1acca23e51bf4e2", 145.06863),
+    "traffic-event": (128, "ba39f838ccafa1b3", 6377.05864),
+}
+"""Width, digest of the layout, and the features of ``make_events(300)`` weighted by
+their place: a model that was trained on a set is worth nothing when it changes."""
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_what_models_were_trained_on_keeps_names_order_and_values(name, make_events):
+    width, layout, weighted = GOLDEN[name]
+    found = features.find(name)
+    sizes = found.architecture(neighbour=4, mixer=8, embedding=8)
+    assert (sizes.inputs, sizes.layout.digest[:16]) == (width, layout)
+    mean = found.compute(make_events(300)).mean(axis=0, dtype=np.float64)
+    assert mean @ np.arange(1, width + 1) == pytest.approx(weighted, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_users_are_no_input_of_the_first_sets(name, make_events):
+    events = make_events(200)
+    told = dataclasses.replace(events, user=events.source * 7919 - 5)
+    found = features.find(name)
+    assert found.compute(events).tobytes() == found.compute(told).tobytes()

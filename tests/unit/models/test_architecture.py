@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from fedxdr.core.errors import InvalidPlan
+from fedxdr.core.ids import sha256
+from fedxdr.models import snapshot
 from fedxdr.models.architecture import Architecture, architecture_of
 
 SMALL = Architecture(
@@ -84,3 +86,32 @@ def test_neither_architecture_nor_snapshot_imports_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "layout", "file"),
+    [
+        (
+            0,
+            "a2e0a62dbddb47f47d1d91a91cdd9a741b21ac643803bdcb45b55f4fe3060de3",
+            "1cc24ce269cecbe762d2cc22da384320a8f4cee7b2bc28d5074b6695b8299e7b",
+        ),
+        (
+            2,
+            "d1e40a9584528a5ffb629a617d9fd0a856f6e1bbcd12b595977bc9ca3a24fc73",
+            "e8e267969aaf1d4f907c44bd6971c4e8357161b4e6d139263f73bac500939216",
+        ),
+    ],
+)
+def test_the_first_version_keeps_its_bytes(keys, layout, file):
+    """Models of it are on ledgers: layout, first weights and file form are frozen."""
+    network = replace(SMALL, keys=keys)
+    assert network.describe()["name"] == "temporal-graph-network/v1"
+    assert network.layout.digest == layout
+    stored = snapshot.save(
+        network.first_vector(7),
+        layout=network.layout,
+        architecture=network.describe(),
+    )
+    assert sha256(stored) == file
+    assert architecture_of(snapshot.load(stored).card.architecture) == network

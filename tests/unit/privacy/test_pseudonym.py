@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.privacy.pseudonym import Pseudonymiser, canonical_address
+from fedxdr.telemetry.parser import Tokeniser
 
 OURS = Pseudonymiser(bytes(range(32)))
 THEIRS = Pseudonymiser(bytes(range(1, 33)))
@@ -89,3 +90,11 @@ def test_the_key_is_not_shown_and_has_one_length() -> None:
     assert repr(OURS) == "Pseudonymiser(<key hidden>)"
     with pytest.raises(InvalidSettings, match="32 bytes"):
         Pseudonymiser(b"short")
+
+
+def test_a_pseudonymiser_is_what_parsers_take() -> None:
+    assert isinstance(OURS, Tokeniser)
+    assert OURS.user("Alice") == OURS.user("alice") == OURS.token("user", "alice")
+    assert OURS.user("alice") != OURS.address("alice")
+    assert OURS.user("alice") != OURS.user("corp\\alice")
+    assert OURS.user("alice") != THEIRS.user("alice")

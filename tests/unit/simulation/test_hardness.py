@@ -23,7 +23,10 @@ NAMES = ["alpha", "bravo", "charlie", "delta", "echo"]
 SEED = 7
 LAGS = 8
 WORST_SINGLE = 0.8
-NOT_BEHAVIOUR = {"time_ns", "source", "destination", "label", "technique", "flow_id"}
+NOT_BEHAVIOUR = {
+    *("time_ns", "source", "destination", "user"),
+    *("label", "technique", "flow_id"),
+}
 
 Column = NDArray[np.float64]
 Past = dict[str, tuple[Events, Events, NDArray[np.bool_]]]

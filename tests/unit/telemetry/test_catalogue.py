@@ -85,3 +85,9 @@ def test_a_kind_tells_only_its_own_service() -> None:
         assert SERVICE_BY_KIND[kind] == Service.UNKNOWN
     assert set(KINDS.values()) <= set(Kind)
     assert Service.UNKNOWN not in SERVICES.values()
+
+
+def test_kinds_of_hosts_stand_behind_those_of_the_wire() -> None:
+    assert (Kind.AUTH, Kind.PROCESS) == (18, 19)
+    for kind in (Kind.AUTH, Kind.PROCESS):
+        assert SERVICE_BY_KIND[kind] == Service.UNKNOWN

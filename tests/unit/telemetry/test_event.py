@@ -125,3 +125,21 @@ def test_contradicting_labels_are_refused() -> None:
         events.labelled(flow_id=ids, label=np.zeros(2, np.int8), technique=[None, None])
     with pytest.raises(InvalidTelemetry, match="lengths"):
         events.labelled(flow_id=ids, label=np.zeros(1, np.int8), technique=[None])
+
+
+def test_columns_are_only_ever_appended() -> None:
+    """Who reads columns by place, or wrote them down last year, finds them again."""
+    assert [column.name for column in COLUMNS] == [
+        *("time_ns", "source", "destination", "source_port", "destination_port"),
+        *("protocol", "service", "kind", "bytes_out", "bytes_in", "packets_out"),
+        *("packets_in", "duration_s", "state", "text_length", "text_entropy"),
+        *("label", "technique", "flow_id", "user"),
+    ]
+
+
+def test_users_move_with_their_rows() -> None:
+    users = np.array([5, 0, -(2**63)])
+    events = Events.build(3, {"time_ns": np.array([3, 1, 2]), "user": users})
+    assert events.user.dtype == np.int64
+    whole = Events.concatenate([events, Events.build(1, {})]).sort()
+    assert whole.user.tolist() == [0, 0, -(2**63), 5]

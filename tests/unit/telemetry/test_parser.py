@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from fedxdr.telemetry.parser import (
     MAX_KEPT_BYTES,
     Rejected,
+    Tokeniser,
     codes,
     line_count,
     lines_of,
     numbered,
     text_shapes,
+    tokeniser_of,
     tokens,
 )
 
@@ -95,3 +97,29 @@ def test_a_rejected_line_is_not_shown_and_not_kept_whole() -> None:
 def test_codes() -> None:
     assert codes(["a", None, "a"], lambda text: len(text or "")).tolist() == [1, 0, 1]
     assert len(codes([], lambda _: 0)) == 0
+
+
+class Both:
+    """A tokeniser of its own, which inherits from nothing of ours."""
+
+    def address(self, text: str) -> int:
+        return len(text)
+
+    def user(self, text: str) -> int:
+        return -len(text)
+
+
+def test_a_tokeniser_is_handed_on_as_it_is() -> None:
+    both = Both()
+    assert isinstance(both, Tokeniser)
+    assert tokeniser_of(both) is both
+    assert tokens(["bob", ""], tokeniser_of(both).user).tolist() == [-3, 0]
+
+
+def test_a_bare_function_knows_addresses_and_no_user() -> None:
+    """Also where it is a method of something that knows users."""
+    for function in (len, Both().address):
+        bare = tokeniser_of(function)
+        assert isinstance(bare, Tokeniser)
+        assert tokens(["10.0.0.1", ""], bare.address).tolist() == [8, 0]
+        assert tokens(["alice", ""], bare.user).tolist() == [0, 0]

@@ -242,9 +242,6 @@ class Participant:
 
         Args:
             standing: as it says; of one that was not set back nothing is done.
-
-        Raises:
-            InvalidInput: it is of another ledger or history.
         """
         if not standing.is_restored:
             return

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 
+from fedxdr.core.errors import InvalidInput, WrongPhase
 from fedxdr.core.ids import Digest
 from fedxdr.ledger.merkle import Tree
 from fedxdr.parties.ports import Blobs, CheckpointStore, Link
@@ -35,9 +36,21 @@ def testify(
         size: of the orchestrator's ledger, as it says.
 
     Raises:
-        InvalidInput: it does not believe us: it is of another ledger or history.
-        WrongPhase: it has seen a contradiction, and signs nothing any more.
+        Unavailable: it cannot be reached.
     """
+    try:
+        _tell(link, mirror, store, blobs, size)
+    except (InvalidInput, WrongPhase) as error:
+        # of another ledger, log or history: then it stays silent, and we go on asking
+        logger.error(  # noqa: TRY400 - the sentence is all there is to know
+            "a restored orchestrator does not take what we saw",
+            extra={"reason": str(error)},
+        )
+
+
+def _tell(
+    link: Link, mirror: Recorder, store: CheckpointStore, blobs: Blobs, size: int
+) -> None:
     while True:
         said = page(mirror, store, begin=size)
         heard = link.testify(said)

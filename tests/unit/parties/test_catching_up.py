@@ -489,6 +489,16 @@ def forked(federation, size):
     return recorder
 
 
+def head_of(federation, size, root):
+    return heads.sign(
+        federation.fed.identity,
+        origin=federation.fed.recorder.standing.log.origin,
+        size=size,
+        root=root,
+        at=federation.fed.clock.now(),
+    )
+
+
 def sign(federation, recorder, size=None, key=None):
     size = size or recorder.size()
     return heads.sign(
@@ -720,6 +730,20 @@ def test_members_are_woken_by_the_quorum_of_the_newest_head(federation):
     federation.step()
     for org in ORGS:
         assert federation.participant(org).follower._quorate == size
+
+
+def test_an_agent_that_is_not_believed_goes_on_asking(federation, caplog):
+    backup = Backup.of(federation)
+    restored = backup.restore(federation, marked(backup))
+    restored.catching_up._identity = federation.fed.keys[A].public
+    agent = federation.participant(A)
+    agent._checkpoints.put(
+        size := backup.size + 1, root := sha256(b"x"), head_of(federation, size, root)
+    )
+    for _ in range(2):
+        assert agent.step(wait_s=0).is_restored
+    assert "does not take what we saw" in caplog.text
+    assert "nor our key signed" in caplog.records[-1].reason
 
 
 def test_an_agent_that_cannot_cosign_now_does_not_stop(federation):

@@ -7,7 +7,7 @@ before it is stored, the same root is signed again.
 
 Where a fence is given, each head is held to (``Fence.hold``) after it is stored and
 before anybody gets to see it: so a database that is set back later is noticed
-(catching_up.py).
+(catching_up.py). For each block the disk is synced a few times more; a round has one.
 
 Not here: what a member checks before it cosigns (witness.py), the forms (ledger/heads).
 

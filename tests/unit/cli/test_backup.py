@@ -10,6 +10,8 @@ import typer
 from tests.unit.storage.chains import genesis
 from typer.testing import CliRunner
 
+from fedxdr.app import ledger_copies
+from fedxdr.app.ledger_copies import Unasked
 from fedxdr.cli import backup
 from fedxdr.core.errors import InvalidSettings, Unavailable, VerificationFailed
 from fedxdr.core.ids import sha256
@@ -18,7 +20,7 @@ from fedxdr.storage.blocks import SqlBlockStore
 from fedxdr.storage.database import Database
 
 APP = typer.Typer()
-for command in (backup.backup, backup.restore, backup.compact):
+for command in (backup.backup, backup.restore, backup.catch_up, backup.compact):
     APP.command()(command)
 
 
@@ -77,6 +79,44 @@ def test_a_ledger_that_nobody_founded_is_not_backed_up(folder, tmp_path):
     with pytest.raises(VerificationFailed):
         call("backup", tmp_path / "backup", "--dir", folder)
     assert not (tmp_path / "backup").exists()
+
+
+def test_catching_up_takes_bundles_or_the_operators_word(folder, tmp_path):
+    bundle = tmp_path / "bundle"
+    for given in ((), (bundle, "--nothing-newer")):
+        with pytest.raises(InvalidSettings, match="name members' bundles, or say"):
+            call("catch-up", "--dir", folder, *given)
+    with pytest.raises(InvalidSettings, match="cannot read"):
+        call("catch-up", "--dir", folder, bundle)
+    bundle.write_bytes(b"")
+    for given in (bundle, "--nothing-newer"):
+        with pytest.raises(InvalidSettings, match="was not restored"):
+            call("catch-up", "--dir", folder, given)
+
+
+def test_catching_up_promises_nothing(folder, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        ledger_copies, "catch_up", lambda _, data: given.extend(data) or 3
+    )
+    paths = [tmp_path / "one", tmp_path / "two"]
+    for path in paths:
+        path.write_text(path.name)
+    assert json.loads(call("catch-up", "--dir", folder, *paths, "--json")) == {
+        "blocks": 3
+    }
+    assert given == [b"one", b"two"]
+    said = " ".join(call("catch-up", "--dir", folder, *paths).split())
+    assert "signs nothing until every member's agent has told it" in said
+
+    word = Unasked(told=("org-a",), missing=("org-b", "org-c"))
+    monkeypatch.setattr(ledger_copies, "nothing_newer", lambda _: word)
+    said = " ".join(call("catch-up", "--dir", folder, "--nothing-newer").split())
+    assert "1 of 3 members had told" in said
+    assert "Not org-b, org-c" in said
+    assert "convict" in said
+    said = json.loads(call("catch-up", "--dir", folder, "--nothing-newer", "--json"))
+    assert said == {"blocks": 0, "told": ["org-a"], "missing": ["org-b", "org-c"]}
 
 
 def test_without_yes_nothing_goes(folder):

@@ -19,7 +19,8 @@ import dataclasses
 import glob
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -56,6 +57,7 @@ class FileReport:
         rejected: lines that could not be read.
         examples: the first few of them.
         problem: why reading stopped before the end, None where it did not.
+        why_skipped: how many were skipped for which reason, where the parser tells.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class FileReport:
     rejected: int = 0
     examples: tuple[Rejected, ...] = ()
     problem: str | None = None
+    why_skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -204,6 +207,7 @@ def _counted(report: FileReport, parsed: Parsed) -> FileReport:
         skipped=report.skipped + parsed.skipped,
         rejected=report.rejected + len(parsed.rejected),
         examples=(*report.examples, *parsed.rejected)[:EXAMPLES],
+        why_skipped=Counter(report.why_skipped) + Counter(parsed.why_skipped),
     )
 
 

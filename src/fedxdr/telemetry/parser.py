@@ -15,7 +15,7 @@ texts become length and entropy.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -108,12 +108,15 @@ class Parsed:
         skipped: sound records that are not about two endpoints (sensor statistics,
             certificates), not counted as rejected.
         lines: lines in the block, blank ones and comments too.
+        why_skipped: how many were skipped for which reason, where the parser tells;
+            reasons are the parser's own words, never the record's.
     """
 
     events: Events
     rejected: tuple[Rejected, ...] = ()
     skipped: int = 0
     lines: int = 0
+    why_skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Parser(Protocol):

@@ -8,7 +8,9 @@ tick is from the mean of the past (chi-squared), for each of the three. Counts f
 its counts only if its last score was below ``threshold``, else it takes in its mean.
 
 It does NOT learn from labels, know what an event means, look at ports or volumes, or
-judge clocks: a time far ahead moves the stream there, and what follows counts in that
+choose what goes on to the network: one flood holds most of the highest scores, so that
+a plain share of them shows the network that flood and little else. Nor does it judge
+clocks: a time far ahead moves the stream there, and what follows counts in that
 tick until the clocks meet (whoever reads logs refuses such times). A source, edge or
 destination with no past tick scores 0, however loud: only the others can speak.
 

@@ -16,6 +16,7 @@ or a pattern brought in is reported and passed over.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import glob
 import logging
 import os
@@ -30,9 +31,11 @@ import msgspec
 from fedxdr.core.errors import InvalidInput, InvalidTelemetry, Refused
 from fedxdr.intake.blocks import blocks_of
 from fedxdr.intake.sniffing import LogFormat, sniff, zeek_log_of
+from fedxdr.telemetry.cbs import CbsParser
 from fedxdr.telemetry.event import Events
 from fedxdr.telemetry.parser import Parsed, Parser, Rejected, Tokenise, Tokeniser
 from fedxdr.telemetry.suricata import LABEL_SEVERITY, EveParser, mark_alerted
+from fedxdr.telemetry.syslog_parser import SyslogParser
 from fedxdr.telemetry.zeek import ZeekTsvParser
 from fedxdr.telemetry.zeek_json import ZeekJsonParser
 
@@ -40,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 EXAMPLES: Final = 3
 """Rejected lines that a report keeps to show."""
+
+_LAST_SECOND: Final = 9_000_000_000.0
+"""Of year 2255: what a damaged file system says beyond is no time of a log."""
 
 _SUFFIXES: Final = (".json", ".log", ".labeled", ".ndjson", ".jsonl")
 
@@ -222,8 +228,21 @@ def _parser_for(
             return EveParser(tokenise, label_severity=label_severity)
         case LogFormat.ZEEK_TSV:
             return ZeekTsvParser(tokenise)
+        case LogFormat.SYSLOG:
+            return SyslogParser(tokenise, now=_written(path))
+        case LogFormat.CBS:
+            return CbsParser()
         case _:
             return ZeekJsonParser(tokenise, log=zeek_log_of(path.name))
+
+
+def _written(path: Path) -> dt.datetime:
+    """Return when a file was last written: no line of it is of a later time."""
+    try:
+        seconds = path.stat().st_mtime
+    except OSError as error:
+        raise InvalidTelemetry(f"{path.name}: cannot be read") from error
+    return dt.datetime.fromtimestamp(min(max(seconds, 0.0), _LAST_SECOND), dt.UTC)
 
 
 class _DeadLetters:

@@ -14,6 +14,8 @@ import msgspec
 
 from fedxdr.core.errors import InvalidTelemetry
 from fedxdr.telemetry.catalogue import KINDS
+from fedxdr.telemetry.cbs import is_cbs
+from fedxdr.telemetry.syslog import is_syslog
 
 _LINES_TRIED: Final = 100
 _ABSENT: Final = msgspec.Raw(b"")
@@ -25,6 +27,12 @@ class LogFormat(enum.Enum):
     EVE = "Suricata EVE"
     ZEEK_TSV = "Zeek, tab-separated"
     ZEEK_JSON = "Zeek, JSON"
+    WINDOWS = "Windows events, JSON"
+    WAZUH = "Wazuh alerts"
+    OCSF = "OCSF"
+    ECS = "Elastic Common Schema"
+    SYSLOG = "syslog"
+    CBS = "Windows servicing log"
     EMPTY = "empty"
 
 
@@ -36,6 +44,28 @@ class _Signs(msgspec.Struct):
     ts: msgspec.Raw = _ABSENT
     path: msgspec.Raw = msgspec.field(name="_path", default=_ABSENT)
     stream: msgspec.Raw = msgspec.field(name="@stream", default=_ABSENT)
+    winlog: msgspec.Raw = _ABSENT
+    windows_event: msgspec.Raw = msgspec.field(name="Event", default=_ABSENT)
+    windows_number: msgspec.Raw = msgspec.field(name="EventID", default=_ABSENT)
+    rule: msgspec.Raw = _ABSENT
+    agent: msgspec.Raw = _ABSENT
+    class_uid: msgspec.Raw = _ABSENT
+    ecs: msgspec.Raw = _ABSENT
+    elastic_time: msgspec.Raw = msgspec.field(name="@timestamp", default=_ABSENT)
+
+    def format(self) -> LogFormat | None:
+        """Return the format that they give away, None where they give none."""
+        windows = self.winlog or self.windows_event or self.windows_number
+        # Order matters: a Windows event of winlogbeat is ECS as well.
+        tried = (
+            (self.event_type and self.timestamp, LogFormat.EVE),
+            (windows, LogFormat.WINDOWS),
+            (self.class_uid, LogFormat.OCSF),
+            (self.rule and self.agent and self.timestamp, LogFormat.WAZUH),
+            (self.ts or self.path or self.stream, LogFormat.ZEEK_JSON),
+            (self.ecs and self.elastic_time, LogFormat.ECS),
+        )
+        return next((found for signs, found in tried if signs), None)
 
 
 _DECODER: Final = msgspec.json.Decoder(_Signs)
@@ -64,15 +94,26 @@ def sniff(head: bytes) -> LogFormat:
         try:
             signs = _DECODER.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            text_format = _text_format(line)
+            if text_format is not None:
+                return text_format
             continue
-        if signs.event_type and signs.timestamp:
-            return LogFormat.EVE
-        if signs.ts or signs.path or signs.stream:
-            return LogFormat.ZEEK_JSON
+        found = signs.format()
+        if found is not None:
+            return found
     raise InvalidTelemetry(
         "neither Suricata EVE nor a Zeek log: the first lines hold no header (#fields)"
-        ", no JSON with event_type and timestamp, and no JSON with ts"
+        ", no JSON with event_type and timestamp, no JSON with ts, and no syslog"
     )
+
+
+def _text_format(line: bytes) -> LogFormat | None:
+    """Return the format of a line that is not JSON, None where it gives none away."""
+    if is_cbs(line):
+        return LogFormat.CBS
+    if is_syslog(line.decode("utf-8", "replace")):
+        return LogFormat.SYSLOG
+    return None
 
 
 def zeek_log_of(name: str) -> str:

@@ -188,7 +188,8 @@ def times_ns(
     sound = np.array([isinstance(one, int) for one in times], np.bool_)
     where = np.flatnonzero(~sound)
     if len(where):
-        found[where], sound[where] = iso_times_ns([str(times[row]) for row in where])
+        texts = [str(times[row]) for row in where.tolist()]
+        found[where], sound[where] = iso_times_ns(texts)
     return found, sound
 
 

@@ -185,6 +185,18 @@ def test_memory_stays_what_it_was():
     assert sum(array.nbytes for array in one.state().values()) < size + 100
 
 
+@given(TOKENS, TOKENS, st.integers(0, 2**256 - 1), st.integers(1, 65_536))
+def test_cells_are_those_of_the_definition(source, destination, seed, columns):
+    cells = prefilter._Hash(seed, rows=3, columns=columns).cells(
+        np.array([source]), np.array([destination])
+    )
+    assert cells.ravel().tolist() == [
+        reference.column(part, key, source, destination, columns)
+        for part in (EDGE, SOURCE, DESTINATION)
+        for key in reference.row_keys(seed, 3)
+    ]
+
+
 def test_the_seed_decides_which_hosts_share_a_cell():
     hosts = generator(3).integers(-(2**63), 2**63 - 1, 4096)
 

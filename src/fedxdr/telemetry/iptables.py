@@ -26,7 +26,7 @@ from fedxdr.telemetry.syslog_fields import (
     number,
 )
 
-_FIELD: Final = re.compile(r"(?<![^\s\[])(SRC|DST|LEN|PROTO|SPT|DPT)=(\S*+)")
+_FIELD: Final = re.compile(r"(?<!\S)(SRC|DST|LEN|PROTO|SPT|DPT)=(\S*+)")
 _WORD: Final = re.compile(r"[A-Za-z]++")
 _STATES: Final = {
     "block": State.ATTEMPTED,
@@ -50,11 +50,12 @@ def read(text: str, _host: str = "") -> Read:
     Raises:
         InvalidTelemetry: a packet whose fields cannot be read.
     """
+    text = text.partition(" [SRC=")[0]
     if "SRC=" not in text:
         return "kernel: no packet"
     field: dict[str, str] = {}
     for name, value in _FIELD.findall(text):
-        field.setdefault(name, value.removesuffix("]"))
+        field.setdefault(name, value)
     source, destination = field.get("SRC", ""), field.get("DST", "")
     if not (source and destination):
         raise InvalidTelemetry("a packet without both addresses")

@@ -32,10 +32,14 @@ from fedxdr.core.errors import InvalidInput, InvalidTelemetry, Refused
 from fedxdr.intake.blocks import blocks_of
 from fedxdr.intake.sniffing import LogFormat, sniff, zeek_log_of
 from fedxdr.telemetry.cbs import CbsParser
+from fedxdr.telemetry.ecs import EcsParser
 from fedxdr.telemetry.event import Events
+from fedxdr.telemetry.ocsf import OcsfParser
 from fedxdr.telemetry.parser import Parsed, Parser, Rejected, Tokenise, Tokeniser
 from fedxdr.telemetry.suricata import LABEL_SEVERITY, EveParser, mark_alerted
 from fedxdr.telemetry.syslog_parser import SyslogParser
+from fedxdr.telemetry.wazuh import WazuhParser
+from fedxdr.telemetry.windows import WindowsParser
 from fedxdr.telemetry.zeek import ZeekTsvParser
 from fedxdr.telemetry.zeek_json import ZeekJsonParser
 
@@ -228,6 +232,14 @@ def _parser_for(
             return EveParser(tokenise, label_severity=label_severity)
         case LogFormat.ZEEK_TSV:
             return ZeekTsvParser(tokenise)
+        case LogFormat.WINDOWS:
+            return WindowsParser(tokenise)
+        case LogFormat.WAZUH:
+            return WazuhParser(tokenise, label_severity=label_severity)
+        case LogFormat.OCSF:
+            return OcsfParser(tokenise)
+        case LogFormat.ECS:
+            return EcsParser(tokenise, label_severity=label_severity)
         case LogFormat.SYSLOG:
             return SyslogParser(tokenise, now=_written(path))
         case LogFormat.CBS:

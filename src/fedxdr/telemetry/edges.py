@@ -14,6 +14,7 @@ Rule 2: a record without a time is rejected, whatever it is about.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, TypeVar
@@ -59,12 +60,16 @@ MILLISECOND_NS: Final = 1_000_000
 LATEST_MS: Final = 9_214_646_400_000
 """2262-01-01 in milliseconds since 1970: later times have no nanoseconds."""
 
+_TECHNIQUE: Final = re.compile(r"T[0-9]{4}(\.[0-9]{3})?")
 _SAYS_NOTHING: Final = frozenset({"", "-"})
 _LOOPBACK: Final = frozenset({"::1", "0:0:0:0:0:0:0:1", "localhost"})
 
 
 class Edge(msgspec.Struct, gc=False, frozen=True, kw_only=True):
-    """One record about two endpoints, in words; see ``event.Events`` for each."""
+    """One record about two endpoints, in words; see ``event.Events`` for each.
+
+    A technique that is not written like one of ATT&CK's is none.
+    """
 
     kind: Kind
     source: str
@@ -156,8 +161,9 @@ def events_of(
     ends += [edge.destination for edge in edges]
     entities = tokens(ends, tokeniser.address)
     lengths, entropies = text_shapes([edge.text for edge in edges])
-    names = list(dict.fromkeys(edge.technique for edge in edges if edge.technique))
-    number = {name: index for index, name in enumerate(names)} | {"": -1}
+    named = dict.fromkeys(edge.technique for edge in edges)
+    names = [name for name in named if _TECHNIQUE.fullmatch(name)]
+    number = {name: index for index, name in enumerate(names)}
     columns: dict[str, NDArray[Any]] = {
         name: np.array([getattr(edge, name) for edge in edges], np.int64)
         for name in _SAME_NAME
@@ -169,7 +175,9 @@ def events_of(
         "duration_s": np.array([edge.duration_s for edge in edges], np.float64),
         "text_length": lengths,
         "text_entropy": entropies,
-        "technique": np.array([number[edge.technique] for edge in edges], np.int16),
+        "technique": np.array(
+            [number.get(edge.technique, -1) for edge in edges], np.int16
+        ),
         "flow_id": np.array([edge.flow_id for edge in edges], np.uint64),
         "user": tokens([edge.user for edge in edges], tokeniser.user),
     }

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.telemetry import authlog, iptables, sshd
+from fedxdr.telemetry import authlog, filterlog, iptables, sshd
 from fedxdr.telemetry.edges import Edge, events_of
 from fedxdr.telemetry.parser import (
     Parsed,
@@ -45,6 +45,7 @@ READERS: Final[dict[str, Reader]] = {
     "klogind": authlog.klogind,
     "kernel": iptables.read,
     "ulogd": iptables.read,
+    "filterlog": filterlog.read,
 }
 """Who reads the text, by the program that wrote it."""
 

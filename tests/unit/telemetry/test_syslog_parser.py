@@ -28,6 +28,8 @@ LINES = {
     "ftpd": f"{AT} h ftpd[1]: connection from 192.0.2.7 () at Fri",
     "klogind": f"{AT} h klogind[1]: Authentication failed from x (192.0.2.7): no",
     "kernel": f"{AT} h kernel: [1.2] IN=e OUT= SRC=192.0.2.7 DST=10.0.0.1 PROTO=TCP",
+    "filterlog": f"{AT} filterlog[1]: 4,,,1,i,match,block,in,4,0x0,,6,0,0,DF,6,tcp,60,"
+    "192.0.2.7,10.0.0.1,1,2,0",
 }
 
 

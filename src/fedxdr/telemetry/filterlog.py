@@ -20,6 +20,7 @@ from fedxdr.telemetry.syslog_fields import (
     LARGEST,
     LARGEST_PORT,
     LARGEST_PROTOCOL,
+    VERDICTS,
     Read,
     number,
 )
@@ -28,7 +29,6 @@ _ACTION: Final = 6
 _VERSION: Final = 8
 # Where a packet says protocol number, length, source and destination, by IP version.
 _PLACES: Final = {"4": (15, 17, 18, 19), "6": (13, 14, 15, 16)}
-_STATES: Final = {"block": State.ATTEMPTED, "reject": State.REJECTED}
 _WITH_PORTS: Final = frozenset({6, 17, 132})
 
 
@@ -65,5 +65,5 @@ def read(text: str, _host: str = "") -> Read:
         protocol=protocol,
         bytes_out=number(length, LARGEST, "length"),
         packets_out=1,
-        state=_STATES.get(values[_ACTION], State.UNKNOWN),
+        state=VERDICTS.get(values[_ACTION], State.UNKNOWN),
     )

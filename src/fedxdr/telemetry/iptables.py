@@ -22,22 +22,13 @@ from fedxdr.telemetry.syslog_fields import (
     LARGEST,
     LARGEST_PORT,
     LARGEST_PROTOCOL,
+    VERDICTS,
     Read,
     number,
 )
 
 _FIELD: Final = re.compile(r"(?<!\S)(SRC|DST|LEN|PROTO|SPT|DPT)=(\S*+)")
 _WORD: Final = re.compile(r"[A-Za-z]++")
-_STATES: Final = {
-    "block": State.ATTEMPTED,
-    "blocked": State.ATTEMPTED,
-    "drop": State.ATTEMPTED,
-    "dropped": State.ATTEMPTED,
-    "deny": State.ATTEMPTED,
-    "denied": State.ATTEMPTED,
-    "reject": State.REJECTED,
-    "rejected": State.REJECTED,
-}
 _LARGEST_PREFIX: Final = 256
 
 
@@ -63,7 +54,7 @@ def read(text: str, _host: str = "") -> Read:
     if protocol > LARGEST_PROTOCOL:
         raise InvalidTelemetry("PROTO is not a protocol")
     prefix = text[:_LARGEST_PREFIX].partition("IN=")[0].lower()
-    words = (_STATES.get(word) for word in _WORD.findall(prefix))
+    words = (VERDICTS.get(word) for word in _WORD.findall(prefix))
     return Edge(
         kind=Kind.FLOW,
         source=source,

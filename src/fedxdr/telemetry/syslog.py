@@ -21,6 +21,7 @@ import re
 from typing import Final, NamedTuple
 
 from fedxdr.core.errors import InvalidTelemetry
+from fedxdr.telemetry.edges import LATEST_MS, MILLISECOND_NS
 from fedxdr.telemetry.timestamps import SECOND_NS, iso_times_ns
 
 _MONTH: Final = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
@@ -112,6 +113,25 @@ class Framer:
         if found is not None:
             return _tagged(_iso_time(found[1].replace(",", ".")), line[found.end() :])
         raise InvalidTelemetry("no syslog frame: no time where one is expected")
+
+    def time(self, text: str) -> int | None:
+        """Return a time that a line says of itself, None where it cannot be read.
+
+        Args:
+            text: milliseconds since 1970; ``Oct 11 2019 22:14:15.123``, the year and
+                ``UTC`` or ``GMT`` behind it may lack; or ISO 8601.
+        """
+        if text.isascii() and text.isdigit() and len(text) <= len(str(LATEST_MS)):
+            return min(int(text), LATEST_MS) * MILLISECOND_NS
+        found = _BSD.match(f"{text} ")
+        try:
+            if found is None:
+                return _iso_time(text)
+            rest = text[found.end() :]
+            is_utc = rest in {"", "UTC", "GMT", "Z"}
+            return self._bsd_time(*found.groups()) if is_utc else None
+        except InvalidTelemetry:
+            return None
 
     def _bsd_time(
         self, day: str, hour: str, minute: str, second: str, fraction: str | None

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.telemetry import authlog, filterlog, iptables, sshd
+from fedxdr.telemetry import authlog, cef, filterlog, iptables, leef, sshd
 from fedxdr.telemetry.edges import Edge, events_of
 from fedxdr.telemetry.parser import (
     Parsed,
@@ -30,7 +31,7 @@ from fedxdr.telemetry.parser import (
     tokeniser_of,
 )
 from fedxdr.telemetry.syslog import Framer
-from fedxdr.telemetry.syslog_fields import Read, Reader
+from fedxdr.telemetry.syslog_fields import Read, Reader, Told
 
 LARGEST_LINE: Final = 65_536
 """Bytes; rsyslog and syslog-ng cut at 8 and 64 KiB."""
@@ -48,6 +49,12 @@ READERS: Final[dict[str, Reader]] = {
     "filterlog": filterlog.read,
 }
 """Who reads the text, by the program that wrote it."""
+
+TELLERS: Final[dict[str, Callable[[str], Told]]] = {
+    "CEF:": cef.read,
+    "LEEF:": leef.read,
+}
+"""Who reads texts that begin so, whatever program wrote them; they may tell a time."""
 
 NO_READER: Final = "a program whose lines name no endpoints, or that nobody reads"
 
@@ -99,14 +106,21 @@ class SyslogParser:
         text = line.decode("utf-8", "replace").strip("\r\n\x00 ")
         frame = self._framer.frame(text)
         host = frame.host or self._host
-        found = _dispatch(frame.program, frame.text, host)
+        time_ns = frame.time_ns
+        said = next((mark for mark in TELLERS if frame.text.startswith(mark)), None)
+        if said is None:
+            found = _dispatch(frame.program, frame.text, host)
+        else:
+            own_time, found = TELLERS[said](frame.text)
+            own_ns = self._framer.time(own_time) if own_time else None
+            time_ns = time_ns if own_ns is None else own_ns
         if isinstance(found, str):
             return 0, found
-        if frame.time_ns is None:
+        if time_ns is None:
             raise InvalidTelemetry("no time, neither in the frame nor in the line")
         if not (found.source and found.destination):
             return 0, "the host is not named"
-        return frame.time_ns, found
+        return time_ns, found
 
 
 def _dispatch(program: str, text: str, host: str) -> Read:

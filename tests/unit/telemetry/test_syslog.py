@@ -171,6 +171,24 @@ def test_other_logs_are_not_taken_for_syslog(line: str) -> None:
     assert not is_syslog(line)
 
 
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("1714709106123", ns("2024-05-03T04:05:06Z") + 123_000_000),
+        ("May 03 2024 04:05:06", ns("2024-05-03T04:05:06Z")),
+        ("May 03 2024 04:05:06.5 UTC", ns("2024-05-03T04:05:06Z") + 500_000_000),
+        ("May  3 04:05:06", ns("2024-05-03T04:05:06Z")),
+        ("2024-05-03T06:05:06+02:00", ns("2024-05-03T04:05:06Z")),
+        ("May 03 2024 04:05:06 CEST", None),
+        ("May 32 2024 04:05:06", None),
+        ("yesterday", None),
+        ("9" * 40, None),
+    ],
+)
+def test_times_that_lines_say_of_themselves(text: str, want: int | None) -> None:
+    assert Framer(NOW).time(text) == want
+
+
 def test_structured_data_without_time_is_none() -> None:
     assert frame("<34>1 - h su - - - t") == Frame(None, "h", "su", "t")
 

@@ -30,6 +30,10 @@ LINES = {
     "kernel": f"{AT} h kernel: [1.2] IN=e OUT= SRC=192.0.2.7 DST=10.0.0.1 PROTO=TCP",
     "filterlog": f"{AT} filterlog[1]: 4,,,1,i,match,block,in,4,0x0,,6,0,0,DF,6,tcp,60,"
     "192.0.2.7,10.0.0.1,1,2,0",
+    "cef": f"{AT} h CEF:0|a|b|c|d|e|9|src=192.0.2.7 dst=10.0.0.1",
+    "cef-bare": "CEF:0|a|b|c|d|e|9|rt=May 3 2024 04:05:06 src=192.0.2.7 dst=10.0.0.1",
+    "leef": f"{AT} h p[1]: LEEF:1.0|a|b|c|d|src=192.0.2.7\tdst=10.0.0.1",
+    "leef-bare": "LEEF:1.0|a|b|c|d|devTime=1714709106000\tsrc=192.0.2.7\tdst=10.0.0.1",
 }
 
 
@@ -77,6 +81,13 @@ def test_the_host_is_the_frames_or_the_callers() -> None:
     assert parse(line, "web1").events.destination.tolist() == [tokenise("web1")]
     named = parse(LINES["sshd"], "web1").events
     assert named.destination.tolist() == [tokenise("h")]
+
+
+def test_a_record_without_any_time_is_refused() -> None:
+    for when in ("", "rt=x ", "rt=May 3 2024 04:05:06 CEST "):
+        parsed = parse(f"CEF:0|a|b|c|d|e|9|{when}src=192.0.2.7 dst=10.0.0.1")
+        (one,) = parsed.rejected
+        assert one.reason == "no time, neither in the frame nor in the line"
 
 
 def test_lines_above_the_limit_are_refused() -> None:

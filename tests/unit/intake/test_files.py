@@ -224,3 +224,60 @@ def test_a_tokeniser_reads_what_a_bare_function_reads(tmp_path: Path) -> None:
             want = getattr(bare, column.name)
             np.testing.assert_array_equal(getattr(whole, column.name), want)
     assert not bare.user.any()
+
+
+_TIME = "2024-01-01T00:00:09Z"
+_LOGON = {"TargetUserName": "a", "LogonType": "2"}
+_ENDS = {"source": {"ip": "10.0.0.1"}, "destination": {"ip": "10.0.0.2"}}
+_SECURITY = {"EventTime": _TIME, "Channel": "Security", "Hostname": "h"}
+
+
+@pytest.mark.parametrize(
+    ("record", "skipped", "want", "kind"),
+    [
+        (
+            _SECURITY | {"EventID": 4624} | _LOGON,
+            _SECURITY | {"EventID": 4672},
+            LogFormat.WINDOWS,
+            Kind.AUTH,
+        ),
+        (
+            {"timestamp": _TIME, "rule": {"level": 3}, "agent": {"name": "h"}},
+            {"timestamp": _TIME},
+            LogFormat.WAZUH,
+            Kind.ALERT,
+        ),
+        (
+            {
+                "class_uid": 4001,
+                "time": 1_704_067_209_000,
+                "src_endpoint": {"ip": "10.0.0.1"},
+                "dst_endpoint": {"ip": "10.0.0.2"},
+            },
+            {"class_uid": 6001, "time": 1_704_067_209_000},
+            LogFormat.OCSF,
+            Kind.FLOW,
+        ),
+        (
+            {"@timestamp": _TIME, "ecs": {}, "event": {"category": "network"}} | _ENDS,
+            {"@timestamp": _TIME, "ecs": {}},
+            LogFormat.ECS,
+            Kind.FLOW,
+        ),
+    ],
+)
+def test_json_of_hosts_and_collectors(
+    tmp_path: Path,
+    record: dict[str, Any],
+    skipped: dict[str, Any],
+    want: LogFormat,
+    kind: Kind,
+) -> None:
+    lines = [json.dumps(record), "torn", json.dumps(skipped)]
+    (tmp_path / "export.json").write_text("\n".join(lines))
+    taken = take(tmp_path / "export.json")
+    assert taken.events.kind.tolist() == [kind]
+    assert taken.events.time_ns.tolist() == [1_704_067_209_000_000_000]
+    report = taken.files[0]
+    assert (report.format, report.skipped, report.rejected) == (want, 1, 1)
+    assert sum(report.why_skipped.values()) == 1

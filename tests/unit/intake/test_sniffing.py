@@ -24,6 +24,12 @@ from fedxdr.intake.sniffing import LogFormat, is_array, sniff, zeek_log_of
         (b'{"_path":"dns"}\n', LogFormat.ZEEK_JSON),
         (b'{"@stream":"conn","id_orig_h":"x"}\n', LogFormat.ZEEK_JSON),
         (b'torn"}\n{"ts":1}\n', LogFormat.ZEEK_JSON),
+        (b'{"Event":{"System":{}}}\n', LogFormat.WINDOWS),
+        (b'{"@timestamp":"x","winlog":{},"ecs":{}}\n', LogFormat.WINDOWS),
+        (b'{"EventTime":"x","EventID":4624}\n', LogFormat.WINDOWS),
+        (b'{"timestamp":"x","rule":{},"agent":{}}\n', LogFormat.WAZUH),
+        (b'{"class_uid":4001,"time":1}\n', LogFormat.OCSF),
+        (b'{"@timestamp":"x","ecs":{"version":"8"}}\n', LogFormat.ECS),
     ],
 )
 def test_formats(head: bytes, want: LogFormat) -> None:

@@ -36,6 +36,7 @@ from fedxdr.telemetry.ecs import EcsParser
 from fedxdr.telemetry.event import Events
 from fedxdr.telemetry.ocsf import OcsfParser
 from fedxdr.telemetry.parser import Parsed, Parser, Rejected, Tokenise, Tokeniser
+from fedxdr.telemetry.redteam import RedteamParser
 from fedxdr.telemetry.suricata import LABEL_SEVERITY, EveParser, mark_alerted
 from fedxdr.telemetry.syslog_parser import SyslogParser
 from fedxdr.telemetry.wazuh import WazuhParser
@@ -244,6 +245,8 @@ def _parser_for(
             return SyslogParser(tokenise, now=_written(path))
         case LogFormat.CBS:
             return CbsParser()
+        case LogFormat.REDTEAM:
+            return RedteamParser(tokenise)
         case _:
             return ZeekJsonParser(tokenise, log=zeek_log_of(path.name))
 

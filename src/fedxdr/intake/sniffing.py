@@ -15,6 +15,7 @@ import msgspec
 from fedxdr.core.errors import InvalidTelemetry
 from fedxdr.telemetry.catalogue import KINDS
 from fedxdr.telemetry.cbs import is_cbs
+from fedxdr.telemetry.redteam import is_redteam
 from fedxdr.telemetry.syslog import is_syslog
 
 _LINES_TRIED: Final = 100
@@ -33,6 +34,7 @@ class LogFormat(enum.Enum):
     ECS = "Elastic Common Schema"
     SYSLOG = "syslog"
     CBS = "Windows servicing log"
+    REDTEAM = "LANL red-team logons"
     EMPTY = "empty"
 
 
@@ -111,6 +113,8 @@ def _text_format(line: bytes) -> LogFormat | None:
     """Return the format of a line that is not JSON, None where it gives none away."""
     if is_cbs(line):
         return LogFormat.CBS
+    if is_redteam(line):
+        return LogFormat.REDTEAM
     if is_syslog(line.decode("utf-8", "replace")):
         return LogFormat.SYSLOG
     return None

@@ -34,6 +34,7 @@ from fedxdr.intake.sniffing import LogFormat, sniff, zeek_log_of
 from fedxdr.telemetry.cbs import CbsParser
 from fedxdr.telemetry.ecs import EcsParser
 from fedxdr.telemetry.event import Events
+from fedxdr.telemetry.netflow import NetflowParser
 from fedxdr.telemetry.ocsf import OcsfParser
 from fedxdr.telemetry.parser import Parsed, Parser, Rejected, Tokenise, Tokeniser
 from fedxdr.telemetry.redteam import RedteamParser
@@ -241,6 +242,8 @@ def _parser_for(
             return OcsfParser(tokenise)
         case LogFormat.ECS:
             return EcsParser(tokenise, label_severity=label_severity)
+        case LogFormat.NETFLOW:
+            return NetflowParser(tokenise)
         case LogFormat.SYSLOG:
             return SyslogParser(tokenise, now=_written(path))
         case LogFormat.CBS:

@@ -15,6 +15,7 @@ import msgspec
 from fedxdr.core.errors import InvalidTelemetry
 from fedxdr.telemetry.catalogue import KINDS
 from fedxdr.telemetry.cbs import is_cbs
+from fedxdr.telemetry.netflow import is_netflow
 from fedxdr.telemetry.redteam import is_redteam
 from fedxdr.telemetry.syslog import is_syslog
 
@@ -32,6 +33,7 @@ class LogFormat(enum.Enum):
     WAZUH = "Wazuh alerts"
     OCSF = "OCSF"
     ECS = "Elastic Common Schema"
+    NETFLOW = "NetFlow, CSV of nfdump"
     SYSLOG = "syslog"
     CBS = "Windows servicing log"
     REDTEAM = "LANL red-team logons"
@@ -111,6 +113,8 @@ def sniff(head: bytes) -> LogFormat:
 
 def _text_format(line: bytes) -> LogFormat | None:
     """Return the format of a line that is not JSON, None where it gives none away."""
+    if is_netflow(line):
+        return LogFormat.NETFLOW
     if is_cbs(line):
         return LogFormat.CBS
     if is_redteam(line):

@@ -281,3 +281,11 @@ def test_json_of_hosts_and_collectors(
     report = taken.files[0]
     assert (report.format, report.skipped, report.rejected) == (want, 1, 1)
     assert sum(report.why_skipped.values()) == 1
+
+
+def test_netflow(tmp_path: Path) -> None:
+    (tmp_path / "flows.csv").write_text("ts,sa,da\n2024-01-01 00:00:09,a,b\nSummary\n")
+    taken = take(tmp_path / "flows.csv")
+    assert taken.events.time_ns.tolist() == [1_704_067_209_000_000_000]
+    assert taken.files[0].format is LogFormat.NETFLOW
+    assert taken.files[0].why_skipped == {"nfdump's summary": 1}

@@ -33,6 +33,7 @@ from fedxdr.intake.sniffing import LogFormat, is_array, sniff, zeek_log_of
         (b'{"@timestamp":"x","winlog":{},"ecs":{}}\n', LogFormat.WINDOWS),
         (b'{"EventTime":"x","EventID":4624}\n', LogFormat.WINDOWS),
         (b'{"timestamp":"x","rule":{},"agent":{}}\n', LogFormat.WAZUH),
+        (b"ts,te,td,sa,da,sp,dp,pr\n", LogFormat.NETFLOW),
         (b'{"class_uid":4001,"time":1}\n', LogFormat.OCSF),
         (b'{"@timestamp":"x","ecs":{"version":"8"}}\n', LogFormat.ECS),
     ],

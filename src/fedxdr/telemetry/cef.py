@@ -36,10 +36,18 @@ _PART: Final = re.compile(r"((?:[^|\\]++|\\.)*+)\|", re.DOTALL)
 _PARTS: Final = len(
     ("version", "vendor", "product", "its", "class", "name", "severity")
 )
-_KEY: Final = re.compile(r"(?<!\S)([A-Za-z0-9_.\[\]]{1,64}+)=")
+# begins with a character, so that it is searched for and not tried at every place
+_KEY: Final = re.compile(r" ([A-Za-z0-9_.\[\]]{1,64}+)=")
 _ESCAPED: Final = re.compile(r"\\([\\=|nr])")
 _MEANT: Final = {"n": "\n", "r": "\r"}
 _TIMES: Final = ("start", "rt", "end")
+_WANTED: Final = frozenset(
+    {
+        *_TIMES,
+        *("src", "c6a2", "shost", "dst", "c6a3", "dhost", "spt", "dpt", "proto", "app"),
+        *("in", "out", "act", "request", "suser", "duser", "cat"),
+    }
+)
 
 
 def read(text: str) -> Told:
@@ -89,12 +97,12 @@ def read(text: str) -> Told:
 
 def _extension(text: str) -> dict[str, str]:
     """Return ``key=value key=value``; values hold spaces, and ``=`` only escaped."""
-    keys = list(_KEY.finditer(text))
-    ends = [*(key.start() for key in keys), len(text)][1:]
+    # what stands before the first key, then keys and values in turn
+    parts = _KEY.split(f" {text}")
     field: dict[str, str] = {}
-    for key, end in zip(keys, ends, strict=True):
-        if key[1] not in field:
-            field[key[1]] = _plain(text[key.end() : end].strip())
+    for name, value in zip(parts[1::2], parts[2::2], strict=True):
+        if name in _WANTED and name not in field:
+            field[name] = _plain(value.strip())
     return field
 
 

@@ -27,7 +27,6 @@ from fedxdr.telemetry.syslog_fields import (
     number,
 )
 
-_FIELD: Final = re.compile(r"(?<!\S)(SRC|DST|LEN|PROTO|SPT|DPT)=(\S*+)")
 _WORD: Final = re.compile(r"[A-Za-z]++")
 _LARGEST_PREFIX: Final = 256
 
@@ -45,7 +44,8 @@ def read(text: str, _host: str = "") -> Read:
     if "SRC=" not in text:
         return "kernel: no packet"
     field: dict[str, str] = {}
-    for name, value in _FIELD.findall(text):
+    for one in text.split(" "):
+        name, _, value = one.partition("=")
         field.setdefault(name, value)
     source, destination = field.get("SRC", ""), field.get("DST", "")
     if not (source and destination):
@@ -53,7 +53,7 @@ def read(text: str, _host: str = "") -> Read:
     protocol = protocol_of(field.get("PROTO"))
     if protocol > LARGEST_PROTOCOL:
         raise InvalidTelemetry("PROTO is not a protocol")
-    prefix = text[:_LARGEST_PREFIX].partition("IN=")[0].lower()
+    prefix = text.partition("IN=")[0][:_LARGEST_PREFIX].lower()
     words = (VERDICTS.get(word) for word in _WORD.findall(prefix))
     return Edge(
         kind=Kind.FLOW,

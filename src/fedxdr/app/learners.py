@@ -195,7 +195,7 @@ def load(
     pseudonymiser = Pseudonymiser(read_seed(path))
     intake = files.read(
         sources,
-        tokenise=pseudonymiser.address,
+        tokenise=pseudonymiser,
         dead_letter=folder / "dead-letter.ndjson",
     )
     return LogLearner(intake.events, name=name, until=until)

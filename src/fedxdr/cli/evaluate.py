@@ -279,7 +279,7 @@ def _labelled(name: str, path: Path) -> tables.Labelled:
     from fedxdr.privacy.pseudonym import KEY_BYTES, Pseudonymiser  # noqa: PLC0415
 
     key = SystemEntropy().draw(KEY_BYTES)
-    intake = files.read([path], tokenise=Pseudonymiser(key).address)
+    intake = files.read([path], tokenise=Pseudonymiser(key))
     return tables.from_log(name, intake.events)
 
 

@@ -107,8 +107,8 @@ def sniff(head: bytes) -> LogFormat:
             return found
     raise InvalidTelemetry(
         "neither Suricata EVE nor a Zeek log: the first lines hold no header (#fields)"
-        ", no JSON with event_type and timestamp, no JSON with ts, and no syslog; nor is"
-        " it JSON of Windows, Wazuh, OCSF or ECS, or CSV of nfdump"
+        ", no JSON with event_type and timestamp, no JSON with ts, and no syslog; nor"
+        " is it JSON of Windows, Wazuh, OCSF or ECS, or CSV of nfdump"
     )
 
 

@@ -137,7 +137,7 @@ def read(
             reports.append(report)
     if all(report.format is None for report in reports):
         raise InvalidTelemetry(
-            f"none of {len(reports)} files is Suricata EVE or a Zeek log"
+            f"none of {len(reports)} files is a log of a known format"
         )
     return Intake(
         events=mark_alerted(Events.concatenate(parts).sort()), files=tuple(reports)

@@ -285,7 +285,7 @@ def play(begun: Federation, split: Split, form: str, *, pairs: int) -> Outcome:
         refusing = 0
         for each in agents:
             try:
-                each.compare(shown)
+                each.accuser.compare(shown)
             except BelowFloor:
                 refusing += 1
         proofs = [p for a in agents for p in a.accuser.proofs().values()]

@@ -236,6 +236,7 @@ class Node:
             made["gas"] = eth.estimate_gas(made) * margin // unit
             for raises in range(attempt, attempt + _RAISES_AT_ONCE):
                 made |= self._fees(attempt=raises, max_fee_wei=max_fee_wei)
+                _require_natural(made)
                 raw = key.sign(cast("Mapping[str, Any]", made))
                 try:
                     return _hex(eth.send_raw_transaction(raw))
@@ -457,6 +458,17 @@ def asking() -> Iterator[None]:
         raise Unavailable(
             f"the chain's node does not answer as one: {type(error).__name__}"
         ) from None
+
+
+def _require_natural(made: TxParams) -> None:
+    """Refuse what a node answered and no transaction can hold: a negative number.
+
+    Raises:
+        ValueError: it did.
+    """
+    for name, value in made.items():
+        if isinstance(value, int) and value < 0:
+            raise ValueError(f"{name} of {value}")
 
 
 def _require_affordable(price: int, limit: int) -> None:

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.anchoring.chain_suite import ORIGIN, checkpoint
 from tests.unit.anchoring.test_proofs import RECORD
@@ -312,6 +312,10 @@ METHODS = sorted(
         max_size=4,
     )
 )
+@example(answers={"eth_chainId": {"result": -1}})
+@example(answers={"eth_getTransactionCount": {"result": -1}})
+@example(answers={"eth_estimateGas": {"result": -1}})
+@example(answers={"eth_maxPriorityFeePerGas": {"result": -(2**70)}})
 def test_whatever_a_node_answers_only_errors_of_this_house_come_out(answers):
     true_code = f"0x{(contract.runtime_code() + bytes(32)).hex()}"
     known = {

@@ -49,7 +49,7 @@ def test_no_other_entry_is_there() -> None:
     assert written == set(entries._KINDS)
 
 
-@pytest.mark.parametrize("kind", set(stated._PAYLOAD_TYPES))
+@pytest.mark.parametrize("kind", list(stated._PAYLOAD_TYPES))
 def test_every_statement_is_there_with_its_fields(kind: type) -> None:
     (row,) = (r for r in ROWS.values() if f"`{stated._PAYLOAD_TYPES[kind]}`" in r)
     if kind is stated.AcceptanceStatement:

@@ -26,16 +26,16 @@ from fedxdr.telemetry.edges import (
     NO_ENDPOINTS,
     Count,
     Edge,
+    EdgeParser,
     Port,
     Text,
     account,
     host_of,
     port_of,
-    read_edges,
     text_of,
 )
 from fedxdr.telemetry.event import MALICIOUS, UNLABELLED
-from fedxdr.telemetry.parser import Parsed, Tokenise, Tokeniser, tokeniser_of
+from fedxdr.telemetry.parser import Tokenise, Tokeniser
 from fedxdr.telemetry.suricata import LABEL_SEVERITY
 from fedxdr.telemetry.timestamps import SECOND_NS
 
@@ -143,7 +143,7 @@ _ON_A_HOST: Final = frozenset({Kind.AUTH, Kind.PROCESS})
 _NO_BEGIN: Final = "an end of a session or process"
 
 
-class EcsParser:
+class EcsParser(EdgeParser[_Record]):
     """Reads ECS events.
 
     Args:
@@ -157,21 +157,10 @@ class EcsParser:
         *,
         label_severity: int = LABEL_SEVERITY,
     ) -> None:
-        self._tokeniser = tokeniser_of(tokenise)
+        super().__init__(tokenise, _DECODER, time_of=_time_of, edge_of=self._edge)
         self._is_labelling = label_severity > 0
 
-    def parse(self, block: bytes, *, first_line: int = 1) -> Parsed:
-        """Return what a block of whole lines holds, see ``parser.Parser``."""
-        return read_edges(
-            block,
-            _DECODER,
-            time_of=_time_of,
-            edge_of=self._edge_of,
-            tokeniser=self._tokeniser,
-            first_line=first_line,
-        )
-
-    def _edge_of(self, record: _Record) -> Edge | str:
+    def _edge(self, record: _Record) -> Edge | str:
         kind = _kind(record)
         types = _list((record.event or _NO_EVENT).type)
         if kind in _ON_A_HOST and types and "start" not in types and "end" in types:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,9 +28,11 @@ from fedxdr.telemetry.event import UNLABELLED, Events
 from fedxdr.telemetry.json_lines import read_json_lines
 from fedxdr.telemetry.parser import (
     Parsed,
+    Tokenise,
     Tokeniser,
     line_count,
     text_shapes,
+    tokeniser_of,
     tokens,
 )
 from fedxdr.telemetry.timestamps import iso_times_ns
@@ -109,41 +111,47 @@ _SAME_NAME: Final = (
 )
 
 
-def read_edges(
-    block: bytes,
-    decoder: msgspec.json.Decoder[T],
-    *,
-    time_of: Callable[[T], str | int],
-    edge_of: Callable[[T], Edge | str],
-    tokeniser: Tokeniser,
-    first_line: int,
-) -> Parsed:
-    """Return what a block of lines of JSON holds.
+class EdgeParser(Generic[T]):
+    """Reads lines of JSON, each of them one record (``parser.Parser``).
 
     Args:
-        block: bytes, cut at line ends.
+        tokenise: turns addresses, and users where it can, into tokens.
         decoder: decodes one record and refuses values of another type.
         time_of: its time, ISO 8601 or UTC nanoseconds.
         edge_of: the record as an edge, or why it is skipped; it never fails.
-        tokeniser: turns addresses and users into tokens.
-        first_line: number of the block's first line.
     """
-    records, times, rejected = read_json_lines(
-        block,
-        decoder,
-        lambda some: times_ns([time_of(one) for one in some]),
-        first_line=first_line,
-    )
-    made = [edge_of(record) for record in records]
-    edges = [one for one in made if isinstance(one, Edge)]
-    is_kept = np.array([isinstance(one, Edge) for one in made], np.bool_)
-    return Parsed(
-        events=events_of(edges, times[is_kept], tokeniser),
-        rejected=rejected,
-        skipped=len(made) - len(edges),
-        why_skipped=Counter(one for one in made if isinstance(one, str)),
-        lines=line_count(block),
-    )
+
+    def __init__(
+        self,
+        tokenise: Tokenise | Tokeniser,
+        decoder: msgspec.json.Decoder[T],
+        *,
+        time_of: Callable[[T], str | int],
+        edge_of: Callable[[T], Edge | str],
+    ) -> None:
+        self._tokeniser = tokeniser_of(tokenise)
+        self._decoder = decoder
+        self._time_of = time_of
+        self._edge_of = edge_of
+
+    def parse(self, block: bytes, *, first_line: int = 1) -> Parsed:
+        """Return what a block of whole lines holds, see ``parser.Parser``."""
+        records, times, rejected = read_json_lines(
+            block,
+            self._decoder,
+            lambda some: times_ns([self._time_of(one) for one in some]),
+            first_line=first_line,
+        )
+        made = [self._edge_of(record) for record in records]
+        edges = [one for one in made if isinstance(one, Edge)]
+        is_kept = np.array([isinstance(one, Edge) for one in made], np.bool_)
+        return Parsed(
+            events=events_of(edges, times[is_kept], self._tokeniser),
+            rejected=rejected,
+            skipped=len(made) - len(edges),
+            why_skipped=Counter(one for one in made if isinstance(one, str)),
+            lines=line_count(block),
+        )
 
 
 def events_of(

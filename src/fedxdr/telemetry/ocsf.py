@@ -28,15 +28,15 @@ from fedxdr.telemetry.edges import (
     NO_ENDPOINTS,
     Count,
     Edge,
+    EdgeParser,
     Port,
     Text,
     account,
     host_of,
     port_of,
-    read_edges,
     text_of,
 )
-from fedxdr.telemetry.parser import Parsed, Tokenise, Tokeniser, tokeniser_of
+from fedxdr.telemetry.parser import Tokenise, Tokeniser
 
 _Time = Annotated[int, msgspec.Meta(ge=0, lt=LATEST_MS)]
 """``timestamp_t``: milliseconds since 1970."""
@@ -140,7 +140,7 @@ _OTHER_CLASS: Final = "a class that is not read"
 _NO_BEGIN: Final = "an end of a session or process, or a listening port"
 
 
-class OcsfParser:
+class OcsfParser(EdgeParser[_Record]):
     """Reads OCSF events.
 
     Args:
@@ -148,18 +148,7 @@ class OcsfParser:
     """
 
     def __init__(self, tokenise: Tokenise | Tokeniser) -> None:
-        self._tokeniser = tokeniser_of(tokenise)
-
-    def parse(self, block: bytes, *, first_line: int = 1) -> Parsed:
-        """Return what a block of whole lines holds, see ``parser.Parser``."""
-        return read_edges(
-            block,
-            _DECODER,
-            time_of=_time_of,
-            edge_of=_edge_of,
-            tokeniser=self._tokeniser,
-            first_line=first_line,
-        )
+        super().__init__(tokenise, _DECODER, time_of=_time_of, edge_of=_edge_of)
 
 
 def _time_of(record: _Record) -> int:

@@ -25,15 +25,15 @@ from fedxdr.telemetry.catalogue import Kind
 from fedxdr.telemetry.edges import (
     NO_ENDPOINTS,
     Edge,
+    EdgeParser,
     Port,
     Text,
     host_of,
     port_of,
-    read_edges,
     text_of,
 )
 from fedxdr.telemetry.event import MALICIOUS, UNLABELLED
-from fedxdr.telemetry.parser import Parsed, Tokenise, Tokeniser, tokeniser_of
+from fedxdr.telemetry.parser import Tokenise, Tokeniser
 from fedxdr.telemetry.suricata import LABEL_SEVERITY
 
 _LEVELS: Final = {1: 12, 2: 7}
@@ -88,7 +88,7 @@ _NO_AGENT: Final = _Agent()
 _NO_DATA: Final = _Data()
 
 
-class WazuhParser:
+class WazuhParser(EdgeParser[_Record]):
     """Reads alerts.
 
     Args:
@@ -103,23 +103,17 @@ class WazuhParser:
         *,
         label_severity: int = LABEL_SEVERITY,
     ) -> None:
-        self._tokeniser = tokeniser_of(tokenise)
+        super().__init__(
+            tokenise,
+            _DECODER,
+            time_of=lambda record: record.timestamp,
+            edge_of=self._edge,
+        )
         self._label_level = (
             _LEVELS.get(label_severity, _ANY_LEVEL) if label_severity > 0 else _NEVER
         )
 
-    def parse(self, block: bytes, *, first_line: int = 1) -> Parsed:
-        """Return what a block of whole lines holds, see ``parser.Parser``."""
-        return read_edges(
-            block,
-            _DECODER,
-            time_of=lambda record: record.timestamp,
-            edge_of=self._edge_of,
-            tokeniser=self._tokeniser,
-            first_line=first_line,
-        )
-
-    def _edge_of(self, record: _Record) -> Edge | str:
+    def _edge(self, record: _Record) -> Edge | str:
         if record.rule is None:
             return _NO_RULE
         data = record.data or _NO_DATA

@@ -32,15 +32,15 @@ from fedxdr.telemetry.catalogue import Kind, Service, State
 from fedxdr.telemetry.edges import (
     NO_ENDPOINTS,
     Edge,
+    EdgeParser,
     Port,
     Text,
     account,
     host_of,
     port_of,
-    read_edges,
     text_of,
 )
-from fedxdr.telemetry.parser import Parsed, Tokenise, Tokeniser, tokeniser_of
+from fedxdr.telemetry.parser import Tokenise, Tokeniser
 
 
 class _Data(msgspec.Struct, gc=False, rename="pascal"):
@@ -141,7 +141,7 @@ _INBOUND: Final = frozenset({"%%14592", "inbound"})
 _OTHER_EVENT: Final = "an event that is not read"
 
 
-class WindowsParser:
+class WindowsParser(EdgeParser[_Record]):
     """Reads Windows events of all three shapes, also mixed.
 
     Args:
@@ -149,18 +149,7 @@ class WindowsParser:
     """
 
     def __init__(self, tokenise: Tokenise | Tokeniser) -> None:
-        self._tokeniser = tokeniser_of(tokenise)
-
-    def parse(self, block: bytes, *, first_line: int = 1) -> Parsed:
-        """Return what a block of whole lines holds, see ``parser.Parser``."""
-        return read_edges(
-            block,
-            _DECODER,
-            time_of=_time_of,
-            edge_of=_edge_of,
-            tokeniser=self._tokeniser,
-            first_line=first_line,
-        )
+        super().__init__(tokenise, _DECODER, time_of=_time_of, edge_of=_edge_of)
 
 
 def _time_of(record: _Record) -> str:

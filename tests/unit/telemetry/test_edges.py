@@ -13,12 +13,12 @@ import pytest
 from fedxdr.telemetry import Kind
 from fedxdr.telemetry.edges import (
     Edge,
+    EdgeParser,
     Port,
     account,
     events_of,
     host_of,
     port_of,
-    read_edges,
     text_of,
     times_ns,
 )
@@ -62,14 +62,13 @@ def test_a_bare_edge_says_nothing_but_its_ends() -> None:
 
 def test_lines_become_events_skips_and_rejections() -> None:
     block = b'{"time":5,"to":"b"}\n{"time":6}\n{"time":"noon","to":"b"}\n\n{"time"'
-    parsed = read_edges(
-        block,
+    parser = EdgeParser(
+        Names(),
         msgspec.json.Decoder(Line),
         time_of=lambda line: line.time,
         edge_of=edge_of,
-        tokeniser=Names(),
-        first_line=10,
     )
+    parsed = parser.parse(block, first_line=10)
     assert parsed.events.time_ns.tolist() == [5]
     assert parsed.why_skipped == {"names nobody": 1}
     assert [one.line_number for one in parsed.rejected] == [12, 14]

@@ -104,8 +104,7 @@ class Heads:
         if stored is not None:
             self._hold(size)
             return stored
-        log = self._recorder.signers_at(size).log
-        is_ours = log is not None and log.keys.identity == self._identity.public
+        is_ours = self._is_ours(self._recorder.signers_at(size))
         if size != self._recorder.size() or not is_ours:
             raise none
         root = self._recorder.root_at(size)
@@ -125,9 +124,7 @@ class Heads:
         """
         self._require()
         ((standing, root),) = self._recorder.foresee((signed,))
-        log = standing.log
-        is_ours = log is not None and log.keys.identity == self._identity.public
-        head = self._sign(standing, root) if is_ours else None
+        head = self._sign(standing, root) if self._is_ours(standing) else None
         block = self._recorder.append(signed, head=head)
         self._hold(block.height + 1)
         return block
@@ -166,10 +163,14 @@ class Heads:
             self._require()
         except (WaitingForQuorum, WrongPhase):
             return  # set back: what it held to before is not to be written over
-        log = self._recorder.signers_at(size).log
-        if log is not None and log.keys.identity == self._identity.public:
+        if self._is_ours(self._recorder.signers_at(size)):
             self._fence.hold(question(size), self._recorder.root_at(size))
         self._held = size
+
+    def _is_ours(self, standing: Standing) -> bool:
+        """Return whether our key signs the head over the ledger as it stands."""
+        log = standing.log
+        return log is not None and log.keys.identity == self._identity.public
 
     def _sign(self, standing: Standing, root: Digest) -> bytes:
         if standing.log is None:

@@ -57,12 +57,12 @@ def _tell(
         if not size < heard.size < said.target:
             break
         size = heard.size  # (others may have handed over blocks as well)
-    named = {
-        signed.block.model_hash for signed in mirror.blocks(begin=0, end=said.size)
-    }
-    for name in heard.models:
-        if name in named and blobs.has(name):
-            link.give_model(blobs.get(name))
+    if heard.models:
+        stored = mirror.blocks(begin=0, end=said.size)
+        named = {signed.block.model_hash for signed in stored}
+        for name in heard.models:
+            if name in named and blobs.has(name):
+                link.give_model(blobs.get(name))
     logger.warning(
         "told a restored orchestrator what we saw",
         extra={"size": said.size, "its_size": heard.size},

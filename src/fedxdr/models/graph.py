@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,15 @@ Floats = npt.NDArray[np.float32]
 
 NONE = -1
 """In an index of events: there is no such event."""
+
+LARGEST: Final = 16.0
+"""Largest value that a mean can be made of."""
+
+WIDEST: Final = 256
+"""Most events that a mean can be made of."""
+
+_UNIT: Final = 2.0**50
+"""What ``fixed`` multiplies by: 256 * 16 * 2^50 = 2^62 is inside int64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -230,22 +240,59 @@ def diversity(past: History, attribute: Integers, windows: Sequence[int]) -> Int
 def means(past: History, values: Floats, windows: Sequence[int]) -> Floats:
     """Return the mean of a value over the last s events.
 
+    The sum is exact (``fixed``): it does not hang on what was before the window, nor on
+    where a stream was cut (models/rings.py). Only the mean is rounded, twice.
+
     Args:
         past: of q queries.
-        values: (n,) float32, finite.
-        windows: each s >= 1.
+        values: (n,) float32, in [-``LARGEST``, ``LARGEST``].
+        windows: each s in [1, ``WIDEST``].
 
     Returns:
         (q, len(windows)) float32; 0 where there is no earlier event.
+
+    Raises:
+        InvalidTelemetry: a value or a window outside its range.
     """
     _want_positive(windows)
-    total = np.concatenate([[0.0], np.cumsum(values[past.events], dtype=np.float64)])
+    if max(windows) > WIDEST:
+        raise InvalidTelemetry(f"a mean is over {WIDEST} events at most")
+    total = np.zeros(len(past.events) + 1, np.int64)
+    np.cumsum(fixed(values)[past.events], out=total[1:])
     result = np.zeros((len(past.queries), len(windows)), np.float32)
     for place, window in enumerate(windows):
         low = np.maximum(past.position - window, past.begin)
-        count = np.maximum(past.position - low, 1)
-        result[:, place] = (total[past.position] - total[low]) / count
+        result[:, place] = mean(total[past.position] - total[low], past.position - low)
     return result
+
+
+def fixed(values: Floats) -> Integers:
+    """Return values as whole multiples of 2^-50, so that sums of them are exact.
+
+    Multiples of 2^-50 are all float32 values from 2^-27 (7e-9) up, and 0; what is
+    smaller is rounded to one. A sum over a long stream may wrap around: differences of
+    such sums are exact all the same, because ``WIDEST`` values stay far below 2^63.
+
+    Args:
+        values: float32 of any shape, in [-``LARGEST``, ``LARGEST``].
+
+    Raises:
+        InvalidTelemetry: a value outside that range, or NaN.
+    """
+    if values.size and not np.abs(values).max() <= LARGEST:
+        raise InvalidTelemetry(f"a mean is of values up to {LARGEST}")
+    # exact before it is rounded: 2^50 is a power of two
+    return np.rint(values.astype(np.float64) * _UNIT).astype(np.int64)
+
+
+def mean(total: Integers, count: Integers) -> npt.NDArray[np.float64]:
+    """Return the mean of some sums of ``fixed`` values, 0 where nothing was summed.
+
+    Args:
+        total: integers of any shape.
+        count: integers >= 0 that broadcast to it.
+    """
+    return total.astype(np.float64) / _UNIT / np.maximum(count, 1)
 
 
 def _following(past: History, attribute: Integers) -> Integers:

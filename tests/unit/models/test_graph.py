@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,25 @@ def test_the_future_does_not_change_the_past(stream, cut):
     )
 
 
+@given(
+    st.lists(st.integers(0, 2**24).map(lambda k: k / 2**22), min_size=40, max_size=60),
+    st.integers(1, 30),
+)
+def test_a_mean_does_not_hang_on_what_was_before_its_window(late, window):
+    late = np.array(late, np.float32)
+    early = np.random.default_rng(0).uniform(0, 4, 100_000).astype(np.float32)
+    found = []
+    for values in (late, np.concatenate([early, late])):
+        past = graph.history(
+            np.zeros(len(values), np.int64), queries=np.array([len(values) - 1])
+        )
+        found.append(graph.means(past, values, (window,)).tobytes())
+    assert found[0] == found[1]
+    # and it is the sum as it is defined, rounded to float32
+    exact = sum(map(Fraction, late[-1 - window : -1].tolist())) / window
+    assert np.frombuffer(found[0], np.float32)[0] == np.float32(float(exact))
+
+
 def test_one_event_reaches_boundedly_many_later_ones():
     node = np.zeros(50, np.int64)
     attribute = np.arange(50)
@@ -146,6 +166,13 @@ def test_entities_of_full_width_tokens_do_not_collide():
             np.zeros(1, np.float32),
             (),
         ),
+        lambda: graph.means(
+            graph.history(np.zeros(1, np.int64), queries=np.array([0])),
+            np.zeros(1, np.float32),
+            (257,),
+        ),
+        lambda: graph.fixed(np.array([16.5], np.float32)),
+        lambda: graph.fixed(np.array([np.nan], np.float32)),
         graph.entities,
     ],
 )

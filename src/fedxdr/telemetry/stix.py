@@ -183,7 +183,9 @@ class _Bundle:
         protocols = ["ipv6" if any(who.form == "ipv6" for who in both) else "ipv4"]
         if one.service not in {Service.UNKNOWN, Service.OTHER}:
             protocols.append(one.service.name.lower().replace("_", "-"))
-        parts = {"start": _time(one.time_ns), **refs, "protocols": protocols}
+        # identifiers are made of text: others write an instant without empty digits
+        start = _time(one.time_ns).removesuffix("Z").rstrip("0").removesuffix(".") + "Z"
+        parts = {"start": start, **refs, "protocols": protocols}
         return [*refs.values(), self._observable("network-traffic", parts)]
 
     def _end(self, who: Entity) -> str:

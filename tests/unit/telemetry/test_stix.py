@@ -10,7 +10,15 @@ import pytest
 import stix2
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.telemetry.found import HOST, MODEL, NAMES, SERVER, evidence, finding
+from tests.unit.telemetry.found import (
+    HOST,
+    MODEL,
+    NAMES,
+    NOW,
+    SERVER,
+    evidence,
+    finding,
+)
 
 from fedxdr.core.errors import InvalidInput
 from fedxdr.core.ids import OrgId, sha256
@@ -77,11 +85,12 @@ def test_observables_have_the_identifiers_of_the_specification():
     [first, second] = of(bundle(finding()), "ipv4-addr")
     assert first["id"] == stix2.v21.IPv4Address(value="10.1.2.3").id
     assert second["id"] == stix2.v21.IPv4Address(value="93.184.216.34").id
-    [traffic] = of(bundle(finding()), "network-traffic")
-    again = {
-        name: traffic[name] for name in ("start", "src_ref", "dst_ref", "protocols")
-    }
-    assert traffic["id"] == stix2.v21.NetworkTraffic(**again).id
+    for late_ns in (0, 10**8, 123 * 10**6):  # whole seconds, tenths, milliseconds
+        one = evidence(time_ns=NOW - 10**9 + late_ns)
+        [traffic] = of(bundle(finding(evidence=(one,))), "network-traffic")
+        again = {name: traffic[name] for name in ("src_ref", "dst_ref", "protocols")}
+        made = stix2.v21.NetworkTraffic(start=traffic["start"], **again)
+        assert traffic["id"] == made.id
 
 
 def test_tokens_numbers_of_the_past_accounts_and_places_stay_at_home():

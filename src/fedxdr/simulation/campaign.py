@@ -2,7 +2,8 @@
 """One intrusion, as it walks through an organisation in about eight hours.
 
 An implant on a workstation calls home, looks around, guesses passwords, moves on to
-other machines, takes orders through DNS and carries data out. Every step keeps to
+other machines, takes orders through DNS and carries data out. Asked for, it begins with
+a phished download and ends with ransomware (campaign_ends.py). Every step keeps to
 sizes, ports, rates and names that benign traffic has too (benign.py,
 benign_inside.py); what gives it away is how they come together at one host.
 
@@ -18,10 +19,17 @@ Source of the technique ids: MITRE ATT&CK v18.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
 
+from fedxdr.simulation.campaign_ends import (
+    DELIVERY_TECHNIQUES,
+    RANSOM,
+    delivery,
+    ransomware,
+)
 from fedxdr.simulation.estate import HOUR_S, Estate, coded, served_names
 from fedxdr.simulation.lookups import lookups
 from fedxdr.simulation.sessions import Numbers, Sessions, heavy, regular, sessions
@@ -49,6 +57,9 @@ CAMPAIGN_TECHNIQUES: Final = (
 )
 """Techniques of the shared campaign, in the order of their first use."""
 
+ALL_TECHNIQUES: Final = (*DELIVERY_TECHNIQUES, *CAMPAIGN_TECHNIQUES, RANSOM)
+"""The same from the mail it came with to what it ends with."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Foothold:
@@ -63,15 +74,23 @@ class _Foothold:
 
 
 def campaign_steps(
-    draw: np.random.Generator, estate: Estate, *, begin_s: float, end_s: float
+    draw: np.random.Generator,
+    estate: Estate,
+    *,
+    begin_s: float,
+    end_s: float,
+    techniques: Collection[str] = CAMPAIGN_TECHNIQUES,
 ) -> Sessions:
     """Return one intrusion that begins at a time; nothing at or after ``end_s``.
 
     Args:
         draw: generator.
         estate: the victim.
-        begin_s: seconds since the world began.
+        begin_s: seconds since the world began, when the implant calls first; the mail
+            comes before.
         end_s: end of the world.
+        techniques: which of ``ALL_TECHNIQUES`` it uses. What a step is does not depend
+            on which others there are.
     """
     people = draw.permutation(estate.workstations[3:])
     others = draw.permutation(estate.hostile)
@@ -94,7 +113,30 @@ def campaign_steps(
             _exfiltration(draw, estate, held, begin_s + 5.6 * HOUR_S),
         ]
     )
-    return steps.select(steps.start_s < end_s)
+    if not set(techniques) <= set(CAMPAIGN_TECHNIQUES):
+        # From a stream of its own: all other steps stay as they are without it.
+        (aside,) = draw.spawn(1)
+        steps = Sessions.concatenate(
+            [
+                delivery(
+                    aside,
+                    estate,
+                    victim=held.first,
+                    hostile=others[4:7],
+                    begin_s=begin_s,
+                ),
+                steps,
+                ransomware(
+                    aside,
+                    estate,
+                    source=held.second,
+                    neighbours=people[2:8],
+                    begin_s=begin_s + 7 * HOUR_S,
+                ),
+            ]
+        )
+    is_used = np.isin(steps.technique.astype(np.str_), list(techniques))
+    return steps.select(is_used & (steps.start_s < end_s))
 
 
 def private_steps(

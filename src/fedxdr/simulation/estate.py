@@ -83,6 +83,11 @@ class Estate:
         return np.array([text.startswith("10.") for text in self.addresses], np.bool_)
 
     @property
+    def domain(self) -> str:
+        """The organisation's DNS domain."""
+        return self.names[int(self.workstations[0])].partition(".")[2]
+
+    @property
     def inside(self) -> Hosts:
         """All of the organisation's own hosts."""
         return np.flatnonzero(self.is_internal).astype(np.int32)

@@ -2,13 +2,14 @@
 """Sessions as Suricata would have logged them: EVE, one JSON record per line.
 
 Every session gives a ``flow`` record when it is over; DNS, HTTP and TLS give one more
-each; an alerted session gives an ``alert``.
+each, SSH, SMB, RDP and Kerberos where the account is known (accounts.py); an alerted
+session gives an ``alert``.
 
 It does NOT know the truth: what is alerted is handed in.
 
 Rule: records are ordered by ``timestamp``, and a flow's is later than its end.
 
-Source: Suricata 7 user guide, "EVE JSON Format" (dns version 2).
+Source: Suricata 7 user guide, "EVE JSON Format" (dns version 2); etc/schema.json.
 """
 
 from __future__ import annotations
@@ -77,8 +78,30 @@ def eve_lines(
     flow_id: NDArray[np.uint64],
     alerts: dict[int, Alert],
     start_us: int,
+    names: Sequence[str] = (),
 ) -> Iterator[bytes]:
-    """Yield the log's lines in order.
+    """Yield the log's lines in order; see ``eve_records``."""
+    for _, line in eve_records(
+        made,
+        addresses=addresses,
+        flow_id=flow_id,
+        alerts=alerts,
+        start_us=start_us,
+        names=names,
+    ):
+        yield line
+
+
+def eve_records(
+    made: Sessions,
+    *,
+    addresses: Sequence[str],
+    flow_id: NDArray[np.uint64],
+    alerts: dict[int, Alert],
+    start_us: int,
+    names: Sequence[str] = (),
+) -> list[tuple[int, bytes]]:
+    """Return the log's lines in order, each with when it is written.
 
     Args:
         made: n sessions.
@@ -86,6 +109,10 @@ def eve_lines(
         flow_id: (n,) uint64, Suricata's identifiers.
         alerts: what was alerted, by session number.
         start_us: when the world began, microseconds since 1970.
+        names: DNS name of each host; needed where sessions have accounts.
+
+    Returns:
+        Microseconds since 1970 and the line without its end.
     """
     begin = start_us + np.rint(made.start_s * SECOND_US).astype(np.int64)
     end = begin + np.rint(made.duration_s * SECOND_US).astype(np.int64)
@@ -104,7 +131,7 @@ def eve_lines(
     }
     encode = msgspec.json.encode
     out: list[tuple[int, bytes]] = []
-    for row, session in enumerate(_rows(made)):
+    for row, session in enumerate(made.rows()):
         head: dict[str, Any] = {
             "flow_id": int(flow_id[row]),
             "in_iface": "eth0",
@@ -117,9 +144,10 @@ def eve_lines(
         spoken = {"timestamp": texts["spoken"][row], **head}
         when = int(begin[row]) + 20_000
         service = Service(session["service"])
-        detail = _detail(service, session["name"])
-        if detail is not None:
-            out.append((when, encode(spoken | detail)))
+        out += [
+            (when, encode(spoken | detail))
+            for detail in _details(service, session, names)
+        ]
         if row in alerts:
             spoken["app_proto"] = _APPLICATIONS.get(service, "failed")
             out.append((when, encode(spoken | _alert(alerts[row]))))
@@ -132,16 +160,87 @@ def eve_lines(
         }
         out.append((int(logged[row]), encode(flow)))
     out.sort(key=lambda one: one[0])
-    for _, line in out:
-        yield line
+    return out
 
 
-def _rows(made: Sessions) -> Iterator[dict[str, Any]]:
-    """Yield sessions as plain Python values."""
-    names = [field.name for field in dataclasses.fields(made)]
-    columns = [getattr(made, name).tolist() for name in names]
-    for values in zip(*columns, strict=True):
-        yield dict(zip(names, values, strict=True))
+def _details(
+    service: Service, session: dict[str, Any], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the records of the application layer, as many as Suricata writes."""
+    if not session["user"]:
+        one = _detail(service, session["name"])
+        return [] if one is None else [one]
+    client = names[session["source"]]
+    server = names[session["destination"]]
+    domain = server.partition(".")[2]
+    user, is_refused = session["user"], session["is_refused"]
+    match service:
+        case Service.SSH:
+            software = {"proto_version": "2.0", "software_version": "OpenSSH_9.6"}
+            ssh = {"client": software, "server": software}
+            return [{"event_type": "ssh", "ssh": ssh}]
+        case Service.SMB:
+            return _smb(session, user, client, domain)
+        case Service.RDP:
+            # The cookie holds no more than nine characters of the name.
+            rdp = {"tx_id": 0, "event_type": "initial_request", "cookie": user[:9]}
+            return [{"event_type": "rdp", "rdp": rdp}]
+        case Service.KERBEROS:
+            ticket = {
+                "cname": user,
+                "realm": domain.upper(),
+                "sname": f"krbtgt/{domain.upper()}",
+                "encryption": "aes256-cts-hmac-sha1-96",
+                "weak_encryption": False,
+            }
+            krb5: dict[str, Any] = {"msg_type": "KRB_AS_REP", **ticket}
+            if is_refused:
+                krb5 = {
+                    "msg_type": "KRB_ERROR",
+                    "failed_request": "KRB_AS_REQ",
+                    "error_code": "KDC_ERR_PREAUTH_FAILED",
+                    **{name: ticket[name] for name in ("cname", "realm", "sname")},
+                }
+            return [{"event_type": "krb5", "krb5": krb5}]
+        case _:
+            return []
+
+
+def _smb(
+    session: dict[str, Any], user: str, client: str, domain: str
+) -> list[dict[str, Any]]:
+    """Return the logon, and what was opened by whom was let in."""
+    is_refused = session["is_refused"]
+    logon = {
+        "id": 3,
+        "dialect": "3.11",
+        "command": "SMB2_COMMAND_SESSION_SETUP",
+        "status": "STATUS_LOGON_FAILURE" if is_refused else "STATUS_SUCCESS",
+        "status_code": "0xc000006d" if is_refused else "0x0",
+        "session_id": session["source_port"],
+        "tree_id": 0,
+        "ntlmssp": {
+            "domain": domain.partition(".")[0].upper(),
+            "user": user,
+            "host": client.partition(".")[0].upper(),
+        },
+    }
+    if is_refused:
+        return [{"event_type": "smb", "smb": logon}]
+    is_write = session["bytes_out"] > session["bytes_in"]
+    opened = {
+        "id": 5,
+        "dialect": "3.11",
+        "command": "SMB2_COMMAND_CREATE",
+        "status": "STATUS_SUCCESS",
+        "status_code": "0x0",
+        "session_id": session["source_port"],
+        "tree_id": 1,
+        "filename": session["name"].partition("\\")[2],
+        "disposition": "FILE_OVERWRITE_IF" if is_write else "FILE_OPEN",
+        "access": "normal",
+    }
+    return [{"event_type": "smb", "smb": one} for one in (logon, opened)]
 
 
 def _detail(service: Service, name: str) -> dict[str, Any] | None:

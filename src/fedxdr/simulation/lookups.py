@@ -60,7 +60,13 @@ def lookups(
 
 
 def with_lookups(
-    draw: np.random.Generator, estate: Estate, made: Sessions, *, share: float
+    draw: np.random.Generator,
+    estate: Estate,
+    made: Sessions,
+    *,
+    share: float,
+    label: int = 0,
+    technique: str = "",
 ) -> Sessions:
     """Return sessions and, for a share of them, the query that came before.
 
@@ -69,6 +75,8 @@ def with_lookups(
         estate: whose hosts.
         made: (n) sessions to hosts outside.
         share: in [0, 1]; the others found the name in a cache.
+        label: truth of the queries.
+        technique: ATT&CK id of the queries.
     """
     asked = draw.random(len(made)) < share
     queries = lookups(
@@ -79,5 +87,7 @@ def with_lookups(
         ),
         source=made.source[asked],
         names=[estate.names[host] for host in made.destination[asked].tolist()],
+        label=label,
+        technique=technique,
     )
     return Sessions.concatenate([queries, made])

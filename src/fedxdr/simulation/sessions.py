@@ -4,13 +4,14 @@
 A session is what happened on the wire; eve_writer.py and zeek_writer.py make records of
 it in the sensors' own formats. All sizes are those of IP packets.
 
-It does NOT decide who talks to whom (benign.py, campaign.py).
+It does NOT decide who talks to whom (benign.py, campaign.py) or by which account
+(accounts.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Self
 
 import numpy as np
@@ -71,6 +72,8 @@ class Sessions:
             empty for none.
         label: (n,) int8, 0 benign, 1 campaign: the truth.
         technique: (n,) object, ATT&CK id, empty for benign sessions.
+        user: (n,) object, account it was opened with, empty where none is shown.
+        is_refused: (n,) bool, whether that account was turned away.
     """
 
     start_s: NDArray[np.float64]
@@ -89,6 +92,8 @@ class Sessions:
     name: NDArray[np.object_]
     label: NDArray[np.int8]
     technique: NDArray[np.object_]
+    user: NDArray[np.object_]
+    is_refused: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.start_s)
@@ -102,6 +107,13 @@ class Sessions:
         }
         order = np.argsort(joined["start_s"], kind="stable")
         return cls(**{name: column[order] for name, column in joined.items()})
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the sessions one by one, as plain Python values by column name."""
+        names = [field.name for field in dataclasses.fields(self)]
+        columns = [getattr(self, name).tolist() for name in names]
+        for values in zip(*columns, strict=True):
+            yield dict(zip(names, values, strict=True))
 
     def select(self, rows: NDArray[np.bool_]) -> Self:
         """Return the sessions under an (n,) mask."""
@@ -199,6 +211,8 @@ def sessions(
         name=names,
         label=np.full(rows, label, np.int8),
         technique=np.full(rows, technique, np.object_),
+        user=np.full(rows, "", np.object_),
+        is_refused=np.zeros(rows, np.bool_),
     )
 
 

@@ -22,10 +22,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedxdr.simulation.sessions import TCP, Sessions
+from fedxdr.simulation.sessions import SECOND_US, TCP, Sessions
 from fedxdr.telemetry.catalogue import Service, State
 
-SECOND_US: Final = 1_000_000
 _FRAME_BYTES: Final = 14
 
 _PROTOCOLS: Final = {6: "TCP", 17: "UDP", 1: "ICMP"}

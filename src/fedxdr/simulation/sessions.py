@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fedxdr.telemetry.catalogue import Service, State
 from fedxdr.telemetry.event import BENIGN
 
+SECOND_US: Final = 1_000_000
 TCP: Final = 6
 UDP: Final = 17
 ICMP: Final = 1

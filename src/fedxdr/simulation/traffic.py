@@ -2,9 +2,10 @@
 """Telemetry of several organisations that one campaign reaches one after another.
 
 Each organisation has a Suricata sensor at its border (``eve.json``) and a Zeek sensor
-inside (``conn.log``). All share one cut: what came before is past, and was worked up;
-what comes after is to be detected. Campaign sessions of the past carry alerts or an
-incident team's labels, those of the future carry nothing: only ``truth.csv`` knows.
+inside (``conn.log``), or other sensors if asked (world.py). All share one cut: what came
+before is past, and was worked up; what comes after is to be detected. Campaign sessions
+of the past carry alerts or an incident team's labels, those of the future carry nothing:
+only ``truth.csv`` knows.
 
 The first organisation is hit first, the last ones only after the cut, so that they have
 no labelled attack of their own while others had it before them. Those that were hit
@@ -19,9 +20,8 @@ Rule: the same arguments give the same bytes.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,19 +31,50 @@ from numpy.typing import NDArray
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.randomness import generator
+from fedxdr.simulation.accounts import with_accounts
 from fedxdr.simulation.benign import border_traffic
 from fedxdr.simulation.benign_inside import inside_traffic
-from fedxdr.simulation.campaign import CHAIN_S, campaign_steps, private_steps
-from fedxdr.simulation.estate import HOUR_S, Estate, build_estate
-from fedxdr.simulation.eve_writer import SECOND_US, Alert, eve_lines
+from fedxdr.simulation.campaign import (
+    ALL_TECHNIQUES,
+    CAMPAIGN_TECHNIQUES,
+    CHAIN_S,
+    campaign_steps,
+    private_steps,
+)
+from fedxdr.simulation.estate import HOUR_S, build_estate
+from fedxdr.simulation.eve_writer import Alert
+from fedxdr.simulation.logs import CONN, EVE, TRUTH, Log, logs_of, truth_of
+from fedxdr.simulation.lookalikes import lookalikes
 from fedxdr.simulation.sessions import Sessions
 from fedxdr.simulation.truth import write_truth
-from fedxdr.simulation.zeek_writer import zeek_lines
+from fedxdr.simulation.world import (
+    EVERY_MIX,
+    START,
+    Organisation,
+    OrganisationFiles,
+    Sensors,
+    World,
+    cut_time,
+)
 from fedxdr.telemetry.catalogue import Service
 from fedxdr.telemetry.event import MALICIOUS
 
-START: Final = dt.datetime(2025, 3, 3, tzinfo=dt.UTC)
-"""When the world begins: a Monday."""
+__all__ = [
+    "ALL_TECHNIQUES",
+    "CAMPAIGN_TECHNIQUES",
+    "EVERY_MIX",
+    "HOURS",
+    "START",
+    "Organisation",
+    "OrganisationFiles",
+    "Sensors",
+    "World",
+    "cut_time",
+    "files_in",
+    "generate",
+    "write",
+    "write_truths",
+]
 
 HOURS: Final = 48.0
 CUT: Final = 0.5
@@ -61,72 +92,15 @@ _BASE62: Final = np.array(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Organisation:
-    """One organisation's part of the world.
-
-    Attributes:
-        name: its name.
-        estate: its hosts.
-        border: sessions its Suricata sensor sees: across the border, and DNS.
-        inside: sessions its Zeek sensor sees: between own hosts.
-        flow_id: (border,) uint64.
-        uids: one per session inside.
-        alerts: what Suricata said, by number of the session.
-        found_out: technique by number of the session, what the incident team labelled.
-    """
-
-    name: OrgId
-    estate: Estate
-    border: Sessions
-    inside: Sessions
-    flow_id: NDArray[np.uint64]
-    uids: tuple[str, ...]
-    alerts: dict[int, Alert]
-    found_out: dict[int, str]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class World:
-    """Everything that happened.
-
-    Attributes:
-        organisations: in the order in which the campaign reached them.
-        cut: UTC; what is before is past at every organisation.
-    """
-
-    organisations: tuple[Organisation, ...]
-    cut: dt.datetime
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class OrganisationFiles:
-    """Where one organisation's files lie."""
-
-    eve: Path
-    conn: Path
-    truth: Path
-
-
-def cut_time(world: World, organisation: str) -> dt.datetime:
-    """Return the time, UTC, at which an organisation's past ends.
-
-    It may train on what is before, and is tested on what is not.
-
-    Raises:
-        InvalidSettings: no organisation of that name.
-    """
-    if not any(one.name == organisation for one in world.organisations):
-        raise InvalidSettings(f"no organisation named {organisation} in this world")
-    return world.cut
-
-
 def generate(
     *,
     organisations: Sequence[str],
     seed: int,
     hours: float = HOURS,
     private_campaign_at: str | None = None,
+    techniques: Collection[str] = CAMPAIGN_TECHNIQUES,
+    sensors: Sequence[Sensors] = (Sensors.MIXED,),
+    start: dt.datetime = START,
 ) -> World:
     """Return a world.
 
@@ -136,9 +110,13 @@ def generate(
         hours: how long it lasts, at least 24.
         private_campaign_at: name of an organisation that is hit, after the cut, by an
             intrusion that reached nobody else, in place of the campaign.
+        techniques: what the campaign does, of ``ALL_TECHNIQUES``.
+        sensors: dealt to the organisations in turn; ``EVERY_MIX`` for one of each.
+        start: UTC-aware, whole seconds; what happens at night happens by this clock.
 
     Raises:
-        InvalidSettings: no names, too many, one twice, or too short a time.
+        InvalidSettings: no names, too many, one twice, too short a time, no
+            techniques or unknown ones, or no sensors.
     """
     names = [org_id(name) for name in organisations]
     if not 1 <= len(names) <= MAX_ORGANISATIONS or len(set(names)) != len(names):
@@ -149,6 +127,12 @@ def generate(
         raise InvalidSettings("a world lasts at least 24 hours")
     if private_campaign_at is not None and private_campaign_at not in names:
         raise InvalidSettings(f"no organisation named {private_campaign_at} is listed")
+    if not techniques or not set(techniques) <= set(ALL_TECHNIQUES):
+        raise InvalidSettings(f"a campaign does some of {', '.join(ALL_TECHNIQUES)}")
+    if not sensors:
+        raise InvalidSettings("name at least one mix of sensors")
+    is_new = not set(techniques) <= set(CAMPAIGN_TECHNIQUES)
+    is_new |= any(one is not Sensors.MIXED for one in sensors)
     end_s = hours * HOUR_S
     cut_s = CUT * end_s
     onsets = _onsets(len(names), end_s)
@@ -162,10 +146,14 @@ def generate(
                 cut_s=cut_s,
                 end_s=end_s,
                 is_private=name == private_campaign_at,
+                techniques=techniques,
+                sensors=sensors[number % len(sensors)],
+                has_lookalikes=is_new,
             )
             for number, (name, onset) in enumerate(zip(names, onsets, strict=True))
         ),
-        cut=START + dt.timedelta(seconds=cut_s),
+        cut=start + dt.timedelta(seconds=cut_s),
+        start=start,
     )
 
 
@@ -176,35 +164,47 @@ def write(world: World, directory: Path) -> dict[OrgId, OrganisationFiles]:
         world: what happened.
         directory: made where it does not exist; files of the same names are replaced.
     """
-    start_us = int(START.timestamp()) * SECOND_US
     written: dict[OrgId, OrganisationFiles] = {}
     for one in world.organisations:
-        folder = directory / one.name
-        folder.mkdir(parents=True, exist_ok=True)
-        files = OrganisationFiles(
-            eve=folder / "eve.json",
-            conn=folder / "conn.log",
-            truth=folder / "truth.csv",
-        )
-        eve = eve_lines(
-            one.border,
-            addresses=one.estate.addresses,
-            flow_id=one.flow_id,
-            alerts=one.alerts,
-            start_us=start_us,
-        )
-        files.eve.write_bytes(b"".join(line + b"\n" for line in eve))
-        conn = zeek_lines(
-            one.inside,
-            addresses=one.estate.addresses,
-            uids=one.uids,
-            found_out=one.found_out,
-            start_us=start_us,
-        )
-        files.conn.write_text("".join(f"{line}\n" for line in conn), encoding="utf-8")
-        write_truth(files.truth, _truth_of(one))
+        logs = logs_of(one, start_us=world.start_us)
+        files = files_in(directory, one, logs)
+        files.truth.parent.mkdir(parents=True, exist_ok=True)
+        for path, log in zip(files.logs, logs, strict=True):
+            path.write_bytes(log.whole())
         written[one.name] = files
+    write_truths(world, written)
     return written
+
+
+def files_in(
+    directory: Path, one: Organisation, logs: Sequence[Log]
+) -> OrganisationFiles:
+    """Return where an organisation's files lie below a folder; writes none.
+
+    Args:
+        directory: of the world.
+        one: the organisation.
+        logs: those it has.
+    """
+    folder = directory / one.name
+    return OrganisationFiles(
+        eve=folder / EVE,
+        conn=folder / CONN,
+        truth=folder / TRUTH,
+        logs=tuple(folder / log.name for log in logs),
+    )
+
+
+def write_truths(world: World, files: Mapping[OrgId, OrganisationFiles]) -> None:
+    """Write what really happened at each organisation into its file.
+
+    Args:
+        world: what happened.
+        files: where; their folders are there.
+    """
+    for one in world.organisations:
+        rows = truth_of(one, start_us=world.start_us)
+        write_truth(files[one.name].truth, rows)
 
 
 def _onsets(count: int, end_s: float) -> list[float]:
@@ -224,6 +224,9 @@ def _organisation(
     cut_s: float,
     end_s: float,
     is_private: bool,
+    techniques: Collection[str],
+    sensors: Sensors,
+    has_lookalikes: bool,
 ) -> Organisation:
     draw = generator(seed, number)
     estate = build_estate(draw, number)
@@ -235,13 +238,24 @@ def _organisation(
     if is_private:
         parts.append(private_steps(draw, estate, begin_s=again_s, end_s=end_s))
     else:
-        parts.append(campaign_steps(draw, estate, begin_s=onset_s, end_s=end_s))
-        if onset_s + CHAIN_S < cut_s:
-            parts.append(campaign_steps(draw, estate, begin_s=again_s, end_s=end_s))
+        begins = [onset_s, again_s] if onset_s + CHAIN_S < cut_s else [onset_s]
+        parts += [
+            campaign_steps(
+                draw, estate, begin_s=begin_s, end_s=end_s, techniques=techniques
+            )
+            for begin_s in begins
+        ]
+    # What is new draws from streams of its own: the rest stays as it always was.
+    if has_lookalikes:
+        parts.append(lookalikes(generator(seed, number, 1), estate, end_s=end_s))
     everything = Sessions.concatenate(parts)
+    if sensors is not Sensors.MIXED:
+        everything = with_accounts(generator(seed, number, 2), estate, everything)
     own = estate.is_internal
     at_border = ~(own[everything.source] & own[everything.destination])
     at_border |= everything.service == Service.DNS
+    at_border |= sensors is Sensors.SURICATA
+    at_border &= sensors not in {Sensors.ZEEK, Sensors.ZEEK_JSON}
     border, inside = everything.select(at_border), everything.select(~at_border)
     return Organisation(
         name=name,
@@ -252,6 +266,7 @@ def _organisation(
         uids=_uids(draw, len(inside)),
         alerts=_alerts(draw, border, cut_s),
         found_out=_found_out(draw, inside, cut_s),
+        sensors=sensors,
     )
 
 
@@ -311,10 +326,3 @@ def _found_out(
     chance = draw.random(len(inside))
     known = (inside.label == MALICIOUS) & (inside.start_s < cut_s) & (chance >= _MISSED)
     return {row: str(inside.technique[row]) for row in np.flatnonzero(known).tolist()}
-
-
-def _truth_of(one: Organisation) -> list[tuple[str, int, str]]:
-    names = [*map(str, one.flow_id.tolist()), *one.uids]
-    labels = [*one.border.label.tolist(), *one.inside.label.tolist()]
-    techniques = [*one.border.technique.tolist(), *one.inside.technique.tolist()]
-    return list(zip(names, labels, techniques, strict=True))

@@ -1,72 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions as Zeek would have logged them: ``conn.log``, tab-separated.
+"""Zeek's records as Zeek writes them by default: one file per log, tab-separated.
 
-The last two columns are those of a labelled log, as Stratosphere writes them: what an
-incident team found out stands there, everything else is unset.
+It does NOT decide what is in a record (zeek_logs.py).
 
-It does NOT know the truth: what was found out is handed in.
-
-Source: Zeek documentation, "conn.log"; base/frameworks/logging/writers/ascii.
+Source: Zeek documentation, "Zeek Log Formats and Inspection"; Zeek's source,
+threading/formatters/Ascii.cc and logging/writers/ascii/Ascii.cc.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 
-from fedxdr.simulation.sessions import ICMP, TCP, Sessions
-from fedxdr.telemetry.catalogue import Service, State
+from fedxdr.simulation.sessions import SECOND_US, Sessions
+from fedxdr.simulation.zeek_logs import LOGS, zeek_records
 
-_COLUMNS: Final = (
-    ("ts", "time"),
-    ("uid", "string"),
-    ("id.orig_h", "addr"),
-    ("id.orig_p", "port"),
-    ("id.resp_h", "addr"),
-    ("id.resp_p", "port"),
-    ("proto", "enum"),
-    ("service", "string"),
-    ("duration", "interval"),
-    ("orig_bytes", "count"),
-    ("resp_bytes", "count"),
-    ("conn_state", "string"),
-    ("local_orig", "bool"),
-    ("local_resp", "bool"),
-    ("missed_bytes", "count"),
-    ("history", "string"),
-    ("orig_pkts", "count"),
-    ("orig_ip_bytes", "count"),
-    ("resp_pkts", "count"),
-    ("resp_ip_bytes", "count"),
-    ("tunnel_parents", "set[string]"),
-    ("label", "string"),
-    ("detailedlabel", "string"),
-)
-_PROTOCOLS: Final = {6: "tcp", 17: "udp", 1: "icmp"}
-_HEADER_BYTES: Final = {6: 40, 17: 28, 1: 28}
-_SERVICES: Final = {
-    Service.DNS: "dns",
-    Service.HTTP: "http",
-    Service.TLS: "ssl",
-    Service.SSH: "ssh",
-    Service.SMB: "gssapi,smb",
-    Service.RDP: "rdp",
-    Service.NTP: "ntp",
-    Service.KERBEROS: "krb_tcp",
-    Service.LDAP: "ldap_tcp",
-    Service.SQL: "postgresql",
-}
-# State -> conn_state and a history that goes with it.
-_STATES: Final = {
-    State.COMPLETED: ("SF", "ShADadFf"),
-    State.ATTEMPTED: ("S0", "S"),
-    State.REJECTED: ("REJ", "Sr"),
-    State.ESTABLISHED: ("S1", "ShADad"),
-    State.RESET_BY_SOURCE: ("RSTO", "ShADadR"),
-    State.RESET_BY_DESTINATION: ("RSTR", "ShADadr"),
-}
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\x09", "\n": "\\x0a"})
 
 
 def zeek_lines(
@@ -77,7 +28,7 @@ def zeek_lines(
     found_out: dict[int, str],
     start_us: int,
 ) -> Iterator[str]:
-    """Yield the log's lines in order, header first.
+    """Yield the lines of ``conn.log`` in order, header first.
 
     Args:
         made: n sessions, by ascending start.
@@ -87,70 +38,64 @@ def zeek_lines(
             by session number.
         start_us: when the world began, microseconds since 1970.
     """
-    opened = np.datetime_as_string(np.datetime64(start_us, "us"), unit="s")
-    yield "#separator \\x09"
-    yield "#set_separator\t,"
-    yield "#empty_field\t(empty)"
-    yield "#unset_field\t-"
-    yield "#path\tconn"
-    yield "#open\t" + str(opened).translate(str.maketrans("T:", "--"))
-    yield "#fields\t" + "\t".join(name for name, _ in _COLUMNS)
-    yield "#types\t" + "\t".join(kind for _, kind in _COLUMNS)
-    start = start_us + np.rint(made.start_s * 1e6).astype(np.int64)
-    table = zip(
-        start.tolist(),
-        uids,
-        made.source.tolist(),
-        made.source_port.tolist(),
-        made.destination.tolist(),
-        made.destination_port.tolist(),
-        made.protocol.tolist(),
-        made.service.tolist(),
-        made.duration_s.tolist(),
-        made.bytes_out.tolist(),
-        made.bytes_in.tolist(),
-        made.packets_out.tolist(),
-        made.packets_in.tolist(),
-        made.state.tolist(),
-        strict=True,
-    )
-    for row, cells in enumerate(table):
-        time, uid, source, sport, target, port, protocol, service = cells[:8]
-        duration, sent, received, out, back, code = cells[8:]
-        header = _HEADER_BYTES[protocol]
-        state, history = _STATES[State(code)]
-        if protocol != TCP:
-            history = "Dd" if back else "D"
-        if protocol == ICMP:
-            sport = 8
-        label = "Malicious" if row in found_out else "-"
-        yield "\t".join(
-            (
-                f"{time // 1_000_000}.{time % 1_000_000:06d}",
-                uid,
-                addresses[source],
-                str(sport),
-                addresses[target],
-                str(port),
-                _PROTOCOLS[protocol],
-                _SERVICES.get(service, "-"),
-                f"{duration:.6f}" if out + back > 1 else "-",
-                str(max(sent - header * out, 0)),
-                str(max(received - header * back, 0)),
-                state,
-                "T",
-                "T",
-                "0",
-                history,
-                str(out),
-                str(sent),
-                str(back),
-                str(received),
-                "-",
-                label,
-                found_out.get(row, "-"),
-            )
-        )
-    closed = start_us + int(1e6 * (made.start_s[-1] if len(made) else 0))
-    stamp = np.datetime_as_string(np.datetime64(closed, "us"), unit="s")
-    yield "#close\t" + str(stamp).translate(str.maketrans("T:", "--"))
+    yield from header("conn", opened_us=start_us)
+    for record in zeek_records(
+        made, addresses=addresses, uids=uids, found_out=found_out, start_us=start_us
+    ):
+        yield line(record.log, record.values)
+    yield close(start_us + int(1e6 * (made.start_s[-1] if len(made) else 0)))
+
+
+def header(log: str, *, opened_us: int) -> list[str]:
+    """Return the lines before the first record.
+
+    Args:
+        log: which of ``LOGS``.
+        opened_us: when the file was begun, microseconds since 1970.
+    """
+    return [
+        "#separator \\x09",
+        "#set_separator\t,",
+        "#empty_field\t(empty)",
+        "#unset_field\t-",
+        f"#path\t{log}",
+        f"#open\t{_stamp(opened_us)}",
+        "#fields\t" + "\t".join(name for name, _ in LOGS[log]),
+        "#types\t" + "\t".join(kind for _, kind in LOGS[log]),
+    ]
+
+
+def close(closed_us: int) -> str:
+    """Return the line that ends a file which Zeek has rotated away."""
+    return f"#close\t{_stamp(closed_us)}"
+
+
+def line(log: str, values: Mapping[str, Any]) -> str:
+    """Return a record as a line.
+
+    Args:
+        log: which of ``LOGS``.
+        values: see ``zeek_logs.Record``.
+    """
+    return "\t".join(_cell(kind, values.get(name)) for name, kind in LOGS[log])
+
+
+def _cell(kind: str, value: Any) -> str:  # noqa: ANN401 - of the column's type
+    if value is None:
+        return "-"
+    match kind:
+        case "time" | "interval":
+            return f"{value // SECOND_US}.{value % SECOND_US:06d}"
+        case "bool":
+            return "T" if value else "F"
+        case "count" | "port":
+            return str(value)
+        case _ if isinstance(value, tuple):
+            return ",".join(value) or "(empty)"
+        case _:
+            return str(value).translate(_ESCAPES)
+
+
+def _stamp(time_us: int) -> str:
+    text = str(np.datetime_as_string(np.datetime64(time_us, "us"), unit="s"))
+    return text.translate(str.maketrans("T:", "--"))

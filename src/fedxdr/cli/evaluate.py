@@ -19,27 +19,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fedxdr.cli import protection
-from fedxdr.cli.console import ERR, OUT, print_json, table
+from fedxdr.cli import evaluated, protection
+from fedxdr.cli.console import ERR, print_json
 from fedxdr.cli.protection import Protection
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.layout import Vector
 from fedxdr.federation.protection import NO_PRIVACY
 from fedxdr.learning import (
-    ait,
-    dataset,
     evaluation,
     features,
     fit,
+    known,
     methods,
     plots,
+    protocols,
     tables,
 )
+from fedxdr.learning.darpa98 import Sight
 from fedxdr.learning.dataset import Organisation, Situation
 from fedxdr.learning.evaluation import MethodResult
 from fedxdr.learning.features import FeatureSet
 from fedxdr.learning.federate import in_the_clear, tasks_of
+from fedxdr.learning.known import Reading
 
 if TYPE_CHECKING:
     from fedxdr.parties.ports import Learner
@@ -54,20 +56,19 @@ class Protocol(StrEnum):
     """How rows are split."""
 
     CAUSAL = "causal"
+    UNSEEN_FAMILY = "unseen-family"
+    SUBNET = "subnet"
     TIME_SPLIT = "time-split"
-
-
-class Features(StrEnum):
-    """Which features are read."""
-
-    BOUNDED = "bounded"
-    COUNTERS = "counters"
 
 
 class DatasetName(StrEnum):
     """Data sets with a protocol of their own."""
 
     AIT_ADS = "ait-ads"
+    CIC = "cic"
+    DARPA98 = "darpa98"
+    NSL_KDD = "nsl-kdd"
+    NSL_KDD_21 = "nsl-kdd-21"
 
 
 def evaluate(
@@ -88,7 +89,7 @@ def evaluate(
     ] = None,
     protocol: Annotated[
         Protocol | None,
-        typer.Option("--protocol", help="Split; causal for data sets, else time-split"),
+        typer.Option("--protocol", help="Split; the data set's, else time-split."),
     ] = None,
     compare: Annotated[
         str, typer.Option("--compare", help="Methods, with commas between.")
@@ -112,9 +113,19 @@ def evaluate(
         typer.Option("--curve", metavar="FILE.png", help="With dp: over epsilon."),
     ] = None,
     feature_set: Annotated[
-        Features,
+        Reading | None,
         typer.Option("--features", help="bounded: context of at most 128 events."),
-    ] = Features.BOUNDED,
+    ] = None,
+    sight: Annotated[
+        Sight | None,
+        typer.Option("--sight", help="darpa98: edges both ways, or into the network."),
+    ] = None,
+    validate: Annotated[
+        bool,
+        typer.Option(
+            "--validate", help="Score part of the past; the test stays unread."
+        ),
+    ] = False,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100)] = 3,
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=1, max=1000, help="12; with dp 20.")
@@ -126,14 +137,30 @@ def evaluate(
     asked = protection.read(protect, epsilon=epsilon, delta=delta, unit=unit)
     if curve is not None and not asked.is_private:
         raise InvalidSettings("--curve is drawn over epsilon: add dp to --protect")
-    organisations, found, rows_read = _read(
-        dataset_name, data, org or [], feature_set, is_private=asked.is_private
+    if (dataset_name is None) == (not org):
+        raise InvalidSettings(
+            "give either --dataset NAME --data FOLDER, or --org NAME=PATH once per "
+            "organisation"
+        )
+    wanted = known.wish(
+        dataset_name,
+        protocol=protocol,
+        reading=feature_set,
+        is_private=asked.is_private,
+        sight=sight,
     )
+    if dataset_name is None:
+        organisations, found = _own_files(org or [], is_private=asked.is_private)
+    elif data is None:
+        raise InvalidSettings(f"--dataset {dataset_name} needs --data FOLDER")
+    else:
+        organisations, found = known.read(dataset_name, data, wanted)
+    rows_read = sum(len(item.family) for item in organisations)
     read_s = time.perf_counter() - start
-    chosen = protocol or (
-        Protocol.CAUSAL if dataset_name is not None else Protocol.TIME_SPLIT
-    )
-    situations = dataset.situations(organisations)
+    chosen = protocols.find(wanted.protocol)
+    situations = chosen.situations(organisations)
+    if validate:
+        situations = chosen.validations(situations)
     setting = _setting(asked, found, organisations, rounds)
     names = list(dict.fromkeys(name.strip() for name in compare.split(",")))
 
@@ -144,7 +171,7 @@ def evaluate(
                 setting=setting,
                 compare=names,
                 seeds=seeds,
-                counts_newcomers=chosen is Protocol.TIME_SPLIT,
+                counts_newcomers=chosen.counts_newcomers or validate,
                 on_step=lambda method, name: status.update(f"{method} at {name}"),
             )
 
@@ -153,15 +180,17 @@ def evaluate(
     training_rounds = setting.private_rounds if is_on else setting.rounds
     report: dict[str, Any] = {
         "dataset": None if dataset_name is None else dataset_name.value,
-        "protocol": chosen.value,
+        "protocol": chosen.name,
+        "split": "validation" if validate else "test",
+        "sight": wanted.sight,
         "protect": protect,
         "privacy": protection.report(setting.privacy, rounds=training_rounds),
         "features": found.name,
         "seeds": seeds,
         "rounds": training_rounds,
         "parameters": setting.architecture.layout.size,
-        "methods": {name: _method(result) for name, result in results.items()},
-        "masking_difference": _difference(results),
+        "methods": {name: evaluated.method(result) for name, result in results.items()},
+        "masking_difference": evaluated.difference(results),
         "seconds": round(time.perf_counter() - start, 1),
         "events_per_second": round(
             1 / (read_s / rows_read + _scoring_s(situations[0], setting))
@@ -187,7 +216,7 @@ def evaluate(
     if as_json:
         print_json(report)
     else:
-        _show(report, results)
+        evaluated.show(report, results)
 
 
 def _setting(
@@ -222,36 +251,11 @@ def _point(budget: float | None, results: dict[str, MethodResult]) -> plots.Poin
     )
 
 
-def _read(
-    dataset_name: DatasetName | None,
-    data: Path | None,
-    orgs: list[str],
-    feature_set: Features,
-    *,
-    is_private: bool,
-) -> tuple[list[Organisation], FeatureSet, int]:
-    """Return the organisations, their feature set and how many rows were read."""
-    if (dataset_name is None) == (not orgs):
-        raise InvalidSettings(
-            "give either --dataset NAME --data FOLDER, or --org NAME=PATH once per "
-            "organisation"
-        )
-    if is_private and feature_set is Features.COUNTERS:
-        raise InvalidSettings(
-            "--features counters has no bounded past: one event touches every later "
-            "example, and no noise hides it; leave the option out with dp"
-        )
-    suffix = "-event" if is_private else ""
-    if dataset_name is not None:
-        if data is None:
-            raise InvalidSettings(f"--dataset {dataset_name.value} needs --data FOLDER")
-        found = features.find(
-            f"alerts{suffix}" if feature_set is Features.BOUNDED else "counters"
-        )
-        return _counted(ait.read(data, found, by_coins=is_private), found)
-    if feature_set is Features.COUNTERS:
-        raise InvalidSettings("--features counters is for --dataset ait-ads only")
-    found = features.find(f"traffic{suffix}")
+def _own_files(
+    orgs: list[str], *, is_private: bool
+) -> tuple[list[Organisation], FeatureSet]:
+    """Return one organisation per NAME=PATH, and what their features are."""
+    found = features.find("traffic-event" if is_private else "traffic")
     organisations = []
     for text in orgs:
         name, equals, path = text.partition("=")
@@ -260,13 +264,7 @@ def _read(
         organisations.append(
             tables.organisation(org_id(name), _labelled(name, Path(path)), found)
         )
-    return _counted(organisations, found)
-
-
-def _counted(
-    organisations: list[Organisation], found: FeatureSet
-) -> tuple[list[Organisation], FeatureSet, int]:
-    return organisations, found, sum(len(item.family) for item in organisations)
+    return organisations, found
 
 
 def _labelled(name: str, path: Path) -> tables.Labelled:
@@ -321,80 +319,3 @@ def _scoring_s(situation: Situation, setting: methods.Setting) -> float:
         features=inputs,
     )
     return (time.perf_counter() - begin) / len(inputs)
-
-
-def _method(result: MethodResult) -> dict[str, Any]:
-    return {
-        "mean": result.mean,
-        "interval": {
-            name: None if pair is None else list(pair)
-            for name, pair in result.interval.items()
-        },
-        "organisations": {
-            name: {
-                **item.figures,
-                "families": item.families,
-                "earlier_victims": item.earlier_victims,
-                "is_counted": item.is_counted,
-            }
-            for name, item in result.organisations.items()
-        },
-    }
-
-
-def _difference(results: Mapping[str, MethodResult]) -> float | None:
-    """Return the largest difference of the mean figures with and without masks."""
-    if not {"federated", "federated-clear"} <= results.keys():
-        return None
-    return evaluation.largest_difference(
-        results["federated"].mean, results["federated-clear"].mean
-    )
-
-
-def _show(report: Mapping[str, Any], results: Mapping[str, MethodResult]) -> None:
-    columns = (
-        ("recall at 1 % false alarms", "recall_at_1pct_fpr"),
-        ("by attack family", "family_recall"),
-        ("families new here", "unseen_family_recall"),
-        ("recall, own threshold", "recall_at_own_threshold"),
-        ("false alarms there", "false_alarm_rate_at_own_threshold"),
-        ("AUC", "auc"),
-    )
-    table(
-        f"Mean over organisations and {report['seeds']} seeds",
-        ["method", *(title for title, _ in columns)],
-        [
-            [name, *(_number(result.mean[figure]) for _, figure in columns)]
-            for name, result in results.items()
-        ],
-    )
-    table(
-        "Recall at 1 % false alarms, by organisation",
-        ["organisation", "earlier victims", *results],
-        [
-            [
-                name if item.is_counted else f"{name} (not in the mean)",
-                str(item.earlier_victims),
-                *(
-                    _number(result.organisations[name].figures["recall_at_1pct_fpr"])
-                    for result in results.values()
-                ),
-            ]
-            for name, item in next(iter(results.values())).organisations.items()
-        ],
-    )
-    if report["masking_difference"] is not None:
-        OUT.print(
-            "Largest difference of any mean with and without masking: "
-            f"{report['masking_difference']:.5f}"
-        )
-    if report["privacy"] is not None:
-        OUT.print(protection.sentence(report["privacy"]))
-    OUT.print(
-        f"{report['seconds']:g} s; {report['events_per_second']:,} events per second "
-        "from columns to scores on one thread"
-    )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -19,14 +19,16 @@ project's protocol.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fedxdr.core.errors import InvalidSettings, InvalidTelemetry
 from fedxdr.core.randomness import generator
+from fedxdr.learning import parquet
 from fedxdr.learning.dataset import Organisation
 from fedxdr.learning.features import FeatureSet
 from fedxdr.models.graph import Integers
@@ -86,6 +88,8 @@ def read(
                 name=name,
                 time_ns=events.time_ns[kept],
                 features=features.compute(events, kept),
+                stream=events,
+                place=kept,
                 family=family[rows][kept],
                 families=families,
                 may_train=is_trained_on[rows][kept] if by_coins else None,
@@ -97,44 +101,28 @@ def read(
 
 def _read_columns(
     folder: Path,
-) -> tuple[dict[str, Integers], dict[str, list[str]]]:
+) -> tuple[dict[str, Integers], dict[str, tuple[str, ...]]]:
     """Return integer columns, and per text column its values in sorted order."""
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - extra "evaluate"
-        import pyarrow.parquet as pq  # noqa: PLC0415 - extra "evaluate"
-    except ImportError as error:
-        raise InvalidSettings(
-            "reading Parquet needs pyarrow: pip install 'fedxdr[evaluate]'"
-        ) from error
     path = folder / FILE
     if not path.is_file():
         raise InvalidSettings(
             f"{FILE} is not in {folder}: give the folder of the AIT alert data set "
             "(Zenodo 8263181) with --data"
         )
-    try:
-        table = pq.read_table(path, columns=list(_COLUMNS))
-    except (pa.ArrowException, OSError) as error:
-        raise InvalidTelemetry(f"{FILE} cannot be read: {error}") from error
     columns: dict[str, Integers] = {}
-    names: dict[str, list[str]] = {}
+    names: dict[str, tuple[str, ...]] = {}
+    for name, column in parquet.read(path, _COLUMNS).items():
+        if isinstance(column, parquet.Texts):
+            columns[name], names[name] = column.codes, column.values
+        else:
+            columns[name] = column.astype(np.int64)
     for name in _COLUMNS:
-        column: Any = table[name].combine_chunks()
-        if name == "time":
-            columns[name] = column.to_numpy().astype(np.int64)
-            continue
-        if not pa.types.is_dictionary(column.type):
-            column = column.dictionary_encode()
-        values: list[str] = column.dictionary.to_pylist()
-        ordered = sorted(values)
-        place = {value: index for index, value in enumerate(ordered)}
-        codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        columns[name] = np.array([place[value] for value in values])[codes]
-        names[name] = ordered
+        if (name == "time") == (name in names):
+            raise InvalidTelemetry(f"{FILE}: column {name} is of another type")
     return columns, names
 
 
-def _family(label: Integers, names: list[str]) -> Integers:
+def _family(label: Integers, names: Sequence[str]) -> Integers:
     """Return 0 for benign rows, else the step's place among the steps, from 1."""
     if _BENIGN_LABEL not in names:
         raise InvalidTelemetry(f"no row is labelled {_BENIGN_LABEL!r} (benign)")

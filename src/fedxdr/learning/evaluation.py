@@ -111,7 +111,7 @@ def evaluate(
     for name in compare:
         found = []
         for situation in situations:
-            on_step(name, situation.own.name)
+            on_step(name, situation.name)
             runs = []
             for seed in range(seeds):
                 scored = METHODS[name](situation, setting, seed)
@@ -161,7 +161,7 @@ def _summed_up(
         counts_newcomers or situation.earlier_victims > 0 for situation in situations
     ]
     organisations = {
-        situation.own.name: OrganisationResult(
+        situation.name: OrganisationResult(
             figures={
                 figure: _mean([run[0][figure] for run in runs]) for figure in FIGURES
             },

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file of lines that could not be read; the organisation's own.
 
-One JSON object per line: ``file``, ``line``, ``reason``, ``text``. The file is readable
+One JSON object per line: ``file``, ``line``, ``reason``, ``text``; of logs that are
+followed lines are counted from the byte ``begin``. The file is readable
 by its owner only. When it is full it becomes ``NAME.1``, the one before ``NAME.2``, and
 the oldest goes; so a log that turns bad does not fill the disk.
 
@@ -56,12 +57,19 @@ class DeadLetters:
         """Write what is still in memory, and close."""
         self._file.close()
 
-    def keep(self, source: Path | str, rejected: Sequence[Rejected]) -> None:
+    def keep(
+        self,
+        source: Path | str,
+        rejected: Sequence[Rejected],
+        *,
+        begin: int | None = None,
+    ) -> None:
         """Append rejected lines of a log.
 
         Args:
             source: the log's name.
             rejected: its lines; none costs nothing.
+            begin: where the lines were counted from, None: from the log's beginning.
 
         Raises:
             StorageFault: the disk said no.
@@ -69,7 +77,7 @@ class DeadLetters:
         if not rejected:
             return
         try:
-            for letter in _letters(source, rejected):
+            for letter in _letters(source, rejected, begin):
                 self._file.write(letter + b"\n")
             self._file.flush()
             if self._file.tell() >= self._limit_bytes:
@@ -99,13 +107,16 @@ def _older(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}")
 
 
-def _letters(source: Path | str, rejected: Sequence[Rejected]) -> Iterator[bytes]:
+def _letters(
+    source: Path | str, rejected: Sequence[Rejected], begin: int | None
+) -> Iterator[bytes]:
     for one in rejected:
+        letter: dict[str, str | int] = {
+            "file": os.fspath(source),
+            "line": one.line_number,
+            "reason": one.reason,
+            "text": one.line.decode("utf-8", "backslashreplace"),
+        }
         yield msgspec.json.encode(
-            {
-                "file": os.fspath(source),
-                "line": one.line_number,
-                "reason": one.reason,
-                "text": one.line.decode("utf-8", "backslashreplace"),
-            }
+            letter if begin is None else letter | {"begin": begin}
         )

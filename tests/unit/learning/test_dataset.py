@@ -114,3 +114,52 @@ def test_wrong_tables_are_refused(make_organisation):
         dataset.situations([item, item])
     with pytest.raises(InvalidTelemetry, match="after the first 60%"):
         dataset.situations([replace(item, time_ns=np.zeros(len(item.family), int))])
+
+
+def test_a_fixed_cut_is_one_instant_for_everybody(make_organisation):
+    cut = 1000 * SECOND
+    items = [
+        replace(make_organisation(name, begin=300 * place, seed=place), cut_ns=cut)
+        for place, name in enumerate("ab")
+    ]
+    for situation in dataset.situations(items):
+        assert situation.cut_ns == cut
+        for part in situation.parts:
+            assert part.time_ns.max() < cut
+            assert part.cut_ns == cut
+        assert situation.test.time_ns.min() >= cut
+    with pytest.raises(InvalidTelemetry, match="one side"):
+        dataset.situations([replace(items[0], cut_ns=0)])
+
+
+def test_a_stream_ends_with_its_part(make_organisation, make_events):
+    events = make_events(6000)
+    place = np.sort(np.random.default_rng(0).permutation(6000)[:1700])
+    item = replace(
+        make_organisation("a"),
+        time_ns=events.time_ns[place],
+        stream=events,
+        place=place,
+        table=np.arange(1700.0)[:, None],
+    )
+    (found,) = dataset.situations([item])
+    for part in (found.own, found.test):
+        assert np.array_equal(part.stream.time_ns[part.place], part.time_ns)
+        assert len(part.stream) == part.place[-1] + 1
+        assert np.array_equal(
+            item.features[part.table[:, 0].astype(int)], part.features
+        )
+    assert found.own.stream.time_ns.max() < found.cut_ns
+    none = found.own.select(np.zeros(len(found.own.family), bool))
+    assert len(none.stream) == 0
+    with pytest.raises(InvalidTelemetry, match="places"):
+        replace(item, place=None)
+    with pytest.raises(InvalidTelemetry, match="lengths"):
+        replace(item, place=place[1:])
+
+
+def test_a_part_without_later_rows_has_no_cut(make_organisation):
+    item = make_organisation("a")
+    still = replace(item, time_ns=np.zeros(len(item.family), np.int64))
+    assert dataset.part_of(still, still.is_past).cut_ns is None
+    assert dataset.part_of(item, item.is_past).cut_ns is not None

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an organisation's findings go: its own files, SIEM, webhook, syslog or Kafka."""
+"""Where findings go: the organisation's files, SIEM, webhook, syslog, Kafka."""

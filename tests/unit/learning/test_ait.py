@@ -64,7 +64,7 @@ def test_missing_and_broken_files_are_told(tmp_path):
     with pytest.raises(InvalidSettings, match="--data"):
         ait.read(tmp_path, alerts)
     (tmp_path / ait.FILE).write_bytes(b"x")
-    with pytest.raises(InvalidTelemetry, match="cannot be read"):
+    with pytest.raises(InvalidTelemetry, match="not a Parquet file"):
         ait.read(tmp_path, alerts)
 
 

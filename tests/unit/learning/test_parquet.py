@@ -56,7 +56,7 @@ def test_only_what_is_asked_for_is_read(tmp_path):
 def test_what_is_no_table_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "t.parquet"
     path.write_bytes(b"x")
-    with pytest.raises(InvalidTelemetry, match=r"t\.parquet cannot be read"):
+    with pytest.raises(InvalidTelemetry, match=r"t\.parquet: not a Parquet file"):
         parquet.read(path)
     pq.write_table(pa.table({"a": pa.array([], pa.int64())}), path)
     with pytest.raises(InvalidTelemetry, match="no rows"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -119,7 +120,7 @@ def test_parquet_with_dictionaries_and_times(tmp_path):
         ("time,label\n1,0,3\n", "row 2 has 3 cells, the header 2"),
         ("time,label\nyesterday,0\n", "neither seconds since 1970 nor ISO 8601"),
         ("time,label\n-4,0\n", "missing or negative"),
-        ("time,label,dport\n4,0,https\n", "column destination_port"),
+        ("time,label,dport\n4,0,https\n", "column dport"),
     ],
 )
 def test_what_is_wrong_is_said(write, text, said):
@@ -159,3 +160,112 @@ def test_an_organisation_has_rows_and_benign_ones(make_events):
     hostile = dataclasses.replace(make_events(600), label=np.ones(600, np.int8))
     with pytest.raises(InvalidTelemetry, match="no benign row"):
         tables.organisation("a", tables.from_log("a", hostile), traffic)
+
+
+CIC = """ Source IP, Source Port, Destination IP, Destination Port, Protocol,Timestamp,\
+ Flow Duration, Total Fwd Packets, Total Backward Packets,\
+Total Length of Fwd Packets, Total Length of Bwd Packets,Flow Bytes/s, Label
+10.0.0.2,4000,10.0.0.1,80,6,2017-07-07 15:00:00.5,2500000,3,4,100,900,Infinity,DDoS
+"""
+NETFLOW = """FLOW_START_MILLISECONDS,IPV4_SRC_ADDR,L4_SRC_PORT,IPV4_DST_ADDR,\
+L4_DST_PORT,PROTOCOL,IN_BYTES,IN_PKTS,OUT_BYTES,OUT_PKTS,FLOW_DURATION_MILLISECONDS,Label,Attack
+1499439600500,10.0.0.2,4000,10.0.0.1,80,6,100,3,900,4,2500,1,DDoS
+"""
+NFDUMP = """ts,td,sa,da,sp,dp,pr,ipkt,ibyt,opkt,obyt,label
+2017-07-07 15:00:00.500,2.500,10.0.0.2,10.0.0.1,4000,80,TCP,3,100,4,900,DDoS
+"""
+
+
+@pytest.mark.parametrize("text", [CIC, NETFLOW, NFDUMP])
+def test_flow_exports_come_with_their_units(write, text):
+    found = tables.read(write(text))
+    events = found.events
+    assert events.time_ns[0] == np.datetime64("2017-07-07T15:00:00.5", "ns").astype(int)
+    assert events.duration_s[0] == 2.5
+    assert (events.source_port[0], events.destination_port[0]) == (4000, 80)
+    assert (events.bytes_out[0], events.bytes_in[0]) == (100, 900)
+    assert (events.packets_out[0], events.packets_in[0]) == (3, 4)
+    assert events.protocol[0] == 6
+    assert events.source[0] != events.destination[0]
+    assert found.families == ("benign", "DDoS")
+
+
+def test_every_unit_belongs_to_a_name():
+    assert set(tables.SECONDS) <= set(tables.ALIASES["duration_s"])
+    names = [name for aliases in tables.ALIASES.values() for name in aliases]
+    # only what names an attack may stand for two columns
+    assert {name for name in names if names.count(name) > 1} == {"attack"}
+
+
+def test_csv_and_parquet_say_the_same_in_any_blocks(tmp_path, write, monkeypatch):
+    draw = np.random.default_rng(0)
+    rows = 200
+    columns = {
+        "ts": draw.integers(10**9, 2 * 10**9, rows),
+        "src": draw.choice(["a", "b", "c"], rows),
+        "dst": draw.choice(["c", "d"], rows),
+        "dport": draw.choice([22, 80], rows),
+        "duration": draw.random(rows).round(3),
+        "label": draw.choice(["-", "scan", "worm"], rows),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    lines = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    path = write(",".join(columns) + "\n" + "\n".join(lines) + "\n")
+    found = [tables.read(path), tables.read(tmp_path / "t.parquet")]
+    monkeypatch.setattr(tables.csv_columns, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(tables.parquet, "_BLOCK_ROWS", 7)
+    found += [tables.read(path), tables.read(tmp_path / "t.parquet")]
+    for item in found[1:]:
+        assert item.families == found[0].families
+        assert np.array_equal(item.family, found[0].family)
+        for column in dataclasses.fields(item.events):
+            one, other = (getattr(x.events, column.name) for x in (item, found[0]))
+            assert np.array_equal(one, other, equal_nan=column.name != "techniques")
+
+
+def test_what_is_held_is_arrays_and_one_block(write, monkeypatch):
+    monkeypatch.setattr(tables.csv_columns, "_BLOCK_ROWS", 500)
+    wide = ",".join(f"junk{number}" for number in range(20))
+    junk = ",".join(["some text that nobody asked for"] * 20)
+    rows = "".join(f"{second},0,{junk}\n" for second in range(10_000))
+    path = write(f"time,label,{wide}\n{rows}")
+    tracemalloc.start()
+    tables.read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.stat().st_size > 6_000_000
+    assert peak < 3_500_000
+
+
+def test_instants_in_parquet_may_be_text(tmp_path):
+    path = tmp_path / "t.parquet"
+    for times, want in (
+        (["2022-01-15T02:32:32Z"], 1642213952 * SECOND),
+        (["yesterday"], None),
+        (pa.array([None], pa.timestamp("ms")), None),
+    ):
+        pq.write_table(pa.table({"time": times, "label": [True]}), path)
+        if want is None:
+            with pytest.raises(InvalidTelemetry, match="time"):
+                tables.read(path)
+        else:
+            assert tables.read(path).events.time_ns.tolist() == [want]
+
+
+def test_numbers_and_labels_in_parquet_may_be_text_or_gaps(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(
+        pa.table(
+            {
+                "time": [1, 2, 3],
+                "dport": ["80", "-", "22"],
+                "label": pa.array([True, None, False]),
+                "proto": [6.0, 17.0, 6.0],
+            }
+        ),
+        path,
+    )
+    found = tables.read(path)
+    assert found.family.tolist() == [1, 0, 0]
+    assert found.events.destination_port.tolist() == [80, -1, 22]
+    assert found.events.protocol.tolist() == [6, 17, 6]

@@ -51,6 +51,41 @@ def read(path: Path, wanted: Sequence[str] | None = None) -> dict[str, Column]:
         InvalidSettings: pyarrow is not installed.
         InvalidTelemetry: it is no such file, has no rows, or lacks a column.
     """
+    pa, pq = _pyarrow()
+    try:
+        with pq.ParquetFile(path) as file:
+            there = file.schema_arrow.names
+            wanted_here = there if wanted is None else list(wanted)
+            missing = [name for name in wanted_here if name not in there]
+            if missing:
+                raise InvalidTelemetry(
+                    f"{path.name}: no column {', '.join(missing)} (there is: "
+                    f"{', '.join(there)})"
+                )
+            blocks = file.iter_batches(batch_size=_BLOCK_ROWS, columns=wanted_here)
+            found = _collected(wanted_here, blocks, pa)
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidTelemetry(f"{path.name}: not a Parquet file: {error}") from error
+    if not found:
+        raise InvalidTelemetry(f"{path.name}: no rows")
+    return found
+
+
+def names(path: Path) -> list[str]:
+    """Return the columns that a file has.
+
+    Raises:
+        InvalidSettings: pyarrow is not installed.
+        InvalidTelemetry: it is no such file.
+    """
+    pa, pq = _pyarrow()
+    try:
+        return [str(name) for name in pq.read_schema(path).names]
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidTelemetry(f"{path.name}: not a Parquet file: {error}") from error
+
+
+def _pyarrow() -> tuple[ModuleType, ModuleType]:
     try:
         import pyarrow as pa  # noqa: PLC0415 - extra "evaluate"
         import pyarrow.parquet as pq  # noqa: PLC0415 - extra "evaluate"
@@ -58,23 +93,7 @@ def read(path: Path, wanted: Sequence[str] | None = None) -> dict[str, Column]:
         raise InvalidSettings(
             "reading Parquet needs pyarrow: pip install 'fedxdr[evaluate]'"
         ) from error
-    try:
-        with pq.ParquetFile(path) as file:
-            there = file.schema_arrow.names
-            names = there if wanted is None else list(wanted)
-            missing = [name for name in names if name not in there]
-            if missing:
-                raise InvalidTelemetry(
-                    f"{path.name}: no column {', '.join(missing)} (there is: "
-                    f"{', '.join(there)})"
-                )
-            blocks = file.iter_batches(batch_size=_BLOCK_ROWS, columns=names)
-            found = _collected(names, blocks, pa)
-    except (pa.ArrowException, OSError) as error:
-        raise InvalidTelemetry(f"{path.name} cannot be read: {error}") from error
-    if not found:
-        raise InvalidTelemetry(f"{path.name}: no rows")
-    return found
+    return pa, pq
 
 
 class Codes:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedxdr.telemetry.findings import Position
+
+TOPIC: Final = "kafka:"
+"""What the name of a topic begins with where logs are named."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,8 +30,8 @@ class Chunk:
         name: of the log, without folders.
         written: when it was last written, UTC-aware.
         head: the first bytes of the log, where lines there say what others mean.
-        offsets: (lines + 1,) int64, where each line begins and the last one ends; None
-            where they stand one behind another, byte by byte.
+        offsets: (lines,) int64, the message that each line is of; None where lines
+            stand one behind another, byte by byte.
     """
 
     position: Position

@@ -17,9 +17,11 @@ Rules that always hold:
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +29,9 @@ from typing_extensions import override
 
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.intake.chunks import Chunk, Reader
+from fedxdr.intake.chunks import TOPIC, Chunk, Reader
 from fedxdr.intake.parsers import instant
-from fedxdr.intake.rotation import Seen, plan, siblings
+from fedxdr.intake.rotation import Seen, plan, root_of, siblings
 from fedxdr.intake.stream import expand
 from fedxdr.intake.tails import PackedTail, Piece, Tail, Truncated, look, open_tail
 from fedxdr.telemetry.findings import Position
@@ -46,6 +48,7 @@ class _Log:
 
     Attributes:
         path: its own name.
+        is_meant: whether a source means it; one that none means only keeps its marks.
         with_history: whether siblings are read that were there before it was followed.
         live: the file that had this name when its folder was looked through.
         marks: how far each of its files was read.
@@ -54,6 +57,7 @@ class _Log:
     """
 
     path: Path
+    is_meant: bool = True
     with_history: bool = False
     live: _Identity | None = None
     marks: list[Position] = field(default_factory=list)
@@ -87,7 +91,7 @@ class Follower(Reader):
         positions: Iterable[Position] = (),
         with_history: bool = False,
     ) -> None:
-        self._sources = [os.fspath(source) for source in sources]
+        self._sources = [os.path.abspath(source) for source in sources]  # noqa: PTH100 - no link is followed
         self._clock = clock
         self._idle_s = idle_s
         self._with_history = with_history
@@ -96,8 +100,10 @@ class Follower(Reader):
         self._due_s = float("-inf")
         self.truncated = 0
         for mark in positions:
-            name = mark.source
-            self._logs.setdefault(name, _Log(Path(name))).marks.append(mark)
+            if not mark.source.startswith(TOPIC):
+                path = Path(mark.source)
+                log = _Log(path, is_meant=self._is_meant(path))
+                self._logs.setdefault(mark.source, log).marks.append(mark)
         self._has_past = bool(self._logs)
         self._is_begun = False
         self._sweep(self._now_s())
@@ -111,7 +117,7 @@ class Follower(Reader):
         blocks; ask again at once as long as anything comes.
         """
         now_s = self._now_s()
-        if now_s >= self._due_s or any(map(_is_moved, self._logs.values())):
+        if now_s >= self._due_s or any(map(_is_moved, self._wanted())):
             self._sweep(now_s)
         for log in list(self._logs.values()):
             for identity, tail in list(log.tails.items()):
@@ -174,14 +180,26 @@ class Follower(Reader):
         for path, is_named in self._paths().items():
             is_late = self._is_begun or (self._has_past and not is_named)
             log = _Log(path, with_history=self._with_history or is_late)
-            self._logs.setdefault(os.fspath(path), log)
+            self._logs.setdefault(os.fspath(path), log).is_meant = True
         sizes: dict[_Identity, tuple[int, int, float]] = {}
-        for log in self._logs.values():
+        for log in self._wanted():
             folder = log.path.parent
             if folder not in names:
                 names[folder] = _listed(folder)
             self._plan(log, self._family(log, names[folder], sizes, now_s), now_s)
         self._sizes = sizes
+
+    def _wanted(self) -> list[_Log]:
+        """Return the logs that a source means."""
+        return [log for log in self._logs.values() if log.is_meant]
+
+    def _is_meant(self, path: Path) -> bool:
+        return any(
+            source == os.fspath(path)
+            or os.fspath(path.parent) == source
+            or (glob.has_magic(source) and fnmatch(os.fspath(path), source))
+            for source in self._sources
+        )
 
     def _paths(self) -> dict[Path, bool]:
         """Return the logs' own names, and whether each was named as a source.
@@ -191,11 +209,13 @@ class Follower(Reader):
         found: dict[Path, bool] = {}
         for source in self._sources:
             try:
-                found |= dict(expand([os.path.abspath(source)]))  # noqa: PTH100 - no link is followed
+                found |= dict(expand([source]))
             except InvalidTelemetry:
                 continue
+        named = {path for path, is_named in found.items() if is_named}
+        others = {path.with_name(root_of(path.name)) for path in found.keys() - named}
         by_folder: dict[Path, list[str]] = {}
-        for path in found:
+        for path in named | others | {log.path for log in self._wanted()}:
             by_folder.setdefault(path.parent, []).append(path.name)
         made = {
             folder / sibling
@@ -203,11 +223,14 @@ class Follower(Reader):
             for name in names
             for sibling in siblings(name, names)
         }
-        return {
-            path: is_named
-            for path, is_named in found.items()
-            if is_named or path not in made
+        own = {
+            path for path in others - named if self._is_own(path) or path not in made
         }
+        return dict.fromkeys(sorted(named), True) | dict.fromkeys(sorted(own), False)
+
+    def _is_own(self, path: Path) -> bool:
+        """Say whether a file is followed as a log of its own already."""
+        return os.fspath(path) in self._logs
 
     def _family(
         self,
@@ -220,6 +243,8 @@ class Follower(Reader):
         found = []
         log.live = _identity(log.path)
         for name in (log.path.name, *siblings(log.path.name, names)):
+            if name != log.path.name and self._is_own(log.path.with_name(name)):
+                continue
             is_live = name == log.path.name
             seen = look(log.path.with_name(name), is_live=is_live)
             if seen is None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fedxdr.core.errors import InvalidTelemetry
 from fedxdr.intake.chunks import Chunk
 from fedxdr.telemetry.findings import Position
-from fedxdr.telemetry.parser import Parsed, Parser
+from fedxdr.telemetry.parser import Parsed, Parser, lines_of
 
 _Rows = NDArray[np.int64]
 _MANY: Final = 4
@@ -128,15 +128,16 @@ def lines_of_events(
         again: a parser of this log that knows its header; it is not changed.
         needle: what stands in each line that gives an event, None where nothing does.
     """
-    offsets, texts = chunk.offsets, chunk.block.split(b"\n")
-    if not texts[-1]:
-        texts.pop()
-    if offsets is None:
+    texts = lines_of(chunk.block)
+    rows, events = _rows(texts, parsed, again, needle), len(parsed.events)
+    if chunk.offsets is None:
         lengths = [len(text) + 1 for text in texts]
         offsets = np.cumsum([chunk.position.begin, *lengths])
         offsets[-1] = chunk.position.end
-    rows, events = _rows(texts, parsed, again, needle), len(parsed.events)
-    begin, end = offsets[rows], offsets[rows + 1]
+        begin, end = offsets[rows], offsets[rows + 1]
+    else:
+        begin = chunk.offsets[rows]
+        end = begin + 1
     if len(rows) != events:
         begin = np.full(events, chunk.position.begin, np.int64)
         end = np.full(events, chunk.position.end, np.int64)

@@ -44,7 +44,8 @@ MOST_GONE: Final = 64
 
 _NOTHING: Final = sha256(b"")
 _STAMP: Final = r"[-_.]\d[-_.:T\d]*"
-_SUFFIX: Final = re.compile(rf"(?:{_STAMP})?(?:\.gz)?")
+_SUFFIX: Final = rf"(?:{_STAMP})?(?:\.gz)?"
+_BEHIND: Final = re.compile(rf"{_SUFFIX}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,15 +223,25 @@ def siblings(name: str, others: Iterable[str]) -> list[str]:
         others: names in its folder.
     """
     stem, dot, ending = name.rpartition(".")
-    behind = re.compile(re.escape(name) + _SUFFIX.pattern)
+    behind = re.compile(re.escape(name) + _SUFFIX)
     between = re.compile(
-        re.escape(stem or name) + _STAMP + re.escape(dot + ending) + _SUFFIX.pattern
+        re.escape(stem or name) + _STAMP + re.escape(dot + ending) + _SUFFIX
     )
     return [
         other
         for other in others
         if other != name and (behind.fullmatch(other) or between.fullmatch(other))
     ]
+
+
+def root_of(name: str) -> str:
+    """Return the name that a log had before rotation put something behind it.
+
+    Args:
+        name: of a file, without folders: ``eve.json.2.gz``. Of names with a date before
+            their ending nobody can tell: they stay as they are.
+    """
+    return _BEHIND.sub("", name) or name
 
 
 def _read_already(source: str, file: Seen) -> Position:

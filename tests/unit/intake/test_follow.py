@@ -250,3 +250,63 @@ def test_a_damaged_packed_file_is_read_as_far_as_it_goes_once(scene: Scene) -> N
     path.write_bytes(gzip.compress(content))
     got = read + b"".join(scene.poll(after_s=1.5) for _ in range(3))
     assert got == content
+
+
+def test_marks_of_logs_that_nobody_means_any_more_are_kept(scene: Scene) -> None:
+    scene.write(b"a\n")
+    scene.begin()
+    scene.poll()
+    scene.write(b"b\n")
+    other = Follower(
+        [scene.log.parent / "other.json"],
+        clock=scene.clock,
+        positions=scene.follower.positions(),
+    )
+    assert list(other.poll()) == []
+    scene.begin(positions=other.positions())
+    assert scene.poll() == b"b\n"
+
+
+def test_a_log_of_a_folder_that_rotated_and_is_not_there_yet_is_read_on(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    scene.write(b"a\n")
+    for source in (tmp_path, tmp_path / "*.json"):
+        follower = Follower([source], clock=scene.clock)
+        list(follower.poll())
+        scene.write(b"b\n")
+        positions = follower.positions()
+        renamed = scene.rotate()
+        again = Follower([source], clock=scene.clock, positions=positions)
+        assert [chunk.block for chunk in again.poll()] == [b"b\n"]
+        renamed.rename(scene.log)
+
+
+def test_siblings_of_a_log_that_is_not_there_are_no_logs_of_their_own(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    scene.write(b"old\n", tmp_path / "eve.json.1")
+    follower = Follower([tmp_path], clock=scene.clock)
+    assert list(follower.poll()) == []
+    scene.write(b"a\n")
+    assert [chunk.block for chunk in follower.poll()] == [b"a\n"]
+    (tmp_path / "eve.json.1").rename(tmp_path / "eve.json.2")
+    scene.rotate()
+    scene.clock.advance(seconds=5)
+    assert list(follower.poll()) == []
+
+
+def test_a_dated_log_stays_its_own_when_one_without_a_date_turns_up(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    scene.write(b"a\n", tmp_path / "eve-2024-01-01.json")
+    follower = Follower([tmp_path], clock=scene.clock)
+    scene.write(b"b\n")
+    blocks_ = []
+    for _ in range(4):
+        scene.clock.advance(seconds=1.5)
+        blocks_ += [chunk.block for chunk in follower.poll()]
+    assert sorted(blocks_) == [b"a\n", b"b\n"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedxdr.core.ids import sha256
 from fedxdr.intake import rotation
-from fedxdr.intake.rotation import ALL, Plan, Seen, mark_of, plan, siblings
+from fedxdr.intake.rotation import ALL, Plan, Seen, mark_of, plan, root_of, siblings
 from fedxdr.telemetry.findings import Position
 
 LOG = "/var/log/eve.json"
@@ -226,3 +226,19 @@ def test_any_renaming_of_files_that_were_read_gives_nothing_new(
 )
 def test_names_that_rotation_makes(name: str, want: str, others: str) -> None:
     assert siblings(name, f"{others} {want}".split()) == want.split()
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        ("eve.json", "eve.json"),
+        ("eve.json.12", "eve.json"),
+        ("eve.json.2.gz", "eve.json"),
+        ("eve.json-20240101.gz", "eve.json"),
+        ("eve-2024-01-01.json", "eve-2024-01-01.json"),
+        ("dns.log.gz", "dns.log"),
+        (".1", ".1"),
+    ],
+)
+def test_the_name_before_rotation(name: str, want: str) -> None:
+    assert root_of(name) == want

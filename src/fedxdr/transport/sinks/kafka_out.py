@@ -13,7 +13,6 @@ Source: librdkafka's "Idempotent Producer" and CONFIGURATION.md.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -23,10 +22,9 @@ from fedxdr.telemetry.ocsf_out import to_ocsf
 from fedxdr.telemetry.shown import Names
 from fedxdr.transport.sinks.sink import TIMEOUT_S
 
-logger = logging.getLogger(__name__)
-
 _MS: Final = 1000
 _RECONNECT_MS: Final = 500
+_CRITICAL: Final = 2
 _TOO_LARGE: Final = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_MSG", "INVALID_RECORD"})
 
 
@@ -75,7 +73,8 @@ class KafkaSink:
             "message.timeout.ms": round(timeout_s * _MS),
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": _RECONNECT_MS,
-            "logger": logging.getLogger(f"{__name__}.librdkafka"),
+            # a server that is away is told once, by whoever sends; not at every try
+            "log_level": _CRITICAL,
             **(settings or {}),
         }
         self._producer: Any = None

@@ -45,7 +45,7 @@ def edges(events: Events) -> tuple[Floats, ...]:
     return (
         volume(events.bytes_out),
         volume(events.bytes_in),
-        log(np.nan_to_num(events.duration_s, nan=0.0)),
+        log(np.maximum(np.nan_to_num(events.duration_s, nan=0.0), 0)),
         failed,
         log(np.maximum(events.text_length, 0)).astype(np.float32),
     )

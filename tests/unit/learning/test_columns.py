@@ -60,3 +60,8 @@ def test_what_is_spoken_is_the_service_or_else_the_port():
     spoken = columns.spoken(events)
     assert spoken[0] < -1
     assert spoken[1:].tolist() == [443, -1]
+
+
+def test_a_duration_that_cannot_be_counts_as_none():
+    wrong = Events.build(3, {"duration_s": np.array([-0.5, -7, -np.inf])})
+    assert columns.edges(wrong)[2].tolist() == [0, 0, 0]

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which past each feature set reads, written down: nodes, columns and windows.
+
+The bounded sets of features.py and event_features.py are functions of a whole stream.
+Here the same sets are data, so that streaming.py can hold just the past that they read.
+A set is streamed as soon as it stands in ``READINGS``; tests hold both forms of every
+set to the same bits.
+
+It does NOT compute anything, and it does not know how the past is held.
+
+Rule that always holds: the order of keys, mixtures and means is the order of the set's
+numbers: tokens by key, own columns, mixtures by key, means by key.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fedxdr.learning import columns
+from fedxdr.telemetry.event import Events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One kind of node whose past is read, and what is compared in it.
+
+    Attributes:
+        by: columns that make the node; none: all events are of one.
+        same: columns of which a neighbour's likeness is told.
+        mixtures: columns whose mixture in windows is told, each one or several.
+        other: a second column of which an event belongs to the node, or None.
+        has_means: whether means over windows are told.
+    """
+
+    by: tuple[str, ...]
+    same: tuple[str, ...]
+    mixtures: tuple[tuple[str, ...], ...] = ()
+    other: str | None = None
+    has_means: bool = False
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Columns that are compared; inside a node its own are always alike."""
+        named = dict.fromkeys(itertools.chain(self.same, *self.mixtures))
+        return tuple(name for name in named if self.other or name not in self.by)
+
+    def places(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        """Return where columns stand in ``watched``."""
+        watched = self.watched
+        return tuple(watched.index(name) for name in names if name in watched)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a feature set reads the past.
+
+    Attributes:
+        keys: in the set's order.
+        alike: windows of shares.
+        diverse: windows of diversity.
+        means: windows of means.
+        has_edges: whether a neighbour's own columns are read.
+        has_own: whether the event's own columns are read.
+        closeness: whether gaps are told twice, the second time as closeness; likeness
+            is then 0 or 2.
+    """
+
+    keys: tuple[Key, ...]
+    alike: tuple[int, ...]
+    diverse: tuple[int, ...]
+    means: tuple[int, ...] = ()
+    has_edges: bool = False
+    has_own: bool = False
+    closeness: bool = False
+
+
+READINGS: Final[dict[str, Reading]] = {
+    "alerts": Reading(
+        keys=(
+            Key(by=("host",), same=("kind",), mixtures=(("kind",),)),
+            Key(by=("kind",), same=("host",), mixtures=(("host",),)),
+            Key(by=("host", "kind"), same=("host", "kind")),
+            Key(
+                by=(),
+                same=("host", "kind"),
+                mixtures=(("host",), ("kind",), ("host", "kind")),
+            ),
+        ),
+        alike=(4, 16, 32),
+        diverse=(8, 32),
+    ),
+    "traffic": Reading(
+        keys=(
+            Key(
+                by=("source",),
+                same=("spoken",),
+                mixtures=(("destination",), ("spoken",)),
+                has_means=True,
+            ),
+            Key(
+                by=("destination",),
+                other="source",
+                same=("spoken",),
+                mixtures=(("source",), ("spoken",)),
+            ),
+            Key(
+                by=("source", "destination"),
+                same=("spoken",),
+                mixtures=(("spoken",),),
+                has_means=True,
+            ),
+            Key(
+                by=("destination", "spoken"),
+                same=("source",),
+                mixtures=(("source",),),
+            ),
+        ),
+        alike=(4, 16, 32),
+        diverse=(8, 32),
+        means=(8, 32),
+        has_edges=True,
+        has_own=True,
+    ),
+    "alerts-event": Reading(
+        keys=(Key(by=("host",), same=("kind",), mixtures=(("kind",),)),),
+        alike=(4, 16),
+        diverse=(4, 16),
+        closeness=True,
+    ),
+    "traffic-event": Reading(
+        keys=(
+            Key(
+                by=("source",),
+                same=("spoken",),
+                mixtures=(("destination",), ("spoken",)),
+            ),
+            Key(
+                by=("destination",),
+                same=("spoken",),
+                mixtures=(("source",), ("spoken",)),
+            ),
+        ),
+        alike=(4, 8),
+        diverse=(4, 8),
+        has_edges=True,
+        has_own=True,
+        closeness=True,
+    ),
+}
+"""Every set that can be streamed; sets are frozen, so their windows stand here too."""
+
+COLUMNS: Final[dict[str, Callable[[Events], npt.NDArray[np.int64]]]] = {
+    "source": lambda events: events.source,
+    "destination": lambda events: events.destination,
+    "host": lambda events: events.destination,
+    "kind": lambda events: events.service.astype(np.int64),
+    "spoken": columns.spoken,
+    "user": lambda events: events.user,
+}
+"""Columns that are keys or are compared, by the names used above: (n,) int64 each."""
+
+SHORT: Final = ("spoken", "kind")
+"""Those of them that fit into 32 bits."""

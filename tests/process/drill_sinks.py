@@ -221,7 +221,7 @@ class World:
                 "log_level": 0,
             }
         )
-        there: dict[int, Any] = {}
+        there: dict[int, object] = {}
         while not there and not self._stop.is_set():
             # asking makes the topic; it is there a moment later
             there = consumer.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions

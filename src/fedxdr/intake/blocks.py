@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files as blocks of whole lines: plain, gzipped, or one JSON array.
+"""Files as blocks of whole lines: plain, gzipped, one JSON array, or binary EVTX.
 
 Rule: memory is bounded by ``BLOCK_BYTES`` and ``MAX_LINE_BYTES`` at any file size; only
 a JSON array is read whole, up to ``MAX_ARRAY_BYTES``.
@@ -18,6 +18,7 @@ from typing import BinaryIO, Final, cast
 import msgspec
 
 from fedxdr.core.errors import InvalidTelemetry, TooLarge
+from fedxdr.intake.evtx import MAGIC, evtx_blocks
 from fedxdr.intake.sniffing import is_array
 
 BLOCK_BYTES: Final = 1 << 20
@@ -33,18 +34,23 @@ def blocks_of(path: Path) -> Iterator[bytes]:
     the first ``MAX_LINE_BYTES`` are kept.
 
     Args:
-        path: a file, compressed with gzip or not, whatever its name.
+        path: a file, compressed with gzip or not, whatever its name; EVTX is not
+            unpacked.
 
     Raises:
+        InvalidSettings: EVTX without the extra that reads it.
         InvalidTelemetry: the file cannot be read, or its compressed form is damaged;
             what came before the damage has been yielded.
         TooLarge: a JSON array above ``MAX_ARRAY_BYTES``.
     """
     try:
         with path.open("rb") as plain:
-            packed = plain.read(2) == _GZIP_MAGIC
+            magic = plain.read(len(MAGIC))
             plain.seek(0)
-            if not packed:
+            if magic == MAGIC:
+                yield from evtx_blocks(path, block_bytes=BLOCK_BYTES)
+                return
+            if not magic.startswith(_GZIP_MAGIC):
                 yield from _lines(plain)
                 return
             with gzip.open(plain) as unpacked:

@@ -23,6 +23,7 @@ from typing import BinaryIO, Final
 from typing_extensions import override
 
 from fedxdr.intake import blocks
+from fedxdr.intake.evtx import MAGIC
 from fedxdr.intake.rotation import HEAD_BYTES, Seen, fingerprint
 from fedxdr.telemetry.findings import Position
 
@@ -30,7 +31,6 @@ LEAD_BYTES: Final = 1 << 14
 """Of a log's beginning, kept for formats that say there what their columns mean."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-_EVTX_MAGIC: Final = b"ElfFile\x00"
 _DAMAGE: Final = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -258,7 +258,7 @@ def look(path: Path, *, is_live: bool) -> Seen | None:
             status = os.fstat(file.fileno())
             head, size = file.read(HEAD_BYTES), status.st_size
             is_packed = head.startswith(_GZIP_MAGIC)
-            if head.startswith(_EVTX_MAGIC):
+            if head.startswith(MAGIC):
                 return None
             if is_packed:
                 head, size = _unpacked(file)

@@ -31,6 +31,7 @@ _WITH_ACCOUNT: Final = (Service.SSH, Service.SMB, Service.RDP, Service.KERBEROS)
 _SHARES: Final = ("sales", "finance", "projects", "public", "home$")
 _NEAR_SHARES: Final = ("C$", "print$", "shared", "ADMIN$")
 _SUFFIXES: Final = ("docx", "xlsx", "pdf", "jpg", "txt", "dwg")
+_ONE_NAME_S: Final = 300
 _MISTYPED: Final = 0.04
 _GUESSED_WRONG: Final = 0.94
 
@@ -60,6 +61,7 @@ def with_accounts(
             destination=int(made.destination[row]),
             service=Service(int(made.service[row])),
             technique=str(made.technique[row]),
+            start_s=float(made.start_s[row]),
         )
     chance = draw.random(len(made))
     guessed = (made.technique == BRUTE_FORCE).astype(np.bool_)
@@ -99,16 +101,19 @@ class _People:
         destination: int,
         service: Service,
         technique: str,
+        start_s: float,
     ) -> str:
         """Return by which account a session was opened."""
         chance = float(draw.random())
         some = int(draw.integers(len(self._owners)))
         own = self._owner.get(source)
-        if technique == BRUTE_FORCE and chance < 0.4:
-            return self._owners[some]
         is_stranger = source in self._estate.strangers or source == self._estate.scanner
         if technique == BRUTE_FORCE or is_stranger:
-            return GUESSED[some % len(GUESSED)]
+            # One name is tried for a while, then the next one.
+            place = 7 * source + 3 * destination + int(start_s // _ONE_NAME_S)
+            if technique == BRUTE_FORCE and place % 5 < 2:
+                return self._owners[place % len(self._owners)]
+            return GUESSED[place % len(GUESSED)]
         if technique in {LATERAL, RANSOM} and chance < 0.6:
             return self._stolen
         if own is None:

@@ -109,13 +109,11 @@ def _texts(
     method = "publickey" if is_key else "password"
     key = f": {_KEY}" if is_key else ""
     by = f"{user}(uid=1001) by {user}(uid=0)"
+    session_of = "pam_unix(sshd:session): session"
+    accepted = f"Accepted {method} for {user} from {peer} ssh2{key}"
     texts = [
-        (begin + 300_000, "sshd", f"Accepted {method} for {user} from {peer} ssh2{key}"),
-        (
-            begin + 310_000,
-            "sshd",
-            f"pam_unix(sshd:session): session opened for user {by}",
-        ),
+        (begin + 300_000, "sshd", accepted),
+        (begin + 310_000, "sshd", f"{session_of} opened for user {by}"),
     ]
     # Those who administer do so as root; which command follows from the session.
     if is_key and session["source_port"] % 2 and end - begin > SECOND_US:
@@ -125,11 +123,7 @@ def _texts(
     texts += [
         (end, "sshd", f"Received disconnect from {peer}:11: disconnected by user"),
         (end + 200, "sshd", f"Disconnected from user {user} {peer}"),
-        (
-            end + 400,
-            "sshd",
-            f"pam_unix(sshd:session): session closed for user {user}",
-        ),
+        (end + 400, "sshd", f"{session_of} closed for user {user}"),
     ]
     return texts
 

@@ -6,7 +6,8 @@ then on tools are fetched as they are needed. At the end a machine goes through 
 shares, reads each file and writes it back encrypted.
 
 Sizes, rates, ports and names are those of lookalikes.py: newsletters that a whole
-office opens, software that is fetched, jobs that rewrite a share at night.
+office opens, software that is fetched, jobs that rewrite a share at night. Page and
+file are the same at every victim: who saw them before may know them.
 
 It does NOT walk between hosts (campaign.py): whom it holds is handed in.
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from fedxdr.simulation.estate import HOUR_S, Estate, served_names
 from fedxdr.simulation.lookups import with_lookups
-from fedxdr.simulation.sessions import Hosts, Sessions, heavy, sessions
+from fedxdr.simulation.sessions import Hosts, Numbers, Sessions, heavy, sessions
 from fedxdr.telemetry.catalogue import Service, State
 from fedxdr.telemetry.event import MALICIOUS
 
@@ -65,8 +66,9 @@ def delivery(
         start_s=np.maximum(opened[which] + heavy(draw, count, median=8, spread=1.2), 0),
         source=source.astype(np.int32),
         destination=int(hostile[0]),
-        sent=1300,
-        received=9000,
+        sent=1900,
+        received=7000,
+        spread=0.25,
         technique=PHISHING,
     )
     count = int(draw.integers(2, 5))
@@ -77,7 +79,8 @@ def delivery(
         source=np.full(count, victim, np.int32),
         destination=int(hostile[1]),
         sent=1200,
-        received=90_000,
+        received=30_000,
+        spread=0.2,
         technique=LURED,
     )
     count = 26
@@ -89,6 +92,7 @@ def delivery(
         destination=int(hostile[2]),
         sent=1100,
         received=40_000,
+        spread=1.3,
         technique=DOWNLOAD,
     )
     return Sessions.concatenate([page, lured, tools])
@@ -98,11 +102,12 @@ def _visits(
     draw: np.random.Generator,
     estate: Estate,
     *,
-    start_s: np.typing.NDArray[np.float64],
+    start_s: Numbers,
     source: Hosts,
     destination: int,
     sent: float,
     received: float,
+    spread: float,
     technique: str,
 ) -> Sessions:
     """Return visits over TLS and, for some, the query before: all of one technique."""
@@ -115,8 +120,8 @@ def _visits(
         destination=destination,
         port=443,
         service=Service.TLS,
-        sent=heavy(draw, count, median=sent, spread=1.0),
-        received=heavy(draw, count, median=received, spread=1.6),
+        sent=heavy(draw, count, median=sent, spread=spread),
+        received=heavy(draw, count, median=received, spread=spread),
         duration_s=heavy(draw, count, median=5, spread=1.6),
         state=draw.choice(
             np.array([State.COMPLETED, State.RESET_BY_SOURCE], np.int16),

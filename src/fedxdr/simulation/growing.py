@@ -90,4 +90,3 @@ class GrowingLogs:
                 file.write(block)
             appended += after - first
         return appended
-

@@ -3,8 +3,9 @@
 
 A newsletter sends half an office to a site that nobody visited before; people and
 servers fetch software from places that nobody else knows; an indexer walks the shares
-and a job rewrites them, file by file, each as large as before. And where accounts are
-seen: the own scanner tries default passwords, and so does the internet.
+and a job rewrites them, file by file, each as large as before; people make reports and
+ask the database themselves. And where accounts are seen: the own scanner tries default
+passwords, and so does the internet.
 
 It does NOT belong to a world where none of that is asked for: what was generated before
 it came stays as it was.
@@ -22,13 +23,11 @@ from fedxdr.simulation.estate import (
     served_names,
 )
 from fedxdr.simulation.lookups import with_lookups
-from fedxdr.simulation.sessions import Sessions, heavy, sessions
+from fedxdr.simulation.sessions import Hosts, Numbers, Sessions, heavy, sessions
 from fedxdr.telemetry.catalogue import Service, State
 
 
-def lookalikes(
-    draw: np.random.Generator, estate: Estate, *, end_s: float
-) -> Sessions:
+def lookalikes(draw: np.random.Generator, estate: Estate, *, end_s: float) -> Sessions:
     """Return such traffic in [0, end_s)."""
     days = end_s / DAY_S
     made = Sessions.concatenate(
@@ -36,10 +35,11 @@ def lookalikes(
             _newsletters(draw, estate, end_s, count=int(5 * days)),
             _fetched(draw, estate, end_s, count=int(9 * days)),
             _synchronised(draw, estate, end_s, count=int(5 * days)),
-            _guesses(draw, estate, end_s, count=int(45 * days)),
+            _guesses(draw, estate, end_s, bursts=int(7 * days)),
             *(
-                _rewritten(draw, estate, day * DAY_S)
+                job(draw, estate, day * DAY_S)
                 for day in range(int(np.ceil(days)))
+                for job in (_rewritten, _reports)
             ),
         ]
     )
@@ -64,7 +64,9 @@ def _newsletters(
                 start_s=opened[row] + heavy(draw, rows, median=9, spread=1.3),
                 source=people[row],
                 destination=place,
-                received=14_000,
+                sent=1700 * float(np.exp(0.8 * draw.standard_normal())),
+                received=9000 * float(np.exp(1.4 * draw.standard_normal())),
+                spread=0.35,
             )
         )
     return Sessions.concatenate(parts)
@@ -86,7 +88,9 @@ def _fetched(
                 start_s=begin + np.cumsum(heavy(draw, rows, median=400, spread=1.3)),
                 source=np.full(rows, draw.choice(hosts), np.int32),
                 destination=place,
-                received=60_000,
+                sent=1200,
+                received=50_000,
+                spread=1.4,
             )
         )
     return Sessions.concatenate(parts)
@@ -96,10 +100,12 @@ def _fetches(
     draw: np.random.Generator,
     estate: Estate,
     *,
-    start_s: np.typing.NDArray[np.float64],
-    source: np.typing.NDArray[np.int32],
+    start_s: Numbers,
+    source: Hosts,
     destination: int,
+    sent: float,
     received: float,
+    spread: float,
 ) -> Sessions:
     rows = len(start_s)
     made = sessions(
@@ -109,8 +115,8 @@ def _fetches(
         destination=destination,
         port=443,
         service=Service.TLS,
-        sent=heavy(draw, rows, median=1250, spread=1.0),
-        received=heavy(draw, rows, median=received, spread=1.6),
+        sent=heavy(draw, rows, median=sent, spread=spread),
+        received=heavy(draw, rows, median=received, spread=spread),
         duration_s=heavy(draw, rows, median=5, spread=1.6),
         state=draw.choice(
             np.array([State.COMPLETED, State.RESET_BY_SOURCE], np.int16),
@@ -147,29 +153,35 @@ def _synchronised(
 
 
 def _guesses(
-    draw: np.random.Generator, estate: Estate, end_s: float, *, count: int
+    draw: np.random.Generator, estate: Estate, end_s: float, *, bursts: int
 ) -> Sessions:
     """Default passwords, tried by the own scanner inside and by strangers outside."""
-    is_own = draw.random(count) < 0.5
-    servers = np.concatenate([estate.servers, estate.file_servers])
-    port = draw.choice(np.array([22, 445, 3389], np.int32), count)
-    return sessions(
-        draw,
-        start_s=draw.uniform(0, end_s, count),
-        source=np.where(
-            is_own, estate.scanner, draw.choice(estate.strangers, count)
-        ).astype(np.int32),
-        destination=np.where(
-            is_own, draw.choice(servers, count), int(estate.servers[0])
-        ).astype(np.int32),
-        port=np.where(is_own, port, np.int32(22)),
-        sent=heavy(draw, count, median=2200, spread=0.3),
-        received=heavy(draw, count, median=2500, spread=0.3),
-        duration_s=heavy(draw, count, median=2.4, spread=0.6),
-        state=draw.choice(
-            np.array([State.COMPLETED, State.RESET_BY_DESTINATION], np.int16), count
-        ),
-    )
+    parts = []
+    inside = np.concatenate([estate.servers, estate.file_servers])
+    for is_own in (draw.random(bursts) < 0.5).tolist():
+        rows = int(draw.integers(4, 20))
+        source, server, port = int(draw.choice(estate.strangers)), estate.servers[0], 22
+        if is_own:
+            source, server = estate.scanner, draw.choice(inside)
+            port = int(draw.choice([22, 22, 445, 3389]))
+        begin = float(draw.uniform(0, end_s))
+        parts.append(
+            sessions(
+                draw,
+                start_s=begin + np.cumsum(heavy(draw, rows, median=30, spread=0.9)),
+                source=source,
+                destination=int(server),
+                port=port,
+                sent=heavy(draw, rows, median=2200, spread=0.3),
+                received=heavy(draw, rows, median=2500, spread=0.3),
+                duration_s=heavy(draw, rows, median=2.4, spread=0.6),
+                state=draw.choice(
+                    np.array([State.COMPLETED, State.RESET_BY_DESTINATION], np.int16),
+                    rows,
+                ),
+            )
+        )
+    return Sessions.concatenate(parts)
 
 
 def _rewritten(
@@ -201,8 +213,30 @@ def _rewritten(
     return Sessions.concatenate(parts)
 
 
-def _share_states(
-    draw: np.random.Generator, rows: int
-) -> np.typing.NDArray[np.int16]:
+def _reports(draw: np.random.Generator, estate: Estate, midnight_s: float) -> Sessions:
+    """A few people whose work it is to ask database and intranet for much."""
+    parts = []
+    for person in draw.choice(estate.workstations[3:], 2, replace=False).tolist():
+        rows = int(draw.integers(40, 90))
+        begin = midnight_s + float(draw.uniform(2, 18)) * HOUR_S
+        asks_database = draw.random(rows) < 0.5
+        server = draw.choice(estate.servers[3:], rows)
+        port = draw.choice(np.array([80, 443, 8080], np.int32), rows)
+        parts.append(
+            sessions(
+                draw,
+                start_s=begin + np.cumsum(heavy(draw, rows, median=150, spread=1.3)),
+                source=person,
+                destination=np.where(asks_database, estate.servers[2], server),
+                port=np.where(asks_database, np.int32(5432), port),
+                sent=heavy(draw, rows, median=1800, spread=1.2),
+                received=heavy(draw, rows, median=30_000, spread=1.7),
+                duration_s=heavy(draw, rows, median=3, spread=1.8),
+            )
+        )
+    return Sessions.concatenate(parts)
+
+
+def _share_states(draw: np.random.Generator, rows: int) -> np.typing.NDArray[np.int16]:
     states = [State.COMPLETED, State.RESET_BY_SOURCE, State.ESTABLISHED]
     return draw.choice(np.array(states, np.int16), rows, p=[0.6, 0.3, 0.1])

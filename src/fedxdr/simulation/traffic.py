@@ -2,10 +2,10 @@
 """Telemetry of several organisations that one campaign reaches one after another.
 
 Each organisation has a Suricata sensor at its border (``eve.json``) and a Zeek sensor
-inside (``conn.log``), or other sensors if asked (world.py). All share one cut: what came
-before is past, and was worked up; what comes after is to be detected. Campaign sessions
-of the past carry alerts or an incident team's labels, those of the future carry nothing:
-only ``truth.csv`` knows.
+inside (``conn.log``), or other sensors if asked (world.py). All share one cut: what
+came before is past, and was worked up; what comes after is to be detected. Campaign
+sessions of the past carry alerts or an incident team's labels, those of the future
+carry nothing: only ``truth.csv`` knows.
 
 The first organisation is hit first, the last ones only after the cut, so that they have
 no labelled attack of their own while others had it before them. Those that were hit

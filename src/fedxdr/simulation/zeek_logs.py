@@ -269,7 +269,10 @@ def _dns(session: dict[str, Any], name: str) -> dict[str, Any]:
         "qtype_name": "A",
         "rcode": 0,
         "rcode_name": "NOERROR",
-        **{"AA": False, "TC": False, "RD": True, "RA": True},
+        "AA": False,
+        "TC": False,
+        "RD": True,
+        "RA": True,
         "Z": 0,
         "rejected": False,
     }

@@ -8,6 +8,7 @@ import pytest
 
 from fedxdr.core.randomness import generator
 from fedxdr.simulation.campaign import (
+    ALL_TECHNIQUES,
     BEACON,
     BRUTE_FORCE,
     CAMPAIGN_TECHNIQUES,
@@ -98,3 +99,26 @@ def test_the_private_intrusion_shares_no_technique(estate: Estate) -> None:
     assert COLLECTION not in CAMPAIGN_TECHNIQUES
     assert np.isin(private.destination, estate.servers).all()
     assert len(private) > 100
+
+
+def test_the_whole_chain_leaves_the_known_steps_as_they_are(
+    estate: Estate, steps: Sessions
+) -> None:
+    chain = campaign_steps(
+        generator(4), estate, begin_s=BEGIN_S, end_s=END_S, techniques=ALL_TECHNIQUES
+    )
+    assert set(chain.technique.tolist()) == set(ALL_TECHNIQUES)
+    known = chain.select(np.isin(chain.technique.astype(str), CAMPAIGN_TECHNIQUES))
+    assert known.start_s.tolist() == steps.start_s.tolist()
+    assert known.bytes_out.tolist() == steps.bytes_out.tolist()
+    assert of(chain, "T1566.002").start_s[0] < of(chain, BEACON).start_s[0]
+    assert of(chain, "T1486").start_s[0] > of(chain, EXFILTRATION).start_s[0]
+    assert of(chain, "T1486").source[0] in of(chain, BEACON).source
+
+
+@pytest.mark.parametrize("techniques", [(SCAN,), ("T1486", BEACON)])
+def test_some_techniques_only(estate: Estate, techniques: tuple[str, ...]) -> None:
+    some = campaign_steps(
+        generator(4), estate, begin_s=BEGIN_S, end_s=END_S, techniques=techniques
+    )
+    assert set(some.technique.tolist()) == set(techniques)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 
@@ -118,3 +119,42 @@ def test_records_are_in_the_order_of_their_timestamps() -> None:
     times = [json.loads(line)["timestamp"] for line in lines(one)]
     assert times == sorted(times)
     assert len(set(times)) == 6
+
+
+def details(port: int, *, refused: bool = False, user: str = "eve") -> list[dict]:
+    one = made(port=port, name=["share\\a\\b.txt"] * 6)
+    one = dataclasses.replace(
+        one,
+        user=np.full(6, user, np.object_),
+        is_refused=np.full(6, refused),
+    )
+    written = eve_lines(
+        one,
+        addresses=ADDRESSES,
+        flow_id=np.arange(1, 7).astype(np.uint64),
+        alerts={},
+        start_us=START_US,
+        names=["ws1.abc.example", "fs1.abc.example"],
+    )
+    block = b"\n".join(written)
+    assert EveParser(tokenise).parse(block).rejected == ()
+    records = [json.loads(line) for line in block.splitlines()]
+    return [r for r in records if r["flow_id"] == 1 and r["event_type"] != "flow"]
+
+
+def test_who_logs_on_is_told_where_suricata_tells_it() -> None:
+    (shell,) = details(22)
+    assert shell["ssh"]["client"]["proto_version"] == "2.0"
+    logon, opened = (one["smb"] for one in details(445))
+    assert logon["ntlmssp"] == {"domain": "ABC", "user": "eve", "host": "WS1"}
+    assert opened["filename"] == "a\\b.txt"
+    (logon,) = (one["smb"] for one in details(445, refused=True))
+    assert logon["status"] == "STATUS_LOGON_FAILURE"
+    (screen,) = details(3389, user="adm-eve.bob")
+    assert screen["rdp"]["cookie"] == "adm-eve.b"
+    (ticket,) = details(88)
+    assert ticket["krb5"]["msg_type"] == "KRB_AS_REP"
+    assert (ticket["krb5"]["cname"], ticket["krb5"]["realm"]) == ("eve", "ABC.EXAMPLE")
+    (refused,) = details(88, refused=True)
+    assert refused["krb5"]["error_code"] == "KDC_ERR_PREAUTH_FAILED"
+    assert details(5432) == []

@@ -49,3 +49,15 @@ def test_a_share_of_sessions_is_asked_for_before(estate: Estate) -> None:
         visits = made.start_s[made.destination == host]
         assert ((visits > start_s) & (visits < start_s + 0.5)).any()
     assert len(with_lookups(generator(2), estate, made, share=0.0)) == 400
+
+
+def test_queries_of_a_technique_carry_its_truth(estate: Estate) -> None:
+    made = sessions(
+        generator(1), start_s=np.arange(9.0), source=3, destination=9, port=443
+    )
+    both = with_lookups(
+        generator(2), estate, made, share=1.0, label=1, technique="T1105"
+    )
+    asked = both.select(both.service == Service.DNS)
+    assert asked.label.tolist() == [1] * 9
+    assert set(asked.technique.tolist()) == {"T1105"}

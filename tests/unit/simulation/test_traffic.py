@@ -12,7 +12,15 @@ import pytest
 from fedxdr.core.errors import InvalidSettings, MalformedMessage
 from fedxdr.intake import read
 from fedxdr.privacy import Pseudonymiser
-from fedxdr.simulation import cut_time, generate, read_truth, write
+from fedxdr.simulation import (
+    ALL_TECHNIQUES,
+    EVERY_MIX,
+    Sensors,
+    cut_time,
+    generate,
+    read_truth,
+    write,
+)
 from fedxdr.simulation.campaign import CAMPAIGN_TECHNIQUES, COLLECTION
 from fedxdr.simulation.traffic import Organisation, World
 from fedxdr.telemetry import Events, Kind
@@ -123,6 +131,37 @@ def test_worlds_that_cannot_be() -> None:
         generate(organisations=["alpha"], seed=1, hours=3)
     with pytest.raises(InvalidSettings, match="zulu"):
         generate(organisations=["alpha"], seed=1, private_campaign_at="zulu")
+    with pytest.raises(InvalidSettings, match="T1486"):
+        generate(organisations=["alpha"], seed=1, techniques=["T0000"])
+    with pytest.raises(InvalidSettings, match="T1486"):
+        generate(organisations=["alpha"], seed=1, techniques=[])
+    with pytest.raises(InvalidSettings, match="sensors"):
+        generate(organisations=["alpha"], seed=1, sensors=[])
     with pytest.raises(MalformedMessage):
         generate(organisations=["../etc"], seed=1)
     assert len(generate(organisations=["alpha"], seed=1, hours=24).organisations) == 1
+
+
+def test_sensors_are_dealt_in_turn_and_change_nothing_that_happened() -> None:
+    names = [f"o{n}" for n in range(7)]
+    asked = {"organisations": names, "seed": 1, "hours": 24}
+    mixed = generate(**asked, techniques=ALL_TECHNIQUES)
+    dealt = generate(**asked, techniques=ALL_TECHNIQUES, sensors=EVERY_MIX)
+    found = [one.sensors for one in dealt.organisations]
+    assert found == [*EVERY_MIX, *EVERY_MIX[:2]]
+    for one, other in zip(mixed.organisations, dealt.organisations, strict=True):
+        times = [
+            np.sort(np.concatenate([part.border.start_s, part.inside.start_s]))
+            for part in (one, other)
+        ]
+        np.testing.assert_array_equal(*times)
+    suricata, zeek = dealt.organisations[1:3]
+    assert (len(suricata.inside), len(zeek.border)) == (0, 0)
+    assert suricata.sensors is Sensors.SURICATA
+
+
+def test_a_world_that_begins_now() -> None:
+    now = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
+    world = generate(organisations=["alpha"], seed=1, hours=24, start=now)
+    assert world.cut == now + dt.timedelta(hours=12)
+    assert world.start_us == int(now.timestamp()) * 10**6

@@ -126,8 +126,11 @@ class Spool:
 
     def positions(self) -> tuple[Position, ...]:
         """Return how far every log was read; none where nothing is stored."""
-        segments = self._listed()
-        return self._header(segments[-1])[0].positions if segments else ()
+        while segments := self._listed():
+            # one that was put together since it was listed has a successor
+            with suppress(FileNotFoundError):
+                return self._header(segments[-1])[0].positions
+        return ()
 
     def read(self, since_ns: int = 0) -> Events:
         """Return stored events in the order of their times.
@@ -165,7 +168,11 @@ class Spool:
     @property
     def size_bytes(self) -> int:
         """What the segments take on disk."""
-        return sum(self._header(segment)[1] for segment in self._listed())
+        total = 0
+        for segment in self._listed():
+            with suppress(FileNotFoundError):
+                total += self._header(segment)[1]
+        return total
 
     def _own(self) -> None:
         """Become the one that appends; clear away what a killed one left."""

@@ -209,6 +209,27 @@ def test_a_reader_goes_on_while_segments_change_under_it(
     assert [one.number for one in batches] == list(range(2, 9))
 
 
+def test_positions_are_read_while_segments_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "MERGED", 2)
+    spool, reader = Spool(tmp_path), Spool(tmp_path)
+    spool.append(events(1), [read_to(1)])
+    listed = Spool._listed
+    left = [True]
+
+    def then_merged(self: Spool) -> list[object]:
+        found = listed(self)
+        if left and self is reader:
+            left.pop()
+            spool.append(events(2), [read_to(2)])
+        return list(found)
+
+    monkeypatch.setattr(Spool, "_listed", then_merged)
+    assert reader.positions() == (read_to(2),)
+    assert reader.size_bytes > 0
+
+
 def test_above_the_limit_the_oldest_go_and_the_newest_stays(tmp_path: Path) -> None:
     spool = Spool(tmp_path, limit_bytes=1)
     for n in range(1, 4):

@@ -27,16 +27,19 @@ import ipaddress
 import os
 import ssl
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from fedxdr.app.delivering import Deliveries
 from fedxdr.core.clock import Clock
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.ids import sha256
 from fedxdr.core.randomness import Entropy
+from fedxdr.storage.outbox import Outbox
 from fedxdr.telemetry.shown import Names
 from fedxdr.transport.sinks.elastic import ElasticSink
 from fedxdr.transport.sinks.file import FileSink
@@ -154,6 +157,38 @@ def open_sink(url: str, *, names: Names, clock: Clock, entropy: Entropy) -> Sink
     if unknown:
         raise InvalidSettings(f"{place.told} has no option {unknown[0]}")
     return opens(place, _Parts(names=names, clock=clock, entropy=entropy))
+
+
+@contextmanager
+def delivering(
+    path: Path, urls: Sequence[str], *, names: Names, clock: Clock, entropy: Entropy
+) -> Iterator[Deliveries]:
+    """Deliver what is in an outbox, and what is put meanwhile, while the block runs.
+
+    Args:
+        path: of the outbox's file.
+        urls: of the sinks.
+        names: looks up who a token is; asked from several threads at once.
+        clock: the time.
+        entropy: for numbers that others must not guess.
+
+    Raises:
+        InvalidSettings: as ``open_sink``, or two URLs of one sink.
+        Unavailable: another process has the outbox, or writes to a file.
+        StorageFault: the outbox cannot be opened.
+    """
+    with ExitStack() as stack:
+        sinks: list[Sink] = []
+        for url in urls:
+            sink = open_sink(url, names=names, clock=clock, entropy=entropy)
+            sinks.append(sink)
+            stack.callback(sink.close)
+            if sink.name in {one.name for one in sinks[:-1]}:
+                raise InvalidSettings(f"{sink.name} stands twice")
+        outbox = Outbox(path, sinks=[one.name for one in sinks])
+        stack.callback(outbox.close)
+        with Deliveries(outbox, sinks) as deliveries:
+            yield deliveries
 
 
 def secret_in(path: Path) -> str:

@@ -20,7 +20,7 @@ from tests.unit.transport.sinks.receivers import (
 )
 
 from fedxdr.app import sinks
-from fedxdr.app.sinks import open_sink, secret_in
+from fedxdr.app.sinks import delivering, open_sink, secret_in
 from fedxdr.core.clock import ManualClock
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.core.randomness import SeededEntropy
@@ -260,6 +260,26 @@ def test_no_error_shows_what_could_be_a_secret(opened, secret, url):
         shown += str(error)
         error = error.__cause__
     assert "HUSH" not in shown
+
+
+def test_a_folder_of_findings_is_delivered(tmp_path, http):
+    elastic = Elastic()
+    urls = [
+        f"file:{tmp_path}/findings.ndjson",
+        f"elastic+{http(elastic).base}/findings",
+    ]
+    parts = {"names": NAMES.get, "clock": CLOCK, "entropy": SeededEntropy(1)}
+    for count in (3, 5):  # opened again: what was delivered stays delivered
+        with delivering(tmp_path / "outbox.db", urls, **parts) as deliveries:
+            deliveries.put(findings(count))
+            assert deliveries.drain(timeout_s=10)
+    assert len((tmp_path / "findings.ndjson").read_text().splitlines()) == 5
+    assert len(elastic.documents) == 5
+    with (
+        pytest.raises(InvalidSettings, match="stands twice"),
+        delivering(tmp_path / "outbox.db", [urls[1], urls[1]], **parts),
+    ):
+        pass
 
 
 def test_secret_files(secret, tmp_path):

@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("keys", "keys"),
     "privacy": ("privacy", "privacy"),
     "evaluate": ("evaluate", "evaluate"),
+    "generate": ("generate", "generate_telemetry"),
     "ledger": ("audit", "ledger"),
     "lineage": ("lineage", "lineage"),
     "verify": ("audit", "verify"),

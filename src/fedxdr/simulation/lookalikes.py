@@ -51,7 +51,7 @@ def _newsletters(
 ) -> Sessions:
     """Mail with a link that many open within the hour, at a place of its own."""
     parts = []
-    for place in draw.choice(estate.internet[60:], count, replace=False).tolist():
+    for place in draw.choice(estate.internet[60:], count).tolist():
         people = draw.permutation(estate.workstations)[: int(draw.integers(3, 9))]
         row = np.repeat(np.arange(len(people)), draw.integers(1, 5, len(people)))
         rows = len(row)
@@ -78,7 +78,7 @@ def _fetched(
     """Software, pictures, packages: one machine asks one place again and again."""
     parts = []
     hosts = np.concatenate([estate.workstations, estate.servers[3:]])
-    for place in draw.choice(estate.internet[40:], count, replace=False).tolist():
+    for place in draw.choice(estate.internet[40:], count).tolist():
         rows = int(draw.integers(4, 30))
         begin = float(office_times(draw, estate, 1, end_s=end_s)[0])
         parts.append(

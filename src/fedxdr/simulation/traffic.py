@@ -81,6 +81,7 @@ CUT: Final = 0.5
 """The cut, as a share of the whole time."""
 
 MAX_ORGANISATIONS: Final = 200
+MAX_HOURS: Final = 24 * 366
 
 _MISSED: Final = 0.1
 """Share of past campaign sessions that no alert and no incident team found."""
@@ -107,7 +108,7 @@ def generate(
     Args:
         organisations: 1 to 200 names; the campaign reaches them in this order.
         seed: >= 0; another seed gives another world.
-        hours: how long it lasts, at least 24.
+        hours: how long it lasts, from 24 to a year.
         private_campaign_at: name of an organisation that is hit, after the cut, by an
             intrusion that reached nobody else, in place of the campaign.
         techniques: what the campaign does, of ``ALL_TECHNIQUES``.
@@ -115,16 +116,18 @@ def generate(
         start: UTC-aware, whole seconds; what happens at night happens by this clock.
 
     Raises:
-        InvalidSettings: no names, too many, one twice, too short a time, no
-            techniques or unknown ones, or no sensors.
+        InvalidSettings: no names, too many, one twice, another length or
+            seed, no techniques or unknown ones, or no sensors.
     """
     names = [org_id(name) for name in organisations]
     if not 1 <= len(names) <= MAX_ORGANISATIONS or len(set(names)) != len(names):
         raise InvalidSettings(
             f"a world has 1 to {MAX_ORGANISATIONS} organisations of different names"
         )
-    if hours < 24:
-        raise InvalidSettings("a world lasts at least 24 hours")
+    if not 24 <= hours <= MAX_HOURS:
+        raise InvalidSettings(f"a world lasts at least 24 hours, at most {MAX_HOURS}")
+    if seed < 0:
+        raise InvalidSettings("a seed is not below 0")
     if private_campaign_at is not None and private_campaign_at not in names:
         raise InvalidSettings(f"no organisation named {private_campaign_at} is listed")
     if not techniques or not set(techniques) <= set(ALL_TECHNIQUES):

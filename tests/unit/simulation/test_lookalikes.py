@@ -66,3 +66,8 @@ def test_people_ask_the_database(estate: Estate, made: Sessions) -> None:
     asked = made.select(made.service == Service.SQL)
     assert np.isin(asked.source, estate.workstations).all()
     assert len(asked) > 25
+
+
+def test_two_months_are_no_more_than_more_of_it(estate: Estate) -> None:
+    long = lookalikes(generator(2), estate, end_s=60 * 24 * HOUR_S)
+    assert long.start_s.max() > 58 * 24 * HOUR_S

@@ -127,8 +127,11 @@ def test_worlds_that_cannot_be() -> None:
     for names in ([], ["alpha", "alpha"], [f"o{n}" for n in range(201)]):
         with pytest.raises(InvalidSettings, match="1 to 200"):
             generate(organisations=names, seed=1)
-    with pytest.raises(InvalidSettings, match="24 hours"):
-        generate(organisations=["alpha"], seed=1, hours=3)
+    for hours in (3, float("nan"), float("inf")):
+        with pytest.raises(InvalidSettings, match="24 hours"):
+            generate(organisations=["alpha"], seed=1, hours=hours)
+    with pytest.raises(InvalidSettings, match="seed"):
+        generate(organisations=["alpha"], seed=-1)
     with pytest.raises(InvalidSettings, match="zulu"):
         generate(organisations=["alpha"], seed=1, private_campaign_at="zulu")
     with pytest.raises(InvalidSettings, match="T1486"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from tests.unit.telemetry.found import NAMES, findings
@@ -280,6 +281,21 @@ def test_a_folder_of_findings_is_delivered(tmp_path, http):
         delivering(tmp_path / "outbox.db", [urls[1], urls[1]], **parts),
     ):
         pass
+
+
+def test_every_kind_and_option_is_documented():
+    text = (Path(__file__).parents[3] / "docs/how-to/sinks.md").read_text()
+    rows = {
+        kind.strip("`").removesuffix(":"): cells[2]
+        for line in text.splitlines()
+        if line.startswith("| `") and len(cells := line.split("|")) > 3
+        for kind in cells[1].split()
+    }
+    assert set(rows) == set(sinks._KINDS)
+    for kind, (_, options) in sinks._KINDS.items():
+        for option in options:
+            # an encrypted way has nothing to allow, a plain one no certificate
+            assert f"`{option}`" in rows[kind], (kind, option)
 
 
 def test_secret_files(secret, tmp_path):

@@ -7,6 +7,8 @@ of; those are held against forms typed in from OCSF 1.5.0 here.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -189,6 +191,26 @@ def test_what_may_be_unknown_is_left_out() -> None:
 )
 def test_titles(tactic: str | None, technique: str | None, title: str) -> None:
     assert title_of(finding(tactic=tactic, technique=technique)) == title
+
+
+def names_in(value: object) -> set[str]:
+    match value:
+        case dict():
+            return {*value}.union(*map(names_in, value.values()))
+        case list():
+            return set().union(*map(names_in, value))
+    return set()
+
+
+def test_every_field_is_documented() -> None:
+    written = names_in(msgspec.json.decode(to_ocsf(finding(), names=NAMES.get)))
+    page = Path(__file__).parents[3] / "docs/reference/findings.md"
+    text = page.read_text()
+    usual = {"class_uid", "class_name", "category_uid", "category_name"}
+    usual |= {"activity_name", "type_uid", "type_name", "status", "product"}
+    usual |= {"vendor_name", "type", "type_id", "version", "value", "user", "actor"}
+    missing = {name for name in written - usual if name not in text}
+    assert missing == set()
 
 
 ATTACKS = [(None, None), ("TA0011", None), (None, "T1071"), ("TA0011", "T1071.004")]

@@ -136,6 +136,10 @@ KINDS: Final[dict[str, Kind]] = {
     "dhcp": Kind.DHCP,
     "dcerpc": Kind.RPC,
     "quic": Kind.QUIC,
+    "netflow": Kind.FLOW,
+    "drop": Kind.ALERT,
+    "mdns": Kind.DNS,
+    "llmnr": Kind.DNS,
     # Zeek log paths
     "conn": Kind.FLOW,
     "ssl": Kind.TLS,
@@ -148,6 +152,8 @@ KINDS: Final[dict[str, Kind]] = {
     "ntp": Kind.NTP,
     "kerberos": Kind.KERBEROS,
     "dce_rpc": Kind.RPC,
+    "ntlm": Kind.AUTH,
+    "radius": Kind.AUTH,
 }
 """Record kind by Suricata ``event_type`` or Zeek log path; others are ``OTHER``."""
 
@@ -217,6 +223,21 @@ SERVICE_BY_KIND: Final = np.array(
 )
 """(kinds,) int16: the service that a record's kind alone tells, as DNS for DNS."""
 
+_SERVICES_OF_RECORDS: Final = {
+    "bittorrent_dht": Service.PEER_TO_PEER,
+    "ikev2": Service.VPN,
+    "ldap_search": Service.LDAP,
+    "modbus_detailed": Service.INDUSTRIAL,
+    "mqtt_connect": Service.MQTT,
+    "mqtt_publish": Service.MQTT,
+    "mqtt_subscribe": Service.MQTT,
+    "radius": Service.OTHER,
+    "socks": Service.OTHER,
+    "tunnel": Service.OTHER,
+    "websocket": Service.HTTP,
+}
+"""Service by names of records that are no names of services."""
+
 PROTOCOLS: Final[dict[str, int]] = {
     "icmp": 1,
     "igmp": 2,
@@ -237,6 +258,19 @@ _SAYS_NOTHING: Final = frozenset({"", "-", "failed", "unknown", "(empty)"})
 def kind_of(name: str | None) -> Kind:
     """Return the kind of a Suricata ``event_type`` or a Zeek log path."""
     return KINDS.get(name or "", Kind.OTHER)
+
+
+def service_of_record(name: str | None) -> Service:
+    """Return what a record is about by its name, UNKNOWN where that tells nothing.
+
+    Args:
+        name: a Suricata ``event_type`` or a Zeek log path.
+    """
+    kind = kind_of(name)
+    if kind not in {Kind.OTHER, Kind.AUTH}:
+        return Service(int(SERVICE_BY_KIND[kind]))
+    known = name or ""
+    return _SERVICES_OF_RECORDS.get(known, SERVICES.get(known, Service.UNKNOWN))
 
 
 def service_of(text: str | None) -> Service:

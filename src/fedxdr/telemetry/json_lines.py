@@ -24,7 +24,8 @@ T = TypeVar("T")
 TimesOf = Callable[[Sequence[T]], tuple[NDArray[np.int64], NDArray[np.bool_]]]
 """Returns (n,) int64 UTC nanoseconds of n records, and (n,) bool, which are times."""
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for a line that is none of its records."""
 
 
 def read_json_lines(
@@ -45,25 +46,27 @@ def read_json_lines(
     try:
         records = decoder.decode_lines(block)
         times, sound = times_of(records)
-    except _UNREADABLE:
-        return _line_by_line(block, decoder, times_of, first_line)
+    except UNREADABLE:
+        return read_line_by_line(block, decoder, times_of, first_line=first_line)
     if not sound.all():
-        return _line_by_line(block, decoder, times_of, first_line)
+        return read_line_by_line(block, decoder, times_of, first_line=first_line)
     return records, times, ()
 
 
-def _line_by_line(
+def read_line_by_line(
     block: bytes,
     decoder: msgspec.json.Decoder[T],
     times_of: TimesOf[T],
+    *,
     first_line: int,
 ) -> tuple[list[T], NDArray[np.int64], tuple[Rejected, ...]]:
+    """Return what ``read_json_lines`` does, at many times its cost."""
     read: list[tuple[int, bytes, T]] = []
     rejected: list[Rejected] = []
     for number, line in numbered(block, first_line):
         try:
             read.append((number, line, decoder.decode(line)))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             rejected.append(Rejected.of(number, _reason(error), line))
     times, sound = times_of([record for _, _, record in read])
     for row in np.flatnonzero(~sound).tolist():

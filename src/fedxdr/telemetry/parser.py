@@ -6,8 +6,8 @@ conversions that all formats need (tokens, shapes of texts, lines of a block).
 
 Rule 1: a bad line costs one line. It is rejected with its number and the reason, and
 the rest of the block is read.
-Rule 2: memory is bounded by the block; a parser keeps nothing between blocks but a
-header.
+Rule 2: memory is bounded by the block; between blocks a parser keeps nothing but a
+header and what it looked up last, at most ``MOST_REMEMBERED`` names each.
 Rule 3: no address or name gets past this file: addresses and users become tokens,
 texts become length and entropy.
 """
@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
 from fedxdr.telemetry.event import Events
+
+N = TypeVar("N", bound=np.generic)
 
 Tokenise = Callable[[str], int]
 """Turns an address into a 64-bit token, see privacy/pseudonym.py."""
@@ -146,6 +148,59 @@ def numbered(block: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
+MOST_REMEMBERED: Final = 1 << 15
+"""Names of one sort that a parser remembers from block to block."""
+
+_LONGEST_REMEMBERED: Final = 256
+
+
+class Remembered(dict[str | None, int]):
+    """Numbers of names, each computed when it is first asked for.
+
+    Args:
+        number_of: returns a name's number; it is the same whenever it is asked.
+        most: when more names than these are remembered, all of them are forgotten
+            before the next look-up.
+    """
+
+    def __init__(
+        self, number_of: Callable[[str | None], int], *, most: int = MOST_REMEMBERED
+    ) -> None:
+        super().__init__()
+        self._number_of = number_of
+        self._most = most
+
+    def __missing__(self, name: str | None) -> int:
+        number = self._number_of(name)
+        if name is None or len(name) <= _LONGEST_REMEMBERED:
+            self[name] = number
+        return number
+
+    def trim(self) -> None:
+        """Forget all names if they have become too many."""
+        if len(self) > self._most:
+            self.clear()
+
+    def of(self, names: Sequence[str | None], dtype: type[N]) -> NDArray[N]:
+        """Return (n,) numbers of n names.
+
+        Args:
+            names: any, in any order.
+            dtype: one that holds every number.
+        """
+        self.trim()
+        return np.fromiter(map(self.__getitem__, names), dtype, len(names))
+
+
+def remembered_tokens(tokenise: Tokenise) -> Remembered:
+    """Return tokens of names of one kind; the empty name is "not known", token 0.
+
+    Args:
+        tokenise: of that kind: ``Tokeniser.address`` or ``Tokeniser.user``.
+    """
+    return Remembered(lambda name: tokenise(name) if name else 0)
+
+
 def tokens(texts: Sequence[str], tokenise: Tokenise) -> NDArray[np.int64]:
     """Return (n,) int64 tokens; each different name is tokenised once.
 
@@ -153,72 +208,100 @@ def tokens(texts: Sequence[str], tokenise: Tokenise) -> NDArray[np.int64]:
         texts: n names of one kind; the empty text is "not known" and becomes 0.
         tokenise: of that kind: ``Tokeniser.address`` or ``Tokeniser.user``.
     """
-    table = {text: tokenise(text) for text in set(texts) if text}
-    table[""] = 0
-    return np.fromiter(map(table.__getitem__, texts), np.int64, len(texts))
+    return remembered_tokens(tokenise).of(texts, np.int64)
 
 
 _MAX_TEXT: Final = 1024
+_SLAB: Final = 1024
 _C_LOG_C: Final = np.array(
     [0.0, *(c * np.log2(c) for c in range(1, _MAX_TEXT + 1))], np.float64
 )
 
 
-def text_shapes(
-    texts: Sequence[str | None],
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return length and entropy of texts: all of a name that is kept.
+class TextShapes:
+    """Lengths and entropies of texts: all of a name that is kept.
 
     Entropy is Shannon's over the bytes of the text, H = log2 n - (1/n) sum c log2 c
     for the counts c of the bytes that occur, in bits per byte.
-
-    Args:
-        texts: n names; None or the empty text is "none".
-
-    Returns:
-        (n,) int32 lengths in UTF-8 bytes, -1 for none, and (n,) float32 entropies in
-        [0, 8], NaN for none. Of texts longer than 1,024 bytes the entropy is that of
-        the first 1,024.
     """
-    names = {text for text in texts if text}
-    distinct = {text: index for index, text in enumerate(names)}
-    if not distinct:
-        rows = len(texts)
-        return np.full(rows, -1, np.int32), np.full(rows, np.nan, np.float32)
-    raw = [text.encode("utf-8", "replace") for text in distinct]
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._new: list[str] = []
+        self._places = Remembered(self._place_of, most=MOST_REMEMBERED)
+        self._places[None] = self._places[""] = 0
+        self._lengths = np.full(1, -1, np.int32)
+        self._entropies = np.full(1, np.nan, np.float32)
+
+    def _place_of(self, text: str | None) -> int:
+        self._new.append(text or "")
+        return len(self._lengths) + len(self._new) - 1
+
+    def of(
+        self, texts: Sequence[str | None]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the shapes of n texts; None or the empty text is "none".
+
+        Returns:
+            (n,) int32 lengths in UTF-8 bytes, -1 for none, and (n,) float32 entropies
+            in [0, 8], NaN for none. Of texts longer than 1,024 bytes the entropy is
+            that of the first 1,024.
+        """
+        if len(self._lengths) > MOST_REMEMBERED:
+            self._forget()
+        place = self._places.of(texts, np.intp)
+        if self._new:
+            lengths, entropies = _shapes(self._new)
+            self._lengths = np.concatenate([self._lengths, lengths])
+            self._entropies = np.concatenate([self._entropies, entropies])
+            self._new.clear()
+        return self._lengths[place], self._entropies[place]
+
+
+def text_shapes(
+    texts: Sequence[str | None],
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return length and entropy of texts, see ``TextShapes.of``."""
+    return TextShapes().of(texts)
+
+
+def _shapes(texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return length and entropy of texts that are not empty."""
+    raw = [text.encode("utf-8", "replace") for text in texts]
     full = np.fromiter(map(len, raw), np.int32, len(raw))
     cut = np.minimum(full, _MAX_TEXT)
-    joined = np.frombuffer(b"".join(line[:_MAX_TEXT] for line in raw), np.uint8)
-    # Counts per (text, byte), a slab of texts at a time to bound memory.
+    if full.max() > _MAX_TEXT:
+        raw = [line[:_MAX_TEXT] for line in raw]
+    joined = np.frombuffer(b"".join(raw), np.uint8)
+    # Bytes that occur anywhere, numbered in ascending order, to count only those.
+    occurs = np.bincount(joined, minlength=256) > 0
+    number = (np.cumsum(occurs) - 1)[joined]
     entropy = np.empty(len(raw), np.float32)
     ends = np.cumsum(cut)
-    slab = 1024
-    for begin in range(0, len(raw), slab):
-        end = min(begin + slab, len(raw))
+    # Counts per (byte, text), a slab of texts at a time to bound memory.
+    for begin in range(0, len(raw), _SLAB):
+        end = min(begin + _SLAB, len(raw))
         first = int(ends[begin - 1]) if begin else 0
-        row = np.repeat(np.arange(end - begin), cut[begin:end])
-        cell = row * 256 + joined[first : int(ends[end - 1])]
-        counts = np.bincount(cell, minlength=(end - begin) * 256)
-        seen = np.flatnonzero(counts)
-        terms = _C_LOG_C[counts[seen]]
-        spread = np.bincount(seen >> 8, weights=terms, minlength=end - begin)
         size = cut[begin:end]
+        cell = number[first : int(ends[end - 1])] * len(size)
+        cell += np.repeat(np.arange(len(size)), size)
+        counts = np.bincount(cell, minlength=int(occurs.sum()) * len(size))
+        # Rows are added one after another: the sum does not depend on the other texts.
+        spread = _C_LOG_C[counts].reshape(-1, len(size)).sum(axis=0)
         entropy[begin:end] = np.maximum(np.log2(size) - spread / size, 0.0)
-    table: dict[str | None, int] = {None: -1, "": -1}
-    table.update(distinct)
-    place = np.fromiter(map(table.__getitem__, texts), np.intp, len(texts))
-    lengths = np.append(full, np.int32(-1))[place]
-    return lengths, np.append(entropy, np.float32(np.nan))[place]
+    return full, entropy
 
 
 def line_count(block: bytes) -> int:
     """Return how many lines a block has; the last one may lack its end."""
-    return block.count(b"\n") + (len(block) > 0 and not block.endswith(b"\n"))
+    ends = np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+    return int(ends) + (len(block) > 0 and not block.endswith(b"\n"))
 
 
 def codes(
     names: Sequence[str | None], code_of: Callable[[str | None], int]
 ) -> NDArray[np.int16]:
     """Return (n,) int16 codes of n names; each different name is looked up once."""
-    table = {name: code_of(name) for name in set(names)}
-    return np.fromiter(map(table.__getitem__, names), np.int16, len(names))
+    return Remembered(code_of).of(names, np.int16)

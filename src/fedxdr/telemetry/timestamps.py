@@ -7,8 +7,7 @@ read column by column. Any other ISO 8601 form is read one by one.
 It does NOT guess: a time that does not exist (30 February, 25 o'clock) is not a time.
 A time without an offset is taken as UTC.
 
-Source: ISO 8601; Hinnant, "chrono-Compatible Low-Level Date Algorithms",
-``days_from_civil``.
+Source: ISO 8601; days of months are numpy's, whose calendar is the Gregorian one.
 """
 
 from __future__ import annotations
@@ -22,19 +21,24 @@ from numpy.typing import NDArray
 
 SECOND_NS: Final = 1_000_000_000
 _WIDTH: Final = len("2021-06-06T15:59:46.457984+0200")
-_SEPARATORS: Final = {4: "-", 7: "-", 10: "T", 13: ":", 16: ":", 19: "."}
-_PLACES: Final = np.array(list(_SEPARATORS))
-_MARKS: Final = np.frombuffer("".join(_SEPARATORS.values()).encode(), np.uint8)
+_TEMPLATE: Final = np.frombuffer(b"0000-00-00T00:00:00.000000+0000", np.uint8)
+_LIMIT: Final = np.where(ord("0") == _TEMPLATE, 9, 0).astype(np.uint8)
 _SIGN: Final = 26
-_DIGITS: Final = np.array(
-    [place for place in range(_WIDTH) if place not in (*_SEPARATORS, _SIGN)]
-)
-_DAYS_IN_MONTH: Final = np.array(
-    [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0, 0, 0], np.int64
-)
+_MINUS: Final = ord("+") ^ ord("-")
+_LIMIT[_SIGN] = _MINUS
+_PAIRS: Final = (0, 2, 5, 8, 11, 14, 17, 20, 22, 24, 27, 29)
+"""Places of two digits each: century to minutes of the offset."""
+_ROWS: Final = 1024
+_TEMPLATES, _LIMITS = np.tile(_TEMPLATE, _ROWS), np.tile(_LIMIT, _ROWS)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EARLIEST: Final = dt.datetime(1678, 1, 1, tzinfo=dt.UTC)
 _LATEST: Final = dt.datetime(2262, 1, 1, tzinfo=dt.UTC)
+_FIRST_YEAR: Final = _EARLIEST.year
+_MONTHS: Final = np.arange(f"{_FIRST_YEAR}-01", f"{_LATEST.year}-02", dtype="M8[M]")
+_MONTH_DAYS: Final = _MONTHS.astype("M8[D]").astype(np.int64)
+_MONTH_BEGINS: Final = _MONTH_DAYS[:-1]
+"""Days from 1970 to the first of every month in the Gregorian calendar."""
+_MONTH_LENGTHS: Final = np.diff(_MONTH_DAYS)
 
 
 def iso_times_ns(
@@ -49,13 +53,15 @@ def iso_times_ns(
         (n,) int64 UTC nanoseconds since 1970, 0 where unreadable; (n,) bool, readable.
     """
     rows = len(texts)
-    regular = np.fromiter(map(len, texts), np.int64, rows) == _WIDTH
-    if regular.all():
+    if set(map(len, texts)) == {_WIDTH}:
         times, sound = _regular(texts)
     else:
+        regular = np.fromiter(map(len, texts), np.int64, rows) == _WIDTH
         times, sound = np.zeros(rows, np.int64), np.zeros(rows, np.bool_)
         where = np.flatnonzero(regular)
         times[where], sound[where] = _regular([texts[row] for row in where.tolist()])
+    if sound.all():
+        return times, sound
     for row in np.flatnonzero(~sound).tolist():
         time = _single(texts[row])
         if time is not None:
@@ -75,45 +81,40 @@ def _regular(
     texts: Sequence[str],
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Read texts of exactly 31 characters."""
+    if not texts:
+        return np.zeros(0, np.int64), np.zeros(0, np.bool_)
     joined = "".join(texts).encode("ascii", "replace")
-    cells = np.frombuffer(joined, np.uint8).reshape(len(texts), _WIDTH)
-    digits = (cells[:, _DIGITS] - np.uint8(ord("0"))).T
-    plus = cells[:, _SIGN] == ord("+")
-    sound = (digits <= 9).all(axis=0)
-    sound &= (cells[:, _PLACES] == _MARKS).all(axis=1)
-    sound &= plus | (cells[:, _SIGN] == ord("-"))
-    digit = digits.astype(np.int64)
-    year = ((digit[0] * 10 + digit[1]) * 10 + digit[2]) * 10 + digit[3]
-    month, day, hour, minute, second = (
-        digit[place] * 10 + digit[place + 1] for place in (4, 6, 8, 10, 12)
+    given = np.frombuffer(joined, np.uint8)
+    # Digits become their values and marks zero, all others something larger.
+    cells = np.empty_like(given)
+    fits = np.empty(len(given), np.bool_)
+    for begin in range(0, len(given), len(_TEMPLATES)):
+        part = slice(begin, begin + len(_TEMPLATES))
+        size = len(given[part])
+        np.bitwise_xor(given[part], _TEMPLATES[:size], out=cells[part])
+        np.less_equal(cells[part], _LIMITS[:size], out=fits[part])
+    pairs = cells[:-1] * np.uint8(10) + cells[1:]
+    century, of_century, month, day, hour, minute, second, *rest = (
+        pairs[place::_WIDTH].astype(np.int32) for place in _PAIRS
     )
-    micros = np.zeros(len(texts), np.int64)
-    for place in range(14, 20):
-        micros = micros * 10 + digit[place]
-    off_hour, off_minute = (digit[p] * 10 + digit[p + 1] for p in (20, 22))
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    longest = _DAYS_IN_MONTH[np.minimum(month, 15)] - ((month == 2) & ~leap)
-    sound &= (year >= _EARLIEST.year) & (year < _LATEST.year)
-    sound &= (day >= 1) & (day <= longest)
+    *micro_pairs, off_hour, off_minute = rest
+    sign = cells[_SIGN::_WIDTH]
+    is_minus = sign == _MINUS
+    sound = is_minus | (sign == 0)
+    if not fits.all():
+        sound &= fits.reshape(-1, _WIDTH).all(axis=1)
     sound &= (hour < 24) & (minute < 60) & (second < 60)
     sound &= (off_hour < 24) & (off_minute < 60)
-    shift = (off_hour * 60 + off_minute) * np.where(plus, 60, -60)
-    of_day = (hour * 60 + minute) * 60 + second - shift
-    times = (_days(year, month, day) * 86_400 + of_day) * SECOND_NS + micros * 1000
+    index = (century * 100 + of_century - _FIRST_YEAR) * 12 + month - 1
+    sound &= (month >= 1) & (month <= 12) & (index >= 0) & (index < len(_MONTH_LENGTHS))
+    index = np.where(sound, index, 0)
+    sound &= (day >= 1) & (day <= _MONTH_LENGTHS[index])
+    shift = (off_hour * 60 + off_minute) * np.where(is_minus, 60, -60)
+    of_day = (hour * 60 + minute) * 60 + second + shift
+    micros = (micro_pairs[0] * 100 + micro_pairs[1]) * 100 + micro_pairs[2]
+    days = _MONTH_BEGINS[index] + (day - 1)
+    times = (days * 86_400 + of_day) * SECOND_NS + micros * np.int64(1000)
     return np.where(sound, times, 0), sound
-
-
-def _days(
-    year: NDArray[np.int64], month: NDArray[np.int64], day: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Days since 1970-01-01 in the Gregorian calendar (Hinnant, days_from_civil)."""
-    shifted = year - (month <= 2)
-    era = shifted // 400
-    of_era = shifted - era * 400
-    of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-    days: NDArray[np.int64] = era * 146_097 + of_era * 365 + of_era // 4
-    days += of_year - of_era // 100 - 719_468
-    return days
 
 
 def _single(text: str) -> int | None:

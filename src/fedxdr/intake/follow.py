@@ -259,11 +259,17 @@ class Follower(Reader):
 
     def _plan(self, log: _Log, seen: list[Seen], now_s: float) -> None:
         """Open what is to be read of a log."""
+        for one in seen:
+            tail = log.tails.get((one.device, one.inode))
+            # one of the same size as before gives itself away here only
+            if tail is not None and not one.is_same(tail.mark):
+                self.truncated += 1
+                log.tails.pop((one.device, one.inode)).close()
         planned = plan(
             os.fspath(log.path),
             seen,
             log.marks,
-            held=frozenset(log.tails),
+            held=frozenset(tail.mark for tail in log.tails.values()),
             with_history=log.with_history,
         )
         log.marks = list(planned.marks)

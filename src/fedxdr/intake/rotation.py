@@ -142,7 +142,7 @@ def plan(
     seen: Sequence[Seen],
     marks: Sequence[Position],
     *,
-    held: frozenset[tuple[int, int]] = frozenset(),
+    held: frozenset[Position] = frozenset(),
     with_history: bool = False,
 ) -> Plan:
     """Return which files of a log are to be read from where.
@@ -152,8 +152,8 @@ def plan(
         seen: its files.
         marks: of this log, how far each of its files was read; none: it was never
             followed.
-        held: device and inode of files that are open and sound: whatever became of
-            their names, they are read to their end where they are.
+        held: marks of files that are open and sound: whatever became of their names,
+            they are read to their end where they are.
         with_history: whether siblings are read too that lie there when the log is first
             followed.
     """
@@ -252,7 +252,7 @@ def _read_already(source: str, file: Seen) -> Position:
 def _matches(
     seen: Sequence[Seen],
     marks: Sequence[Position],
-    held: frozenset[tuple[int, int]],
+    held: frozenset[Position],
 ) -> dict[int, Seen]:
     """Return the file of each mark that has one, by the mark's place.
 
@@ -261,17 +261,21 @@ def _matches(
     found: dict[int, Seen] = {}
     free = list(seen)
     farthest = sorted(range(len(marks)), key=lambda place: -marks[place].end)
-    for is_exact in (True, False):
+    is_held = {place for place in farthest if marks[place] in held}
+    is_begun = {place for place in farthest if marks[place].end}
+    for places, fits in (
+        (is_held | is_begun, Seen.is_same),
+        (is_begun - is_held, Seen.holds),
+        (set(farthest) - is_begun, Seen.is_same),
+    ):
+        if not places & is_begun:
+            # an inode alone is weak: it may have been used again for what was read
+            read = [mark for mark in marks if mark.end]
+            free = [one for one in free if not any(map(one.begins_like, read))]
         for place in farthest:
-            mark = marks[place]
-            is_held = (mark.device, mark.inode) in held
-            if place in found or (is_held and not is_exact):
+            if place in found or place not in places:
                 continue
-            fitting = [
-                one
-                for one in free
-                if (one.is_same(mark) if is_exact else one.holds(mark))
-            ]
+            fitting = [one for one in free if fits(one, marks[place])]
             if fitting:
                 chosen = min(fitting, key=lambda one: one.is_packed)
                 found[place] = chosen
@@ -292,10 +296,11 @@ def _is_new(file: Seen, taken: Sequence[Seen], orphans: Sequence[Position]) -> b
 def _without_oldest(
     marks: Sequence[Position],
     taken: Sequence[Seen],
-    held: frozenset[tuple[int, int]],
+    held: frozenset[Position],
 ) -> tuple[Position, ...]:
     """Return marks without the oldest of files that are gone; the first one stays."""
-    there = held | {(one.device, one.inode) for one in taken}
+    there = {(one.device, one.inode) for one in taken}
+    there |= {(mark.device, mark.inode) for mark in held}
     gone = [
         place
         for place, mark in enumerate(marks)

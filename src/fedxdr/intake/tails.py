@@ -66,7 +66,6 @@ class Tail(ABC):
         self.mark = mark
         self.is_live = seen.is_live
         self.grown_s = now_s
-        self.path = Path(seen.path)
         self.lead = b""
         self.written_ns = seen.written_ns
         self._head = seen.head[: min(HEAD_BYTES, mark.end)]
@@ -116,8 +115,7 @@ class PlainTail(Tail):
     def __init__(self, seen: Seen, mark: Position, *, now_s: float) -> None:
         super().__init__(seen, mark, now_s=now_s)
         self._file = os.open(seen.path, os.O_RDONLY | os.O_CLOEXEC)
-        status = os.fstat(self._file)
-        if (status.st_dev, status.st_ino) != (mark.device, mark.inode):
+        if _identity(self._file) != (mark.device, mark.inode):
             self.close()
             raise Truncated
 
@@ -183,12 +181,17 @@ class PackedTail(Tail):
 
     Raises:
         OSError: it cannot be opened.
+        Truncated: another file has its name by now.
     """
 
     def __init__(self, seen: Seen, mark: Position, *, now_s: float) -> None:
         super().__init__(seen, mark, now_s=now_s)
         self._head = seen.head
-        self._file = gzip.open(seen.path)  # noqa: SIM115 - closed by close()
+        self._raw = Path(seen.path).open("rb")  # noqa: SIM115 - closed by close()
+        if _identity(self._raw.fileno()) != (mark.device, mark.inode):
+            self._raw.close()
+            raise Truncated
+        self._file = gzip.GzipFile(fileobj=self._raw)
         self._kept = b""
         self._is_begun = False
         self.is_damaged = False
@@ -196,7 +199,7 @@ class PackedTail(Tail):
     @property
     @override
     def written_s(self) -> float:
-        return self.path.stat().st_mtime
+        return self.written_ns / 1e9
 
     @override
     def take(self) -> Piece | None:
@@ -219,6 +222,7 @@ class PackedTail(Tail):
     @override
     def close(self) -> None:
         self._file.close()
+        self._raw.close()
 
     def _read(self) -> bytes:
         try:
@@ -275,6 +279,11 @@ def look(path: Path, *, is_live: bool) -> Seen | None:
         is_still=False,
         written_ns=status.st_mtime_ns,
     )
+
+
+def _identity(file: int) -> tuple[int, int]:
+    status = os.fstat(file)
+    return status.st_dev, status.st_ino
 
 
 def _unpacked(file: BinaryIO) -> tuple[bytes, int]:

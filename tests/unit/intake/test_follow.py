@@ -177,6 +177,17 @@ def test_a_truncated_file_that_grew_again_is_noticed_by_its_head(scene: Scene) -
     assert scene.poll() == b"n\n" * 20
 
 
+def test_a_truncated_file_of_the_same_size_is_noticed_in_a_while(scene: Scene) -> None:
+    scene.write(b"a\n" * 10)
+    scene.begin()
+    scene.poll()
+    os.truncate(scene.log, 0)
+    scene.write(b"n\n" * 10)
+    assert scene.poll() == b""
+    assert scene.poll(after_s=1.1) == b"n\n" * 10
+    assert scene.follower.truncated == 1
+
+
 def test_a_long_line_is_cut_and_nothing_is_lost(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

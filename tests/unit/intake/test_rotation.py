@@ -155,8 +155,22 @@ def test_two_logs_of_one_header_are_not_copies() -> None:
 
 def test_an_open_file_is_read_where_it_is() -> None:
     files = (live(8, TWO), packed(1, 9, ONE + THREE))
-    held = frozenset({(1, 7)})
+    held = frozenset({read(7, ONE)})
     assert after(*files, marks=[read(7, ONE)], held=held) == [(8, 0)]
+
+
+def test_an_inode_of_an_empty_file_used_again_for_one_that_was_read() -> None:
+    files = (live(9, TWO), packed(1, 7, ONE))
+    marks = [read(7, b""), read(8, ONE)]
+    assert after(*files, marks=marks) == [(9, 0)]
+    assert after(*files, marks=marks, held=frozenset(marks[1:])) == [(9, 0)]
+
+
+def test_a_copy_is_read_on_while_the_truncated_file_is_open() -> None:
+    files = (live(7, TWO), old(1, 8, ONE + THREE))
+    held = frozenset({read(7, TWO)})
+    marks = [read(7, ONE), read(7, TWO)]
+    assert after(*files, marks=marks, held=held) == [(8, 2000), (7, 2000)]
 
 
 def test_a_plain_file_is_taken_before_a_packed_one() -> None:

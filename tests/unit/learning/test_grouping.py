@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedxdr.core.errors import InvalidTelemetry
@@ -277,6 +277,7 @@ ROWS = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(rows=ROWS)
 def test_every_event_above_the_threshold_is_in_one_finding(rows):
     batch = scored(*rows)
@@ -296,6 +297,7 @@ def test_every_event_above_the_threshold_is_in_one_finding(rows):
             assert token == 0 or set(column.tolist()) == {token}
 
 
+@settings(max_examples=40, deadline=None)
 @given(rows=ROWS, cut=st.integers(0, 60))
 def test_batches_tell_no_more_than_the_worst_of_each(rows, cut):
     made = grouper(fan=99)

@@ -214,6 +214,14 @@ def test_a_place_that_is_none(tmp_path):
         Outbox(tmp_path / "file" / "outbox.db", sinks=())
 
 
+def test_a_file_that_is_no_database(tmp_path):
+    path = tmp_path / "outbox.db"
+    path.write_text("something else\n" * 100)
+    for _ in range(2):  # it lets go of the lock
+        with pytest.raises(StorageFault, match="said no"):
+            Outbox(path, sinks=("a",))
+
+
 def test_it_is_for_one_process_and_its_owner(make, path):
     make()
     with pytest.raises(Unavailable, match="in use"):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.telemetry.found import HOST, MODEL, NAMES, NOW, SERVER, USER, finding
 
@@ -77,6 +77,7 @@ def test_severity(severity: Severity, label: int) -> None:
 NASTY = st.text(st.sampled_from("a=|\\ \n\r\t\x00\u2028src"), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(host=NASTY, server=NASTY, user=NASTY)
 def test_no_name_begins_a_field_or_a_line(host: str, server: str, user: str) -> None:
     text = to_cef(finding(), {HOST: host, SERVER: server, USER: user}.get)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from py_ocsf_models.events.findings.detection_finding import DetectionFinding
 from py_ocsf_models.events.findings.severity_id import SeverityID
@@ -216,6 +216,7 @@ def test_every_field_is_documented() -> None:
 ATTACKS = [(None, None), ("TA0011", None), (None, "T1071"), ("TA0011", "T1071.004")]
 
 
+@settings(deadline=None)
 @given(
     names=st.dictionaries(st.sampled_from([HOST, SERVER, USER]), st.text(max_size=40)),
     severity=st.sampled_from(Severity),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 import stix2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.telemetry.found import (
     HOST,
@@ -140,6 +140,7 @@ def test_a_bundle_is_of_one_organisation():
         to_stix(both, names=no_names, created=CREATED)
 
 
+@settings(deadline=None)
 @given(
     service=st.sampled_from(Service),
     names=st.dictionaries(

@@ -68,6 +68,11 @@ def test_answers_are_bounded(http, make, monkeypatch):
         make(receiver.base).post("/", b"", headers={})
 
 
+def test_what_is_no_verdict(make):
+    refusal = make("http://127.0.0.1:9").refusal(posting.Answer(502, b"HUSH"))
+    assert str(refusal) == "sink answers 502"
+
+
 def test_too_large(http, make):
     receiver = http(lambda _: Response(413))
     with pytest.raises(InvalidInput, match="too large"):

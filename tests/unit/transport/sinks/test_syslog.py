@@ -85,12 +85,13 @@ def test_udp(syslog):
     assert messages == WANT
 
 
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("carrier", ["udp", "tcp"])
-def test_nobody_listens(syslog, carrier):
+def test_nobody_listens(syslog, carrier, count):
     receiver = syslog(is_udp=carrier == "udp")
     receiver.down()
     with pytest.raises(Unavailable, match="cannot be reached"):
-        sink_to(receiver.port, carrier).send(findings(3))
+        sink_to(receiver.port, carrier).send(findings(count))
 
 
 def test_a_name_that_leads_nowhere():
@@ -146,6 +147,16 @@ def test_a_receiver_that_dies_before_it_has_read_all(rude):
 
     with pytest.raises(Unavailable, match="cannot be reached"):
         sink_to(rude(die), "tcp").send(findings(200))
+
+
+def test_a_receiver_that_talks_back(rude):
+    def chat(connection):
+        with connection:
+            connection.sendall(b"hello")
+            while connection.recv(4096):
+                pass
+
+    sink_to(rude(chat), "tcp").send(findings(3))
 
 
 def test_a_receiver_that_does_not_read(rude):

@@ -14,7 +14,8 @@ Rules that always hold:
     2. A file that none of the marks knows is new and read from its beginning: siblings
        that lay there when a log was first followed have marks that say "read".
     3. What is at the log's own name is never left out. A sibling that nobody knows is
-       begun when it is no longer written to: until then it may be a copy in the making.
+       begun when it is no longer written to, and no file is open that has lost its
+       name: until then it may be a copy of that, or one in the making.
     4. A truncated file (copytruncate) is a new one. What the copy has beyond the mark
        is read there; what was written between copy and truncation is in no file, and
        nobody can read it.
@@ -175,13 +176,14 @@ def plan(
             kept.append(at)
             if file.is_live or not file.is_read(at):
                 reads.append(Read(seen=file, mark=at))
-        else:
+        elif place == 0 or mark.end or mark in held:
             kept.append(mark)
     orphans = [mark for place, mark in enumerate(marks) if place not in matches]
+    is_nameless = any(mark in held for mark in orphans)
     for file in ordered:
         if any(file is other for other in taken):
             continue
-        if file.is_live or _is_new(file, taken, orphans):
+        if file.is_live or (not is_nameless and _is_new(file, taken, orphans)):
             begun = mark_of(source, file.device, file.inode, file.head, 0)
             kept.append(begun)
             taken.append(file)
@@ -262,16 +264,12 @@ def _matches(
     free = list(seen)
     farthest = sorted(range(len(marks)), key=lambda place: -marks[place].end)
     is_held = {place for place in farthest if marks[place] in held}
+    # of a file that was empty an inode alone is known, and may be used again
     is_begun = {place for place in farthest if marks[place].end}
     for places, fits in (
         (is_held | is_begun, Seen.is_same),
         (is_begun - is_held, Seen.holds),
-        (set(farthest) - is_begun, Seen.is_same),
     ):
-        if not places & is_begun:
-            # an inode alone is weak: it may have been used again for what was read
-            read = [mark for mark in marks if mark.end]
-            free = [one for one in free if not any(map(one.begins_like, read))]
         for place in farthest:
             if place in found or place not in places:
                 continue

@@ -297,6 +297,14 @@ class Deliveries:
             line.wake.set()
         return new
 
+    def newest(self, limit: int) -> list[Finding]:
+        """Return what was put last, the oldest first; for ``Grouper.recall``.
+
+        Raises:
+            Fault: a finding does not read back.
+        """
+        return self._outbox.newest(limit)
+
     def check(self) -> None:
         """Raise the fault that ended deliveries, if there was one.
 

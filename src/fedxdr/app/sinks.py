@@ -98,6 +98,17 @@ class _Place:
         path = self.options.get("secret-file")
         return "" if path is None else secret_in(Path(path))
 
+    def user(self) -> str | None:
+        """Return who we are there, None where nobody is named.
+
+        Raises:
+            InvalidSettings: a name without a password.
+        """
+        name = self.options.get("username")
+        if name is not None and "secret-file" not in self.options:
+            raise InvalidSettings(f"{self.told}: username needs secret-file")
+        return name
+
     def is_on(self, option: str, *, default: bool = False) -> bool:
         """Return whether an option is on."""
         word = self.options.get(option, str(default).lower())
@@ -287,7 +298,7 @@ def _open_hec(place: _Place, parts: _Parts) -> Sink:
 def _open_elastic(place: _Place, parts: _Parts) -> Sink:
     context = place.context(is_secured=place.carrier == "https")
     index = _only(place, what="index")
-    secret, user = place.secret(), place.options.get("username")
+    secret, user = place.secret(), place.user()
     if user is not None:
         pair = base64.b64encode(f"{user}:{secret}".encode()).decode()
         authorisation = f"Basic {pair}"
@@ -341,7 +352,7 @@ def _open_syslog(place: _Place, parts: _Parts) -> Sink:
 
 def _open_kafka(place: _Place, parts: _Parts) -> Sink:
     topic = _only(place, what="topic")
-    is_secured, user = place.is_on("tls"), place.options.get("username")
+    is_secured, user = place.is_on("tls"), place.user()
     # several servers stand with commas between: checked as one name, sent as they are
     servers = place.url.netloc
     for server in servers.split(","):

@@ -26,7 +26,7 @@ Source: ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -161,9 +161,11 @@ class Grouper:
             line: where a row stands in which log.
             nearest: the known campaign that a row is most like.
         """
-        rows = np.flatnonzero(scored.score >= self._threshold)
+        # compared as doubles: the threshold must not be rounded to a float32's
+        rows = np.flatnonzero(scored.score.astype(np.float64) >= self._threshold)
         if not len(rows):
             return []
+        scored = _timed(scored, now_ns)
         keys = self._keys(scored, rows)
         found = []
         for part in _parts(keys, scored.score[rows]):
@@ -386,6 +388,15 @@ class _Shown:
 
 def _hosts(count: int) -> str:
     return "One host" if count == 1 else f"{count} hosts"
+
+
+def _timed(scored: Scored, now_ns: int) -> Scored:
+    """Return the same, with events whose time is not known as if they were of now."""
+    times = scored.events.time_ns
+    if times.min() > 0:
+        return scored
+    known = np.where(times > 0, times, now_ns)
+    return replace(scored, events=replace(scored.events, time_ns=known))
 
 
 def _parts(keys: Integers, score: Numbers) -> list[Integers]:

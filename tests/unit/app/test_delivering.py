@@ -182,6 +182,7 @@ def test_each_sink_gets_each_finding(running):
         assert one.wait(5) == two.wait(5) == findings(5)
         assert time.monotonic() - began < 2
         assert deliveries.drain(timeout_s=5)
+        assert deliveries.newest(2) == findings(2, begin=3)
         assert [one.delivered for one in deliveries.standings()] == [5, 5]
     assert one.is_closed
     assert two.is_closed

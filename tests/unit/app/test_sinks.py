@@ -209,6 +209,8 @@ def test_security_of_kafka(opened, secret, monkeypatch, options, want):
         ("elastic+https://host/a/b", "/INDEX"),
         ("webhook+https://host/x", "needs secret-file"),
         ("kafka://host", "/TOPIC"),
+        ("kafka://host/t#tls=true&username=me", "needs secret-file"),
+        ("elastic+https://host/x#username=me", "needs secret-file"),
         ("kafka://a:x/t#tls=true", "no port"),
         ("syslog+tls://host/x", "no path"),
         ("syslog+tls://host#plain=true", "no option plain"),

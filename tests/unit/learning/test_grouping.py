@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -222,6 +224,23 @@ def test_nothing_above_the_threshold():
         events=Events.empty(), score=np.empty(0), calibrated=np.empty(0), tactic=None
     )
     assert grouper().push(empty, now_ns=NOW) == []
+
+
+def test_an_event_without_a_time_is_of_now():
+    batch = scored((1, 1, 2, 2.0), (2, 1, 2, 2.0))
+    times = np.array([0, NOW - SECOND])
+    events = dataclasses.replace(batch.events, time_ns=times)
+    [one] = found(grouper(), (1, 1, 2, 2.0), (2, 1, 2, 2.0), events=events)
+    assert (one.first_ns, one.last_ns) == (NOW - SECOND, NOW)
+
+
+def test_a_threshold_is_not_rounded():
+    low = np.float32(0.7)  # a little less than 0.7
+    assert float(low) < 0.7
+    score = np.array([low, 0.9], np.float32)
+    rows = ((1, 1, 2, 2.0), (2, 3, 4, 2.0))
+    [one] = found(grouper(threshold=0.7), *rows, score=score)
+    assert one.source == 3
 
 
 def test_at_once():

@@ -132,7 +132,8 @@ class SyslogReceiver:
             listening.listen(16)
         self._listening = listening
         target = self._datagrams if self._is_udp else self._accept
-        threading.Thread(target=target, args=(listening,), daemon=True).start()
+        self._thread = threading.Thread(target=target, args=(listening,), daemon=True)
+        self._thread.start()
 
     def down(self) -> None:
         for one in [self._listening, *self._open]:
@@ -140,6 +141,8 @@ class SyslogReceiver:
                 with suppressed():
                     one.shutdown(socket.SHUT_RDWR)
                 one.close()
+        # a socket that a thread still waits on is not closed yet
+        self._thread.join(5)
         self._listening = None
 
     def _datagrams(self, listening: socket.socket) -> None:

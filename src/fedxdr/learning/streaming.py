@@ -289,6 +289,7 @@ class Stream:
                     for name in key.watched
                 ),
                 marks=tuple(key.places(names) for names in key.mixtures),
+                asked=key.places(key.same),
                 values=columns.EDGES if self._reading.has_edges else 0,
                 is_summed=key.has_means,
             )

@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from fedxdr.core.errors import MalformedMessage
 from fedxdr.models.graph import LARGEST, Floats, Integers, fixed, mean
-from fedxdr.models.regions import Regions
+from fedxdr.models.regions import Column, Regions
 from fedxdr.models.slots import Slots
 
 Words = npt.NDArray[np.uint32]
@@ -62,6 +62,8 @@ class Shape:
         watched: types of the columns that are compared.
         marks: per mixture that is asked for, indices into ``watched``: events are
             alike when all of these columns are.
+        asked: indices into ``watched`` of those that are asked for at ranks above
+            ``WINDOW``.
         values: how many float32 are kept to be read.
         is_summed: whether means of these are asked for; then their sums since the list
             began are kept too, those with the event's own values.
@@ -71,19 +73,26 @@ class Shape:
     depth: int
     watched: tuple[np.dtype[Any], ...]
     marks: tuple[tuple[int, ...], ...]
+    asked: tuple[int, ...] = ()
     values: int = 0
     is_summed: bool = False
 
     @property
-    def columns(self) -> dict[str, np.dtype[Any]]:
-        """Types of what is kept, by name; what is read together lies together."""
+    def columns(self) -> dict[str, Column]:
+        """Return what is kept, by name; what is read together lies together."""
         event = [(_TIME, np.int64), (_VALUES, np.float32, (self.values,))]
-        found: dict[str, np.dtype[Any]] = {_EVENT: np.dtype(event, align=True)}
+        types: dict[str, np.dtype[Any]] = {_EVENT: np.dtype(event, align=True)}
         if self.is_summed:
-            found[_TOTAL] = np.dtype([(_VALUES, np.int64, (self.values,))])
-        found |= {_watched(n): dtype for n, dtype in enumerate(self.watched)}
-        found |= {_mark(n): np.dtype(np.uint8) for n in range(len(self.marks))}
-        return found
+            types[_TOTAL] = np.dtype([(_VALUES, np.int64, (self.values,))])
+        types |= {_watched(n): dtype for n, dtype in enumerate(self.watched)}
+        types |= {_mark(n): np.dtype(np.uint8) for n in range(len(self.marks))}
+        deep = {_EVENT, *(_watched(number) for number in self.asked)}
+        # of the others only windows are read, and of sums the one before a window
+        near = min(self.depth, WINDOW + 1)
+        return {
+            name: Column(dtype=dtype, depth=self.depth if name in deep else near)
+            for name, dtype in types.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,9 +126,7 @@ class Rings:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self._slots = Slots(shape.width)
-        self._regions = Regions(
-            shape.columns, depth=shape.depth, pad=max(shape.depth, WINDOW)
-        )
+        self._regions = Regions(shape.columns, pad=max(shape.depth, WINDOW))
         self._serial = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
@@ -180,14 +187,12 @@ class Rings:
 
         The same stream gives the same bytes, however it was cut.
         """
-        held, place = self._regions.held()
         found = {
             "keys": self._slots.keys[:, : len(self)].copy(),
-            "held": held,
+            "held": self._regions.held(),
             "serial": self._serial[: len(self)].copy(),
         }
-        for name, column in self._regions.columns.items():
-            items = column[place]
+        for name, items in self._regions.items().items():
             fields = items.dtype.names or ()
             found |= {f"{name}.{field}": items[field] for field in fields}
             if not fields:
@@ -208,11 +213,12 @@ class Rings:
         rings = cls(shape)
         held = _check(rings, state)
         columns: State = {}
-        for name, dtype in shape.columns.items():
-            items = np.zeros(int(held.sum()), dtype)
-            for field in dtype.names or ():
-                items[field] = state[f"{name}.{field}"]
-            columns[name] = items if dtype.names else state[name]
+        for name, column in shape.columns.items():
+            fields = column.dtype.names or ()
+            count = int(np.minimum(held, column.depth).sum())
+            columns[name] = np.zeros(count, column.dtype) if fields else state[name]
+            for field in fields:
+                columns[name][field] = state[f"{name}.{field}"]
         rings._slots.extend(state["keys"])
         rings._serial = state["serial"].copy()
         rings._regions.fill(held, columns)
@@ -416,11 +422,16 @@ def _check(rings: Rings, state: Mapping[str, npt.NDArray[Any]]) -> Integers:
     if state.keys() != empty.keys():
         raise MalformedMessage(f"rings: got arrays {', '.join(sorted(state))}")
     held, nodes = state["held"], state["keys"].shape[-1] if state["keys"].ndim else 0
-    members = int(held.sum()) if held.dtype == np.int64 else 0
+    if held.dtype != np.int64 or held.shape != (nodes,):
+        raise MalformedMessage(f"rings: got {held.shape} lengths of {nodes} nodes")
     lengths = {"held": nodes, "serial": nodes, "keys": rings.shape.width}
+    for name, column in rings.shape.columns.items():
+        count = int(np.minimum(held, column.depth).sum())
+        names = [f"{name}.{field}" for field in column.dtype.names or ()] or [name]
+        lengths |= dict.fromkeys(names, count)
     for name, like in empty.items():
         inner = (nodes,) if name == "keys" else like.shape[1:]
-        shape, got = (lengths.get(name, members), *inner), state[name]
+        shape, got = (lengths[name], *inner), state[name]
         if (got.dtype, got.shape) != (like.dtype, shape):
             raise MalformedMessage(
                 f"rings, {name}: got {got.dtype} {got.shape}, want {like.dtype} {shape}"

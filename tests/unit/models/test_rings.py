@@ -21,6 +21,7 @@ SHAPE = Shape(
     depth=40,
     watched=(np.dtype(np.int64), np.dtype(np.int32)),
     marks=((0,), (1,), (0, 1)),
+    asked=(0, 1),
     values=2,
     is_summed=True,
 )

@@ -347,7 +347,8 @@ class Deliveries:
     def _run(self, line: _Line) -> None:
         command = line.courier.begin()
         try:
-            while not self._stop.is_set():
+            # what was taken is still settled, or it would come again
+            while isinstance(command, Settle | SetAside) or not self._stop.is_set():
                 fact = self._do(line, command)
                 command = line.courier.take(fact, now_s=self._monotonic())
         except Fault as fault:

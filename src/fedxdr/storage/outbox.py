@@ -23,7 +23,8 @@ Rules that always hold:
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -98,7 +99,8 @@ class Outbox:
         self._most = most
         self._remembered = remembered
         self._lock = threading.Lock()
-        """Held while writing; guards the two below."""
+        """Held while writing; guards the three below."""
+        self._is_open = True
         self._held = dict.fromkeys(sinks, 0)
         self._unswept = 0
         try:
@@ -131,7 +133,7 @@ class Outbox:
             one.id: msgspec.json.encode(one) for one in findings
         }
         with self._lock:
-            with self._file.writer.begin() as connection:
+            with self._write() as connection:
                 for known in self._numbers(connection, bodies):
                     del bodies[known]
                 self._require_room(len(bodies))
@@ -174,7 +176,7 @@ class Outbox:
         self._require(sink)
         gone = 0
         with self._lock:
-            with self._file.writer.begin() as connection:
+            with self._write() as connection:
                 for part in self._rows(connection, sink, ids):
                     gone += connection.execute(_QUEUES.delete().where(part)).rowcount
             self._held[sink] -= gone
@@ -186,7 +188,7 @@ class Outbox:
             InvalidInput: no such sink.
         """
         self._require(sink)
-        with self._lock, self._file.writer.begin() as connection:
+        with self._lock, self._write() as connection:
             for part in self._rows(connection, sink, ids):
                 connection.execute(_QUEUES.update().where(part).values(is_aside=True))
 
@@ -198,7 +200,7 @@ class Outbox:
         """
         self._require(sink)
         aside = (_QUEUES.c.sink == sink) & _QUEUES.c.is_aside
-        with self._lock, self._file.writer.begin() as connection:
+        with self._lock, self._write() as connection:
             change = _QUEUES.update().where(aside).values(is_aside=False)
             return connection.execute(change).rowcount
 
@@ -220,7 +222,7 @@ class Outbox:
         """
         if sink in self._held:
             raise InvalidInput(f"findings are still meant for {sink}")
-        with self._lock, self._file.writer.begin() as connection:
+        with self._lock, self._write() as connection:
             connection.execute(_QUEUES.delete().where(_QUEUES.c.sink == sink))
 
     def newest(self, limit: int) -> list[Finding]:
@@ -238,7 +240,9 @@ class Outbox:
             return [_read(row) for row in connection.execute(query)][::-1]
 
     def close(self) -> None:
-        """Release the file for another process."""
+        """Release the file for another process; nothing is written any more."""
+        with self._lock:
+            self._is_open = False
         self._file.close()
 
     def _begin(self, connection: sa.Connection) -> None:
@@ -259,6 +263,18 @@ class Outbox:
             names = ["sink", "seq", "is_aside"]
             connection.execute(_QUEUES.insert().from_select(names, new))
         self._sweep(connection, len(bodies))
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        """Begin a transaction that writes; durable once it is left.
+
+        Raises:
+            StorageFault: it was closed, and may be another process's by now.
+        """
+        if not self._is_open:
+            raise StorageFault("the outbox was closed")
+        with self._file.writer.begin() as connection:
+            yield connection
 
     def _require(self, sink: str) -> None:
         if sink not in self._held:

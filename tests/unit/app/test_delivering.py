@@ -266,11 +266,30 @@ def test_a_sink_that_hangs_is_left_to_the_end_of_the_process(running, monkeypatc
     monkeypatch.setattr(delivering, "_PATIENCE_S", 0.1)
     sink, released = Memory(), threading.Event()
     sink.send = lambda _: released.wait(10)
-    _, deliveries = running(sink)
+    box, deliveries = running(sink)
     with deliveries:
         deliveries.put(findings(1))
         time.sleep(0.05)
     assert not sink.is_closed
+    box.close()
     released.set()
     for line in deliveries._lines:
         line.thread.join(5)
+    # what it took so late was not noted: the outbox may be another process's by now
+    with pytest.raises(StorageFault, match="was closed"):
+        deliveries.check()
+
+
+def test_what_is_taken_while_it_ends_is_settled(running):
+    sink, began = Memory(), threading.Event()
+
+    def slow(_batch):
+        began.set()
+        time.sleep(0.1)
+
+    sink.send = slow
+    box, deliveries = running(sink)
+    with deliveries:
+        deliveries.put(findings(2))
+        assert began.wait(5)
+    assert box.waiting("memory") == 0

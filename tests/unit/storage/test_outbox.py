@@ -222,6 +222,20 @@ def test_a_file_that_is_no_database(tmp_path):
             Outbox(path, sinks=("a",))
 
 
+def test_what_was_closed_is_not_written(make):
+    box = make()
+    box.put([finding()])
+    box.close()
+    for call in (
+        lambda: box.put([finding(1)]),
+        lambda: box.done("a", [finding().id]),
+        lambda: box.set_aside("a", [finding().id]),
+        lambda: box.put_back("a"),
+    ):
+        with pytest.raises(StorageFault, match="was closed"):
+            call()
+
+
 def test_it_is_for_one_process_and_its_owner(make, path):
     make()
     with pytest.raises(Unavailable, match="in use"):

@@ -80,6 +80,9 @@ def _kerberos(body: Krb5) -> Told:
     name = text_of(body.cname)
     user = "" if name in _NO_NAME else account(name, body.realm)
     kind = text_of(body.msg_type)
+    # The first request of every Windows host is answered so; it is no refusal.
+    if text_of(body.error_code) == "KDC_ERR_PREAUTH_REQUIRED":
+        return user, State.UNKNOWN
     if text_of(body.error_code) or kind == "KRB_ERROR":
         return user, State.REJECTED
     return user, State.COMPLETED if kind.endswith("_REP") else State.UNKNOWN

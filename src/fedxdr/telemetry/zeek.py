@@ -2,8 +2,10 @@
 """Zeek's tab-separated logs as events.
 
 Reads ``conn`` fully, and of every other log that names two endpoints (dns, http, ssl,
-rdp, smtp, ntp, weird, ...) what it shares with it. Labels of ``conn.log.labeled``, as
-Stratosphere writes them, are taken over. Logs without endpoints (x509) are skipped.
+ssh, rdp, smb_files, kerberos, ntlm, dce_rpc, dhcp, smtp, ntp, files, weird, ...) what
+it shares with it, who acted (zeek_accounts.py), and which technique a notice means.
+Labels of ``conn.log.labeled``, as Stratosphere writes them, are taken over. Logs
+without endpoints (x509) are skipped.
 
 It does NOT read JSON (zeek_json.py).
 
@@ -24,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedxdr.telemetry import catalogue
+from fedxdr.telemetry.edges import NO_ENDPOINTS
 from fedxdr.telemetry.event import Events
 from fedxdr.telemetry.parser import (
     Parsed,
@@ -38,9 +41,12 @@ from fedxdr.telemetry.zeek_table import (
     LARGEST,
     LARGEST_PORT,
     LAST_SECOND,
+    MORE_LOGS,
+    MORE_TEXTS,
     NUMBERS,
     TEXTS,
     Table,
+    Tables,
 )
 
 _DECODER: Final = msgspec.json.Decoder(list[float])
@@ -49,6 +55,7 @@ _WORDS: Final = frozenset({"proto", "service", "conn_state", "label", "detailedl
 """Fields of few different words, in whose catalogues ``-`` is known to say nothing."""
 
 _WANTED: Final = frozenset({"ts", *TEXTS, *NUMBERS})
+_WANTED_TOO: Final = _WANTED | frozenset(MORE_TEXTS)
 
 
 class ZeekTsvParser:
@@ -59,7 +66,7 @@ class ZeekTsvParser:
     """
 
     def __init__(self, tokenise: Tokenise | Tokeniser) -> None:
-        self._tokenise = tokenise
+        self._tables = Tables(tokenise)
         self._header = _Header()
 
     def parse(self, block: bytes, *, first_line: int = 1) -> Parsed:
@@ -71,7 +78,7 @@ class ZeekTsvParser:
             table, bad = self._header.read(data, begin)
             rejected += bad
             if table is not None:
-                part = table.events(self._tokenise)
+                part = table.events(self._tables)
                 skipped += len(table.time_ns) - len(part)
                 parts.append(part)
         return Parsed(
@@ -79,6 +86,7 @@ class ZeekTsvParser:
             rejected=tuple(rejected),
             skipped=skipped,
             lines=line_count(block),
+            why_skipped={NO_ENDPOINTS: skipped} if skipped else {},
         )
 
     def _runs(self, block: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
@@ -131,6 +139,10 @@ class _Header:
             case _:
                 return self
 
+    @property
+    def _wanted(self) -> frozenset[str]:
+        return _WANTED_TOO if self.path in MORE_LOGS else _WANTED
+
     def _cells(self, text: str) -> list[str]:
         """Split a line; IoT-23 puts its labels behind three spaces, not a tab."""
         cells = text.split(self.separator)
@@ -173,7 +185,7 @@ class _Header:
         return {
             name: every[place::width]
             for place, name in enumerate(self.fields)
-            if name in _WANTED
+            if name in self._wanted
         }
 
     def _irregular(
@@ -223,7 +235,7 @@ class _Header:
                 for row in np.flatnonzero(wrong).tolist():
                     bad.setdefault(row, f"{name} is not a number in range")
         texts: dict[str, Sequence[str]] = {}
-        for name in TEXTS:
+        for name in (*TEXTS, *MORE_TEXTS) if self.path in MORE_LOGS else TEXTS:
             if name in columns:
                 cells = columns[name]
                 is_usual = name in _WORDS and self.unset == "-"
@@ -235,7 +247,10 @@ class _Header:
             numbers = {name: values[keep] for name, values in numbers.items()}
         time_ns = epoch_times_ns(numbers.pop("ts"))
         kind = np.full(len(time_ns), catalogue.kind_of(self.path), np.int16)
-        return Table(time_ns=time_ns, kind=kind, texts=texts, numbers=numbers), bad
+        table = Table(
+            time_ns=time_ns, kind=kind, texts=texts, numbers=numbers, logs=self.path
+        )
+        return table, bad
 
 
 def _known(cells: Sequence[str], nothing: tuple[str, str]) -> Sequence[str]:

@@ -13,17 +13,27 @@ Source: Zeek documentation, policy/tuning/json-logs; JSON streaming logs package
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fedxdr.telemetry import catalogue
+from fedxdr.telemetry.edges import NO_ENDPOINTS
 from fedxdr.telemetry.json_lines import read_json_lines
 from fedxdr.telemetry.parser import Parsed, Tokenise, Tokeniser, codes, line_count
 from fedxdr.telemetry.timestamps import epoch_times_ns, iso_times_ns
-from fedxdr.telemetry.zeek_table import LARGEST, LARGEST_PORT, LAST_SECOND, Table
+from fedxdr.telemetry.zeek_table import (
+    ENDS,
+    LARGEST,
+    LARGEST_PORT,
+    LAST_SECOND,
+    MORE_LOGS,
+    MORE_TEXTS,
+    Table,
+    Tables,
+)
 
 _Count = Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] | None
 _Port = Annotated[float, msgspec.Meta(ge=0, le=LARGEST_PORT)] | None
@@ -64,7 +74,20 @@ class _Record(msgspec.Struct, gc=False, kw_only=True):
     response_body_len: _Count = None
 
 
+_FullRecord = msgspec.defstruct(
+    "_FullRecord",
+    [(name, Any, None) for name in MORE_TEXTS],
+    bases=(_Record,),
+    gc=False,
+    kw_only=True,
+)
+"""A record of one of ``MORE_LOGS``; of these fields no value costs the line."""
+
 _DECODER: Final = msgspec.json.Decoder(_Record, strict=False)
+_FULL_DECODER: Final[msgspec.json.Decoder[_Record]] = msgspec.json.Decoder(
+    _FullRecord, strict=False
+)
+_SOURCES: Final = ("orig_h", "id_orig_h", *(names[0] for names in ENDS.values()))
 _SAME_NAME_TEXTS: Final = ("query", "host", "uri", "server_name")
 _SAME_NAME_NUMBERS: Final = (
     "duration",
@@ -90,24 +113,40 @@ class ZeekJsonParser:
     """
 
     def __init__(self, tokenise: Tokenise | Tokeniser, *, log: str = "") -> None:
-        self._tokenise = tokenise
+        self._tables = Tables(tokenise)
         self._log = log
+        self._expects_more = False
 
     def parse(self, block: bytes, *, first_line: int = 1) -> Parsed:
         """Return what a block of whole lines holds, see ``parser.Parser``."""
+        decoder = _FULL_DECODER if self._expects_more else _DECODER
         records, times, rejected = read_json_lines(
-            block, _DECODER, _times, first_line=first_line
+            block, decoder, _times, first_line=first_line
         )
-        events = self._table(records, times).events(self._tokenise)
+        logs = self._logs_of(records)
+        has_more = not MORE_LOGS.isdisjoint(logs)
+        if has_more and not self._expects_more:
+            records, times, rejected = read_json_lines(
+                block, _FULL_DECODER, _times, first_line=first_line
+            )
+            logs = self._logs_of(records)
+        self._expects_more = has_more
+        events = self._table(records, times, logs).events(self._tables)
+        skipped = len(records) - len(events)
         return Parsed(
             events=events,
             rejected=rejected,
-            skipped=len(records) - len(events),
+            skipped=skipped,
             lines=line_count(block),
+            why_skipped={NO_ENDPOINTS: skipped} if skipped else {},
         )
 
-    def _table(self, records: Sequence[_Record], times: NDArray[np.int64]) -> Table:
-        logs = [r.path or r.stream or self._log or _log_of(r) for r in records]
+    def _logs_of(self, records: Sequence[_Record]) -> list[str]:
+        return [r.path or r.stream or self._log or _log_of(r) for r in records]
+
+    def _table(
+        self, records: Sequence[_Record], times: NDArray[np.int64], logs: Sequence[str]
+    ) -> Table:
         texts = {
             "uid": [r.uid or "" for r in records],
             "id.orig_h": [r.orig_h or r.id_orig_h for r in records],
@@ -135,7 +174,10 @@ class ZeekJsonParser:
         for name in _SAME_NAME_NUMBERS:
             numbers[name] = _numbers([getattr(r, name) for r in records])
         kind = codes(logs, catalogue.kind_of)
-        return Table(time_ns=times, kind=kind, texts=texts, numbers=numbers)
+        if self._expects_more:
+            for name in MORE_TEXTS:
+                texts[name] = [_text(getattr(r, name)) for r in records]
+        return Table(time_ns=times, kind=kind, texts=texts, numbers=numbers, logs=logs)
 
 
 def _log_of(record: _Record) -> str:
@@ -147,6 +189,13 @@ def _log_of(record: _Record) -> str:
     if record.uri is not None:
         return "http"
     return "ssl" if record.server_name is not None else ""
+
+
+def _text(value: object) -> str:
+    """Return a value as Zeek's tab-separated logs have it: a set with commas."""
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return "" if value is None else str(value)
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
@@ -165,6 +214,7 @@ def _times(records: Sequence[_Record]) -> tuple[NDArray[np.int64], NDArray[np.bo
     where = [row for row, time in enumerate(given) if isinstance(time, str)]
     if where:
         times[where], sound[where] = iso_times_ns([str(given[row]) for row in where])
-    needless = [not (r.orig_h or r.id_orig_h) for r in records]
-    sound |= np.array(needless, np.bool_)
+    if not sound.all():
+        needless = [not any(getattr(r, name, "") for name in _SOURCES) for r in records]
+        sound |= np.array(needless, np.bool_)
     return times, sound

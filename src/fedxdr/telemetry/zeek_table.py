@@ -12,23 +12,24 @@ Source: Zeek documentation, "Zeek Log Formats and Inspection"; base/protocols/co
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedxdr.telemetry import catalogue
-from fedxdr.telemetry.catalogue import Kind
-from fedxdr.telemetry.event import UNLABELLED, Events
+from fedxdr.telemetry.catalogue import Kind, State
+from fedxdr.telemetry.event import MALICIOUS, UNLABELLED, Events
 from fedxdr.telemetry.parser import (
+    TextShapes,
     Tokenise,
     Tokeniser,
     codes,
-    text_shapes,
+    remembered_tokens,
     tokeniser_of,
-    tokens,
 )
+from fedxdr.telemetry.zeek_accounts import FIELDS, TELLING, noticed, signed_on, user_of
 from fedxdr.telemetry.zeek_terms import label_of, state_of, technique_of
 
 TEXTS: Final = (
@@ -46,6 +47,22 @@ TEXTS: Final = (
     "detailedlabel",
 )
 """Fields read as text."""
+
+ENDS: Final = {
+    "dhcp": ("client_addr", "server_addr", ""),
+    "files": ("tx_hosts", "rx_hosts", "conn_uids"),
+    "notice": ("src", "dst", ""),
+}
+"""Where logs name two ends, and the connection, that may lack ``id.orig_h``."""
+
+MORE_TEXTS: Final = (
+    *FIELDS,
+    *(name for names in ENDS.values() for name in names if name),
+    "is_orig",
+)
+"""Fields read as text of the logs of ``MORE_LOGS`` only."""
+
+MORE_LOGS: Final = frozenset({*TELLING, *ENDS})
 
 NUMBERS: Final = (
     "id.orig_p",
@@ -71,8 +88,28 @@ LAST_SECOND: Final = 9_000_000_000.0
 
 LARGEST_PORT: Final = 65_535.0
 
+_NO: Final = frozenset({"F", "False", "false"})
 _MULTIPLY_A: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MULTIPLY_B: Final = np.uint64(0x94D049BB133111EB)
+
+
+class Tables:
+    """What names mean, remembered from block to block.
+
+    Args:
+        tokenise: turns addresses, and users where it can, into tokens.
+    """
+
+    def __init__(self, tokenise: Tokenise | Tokeniser) -> None:
+        tokeniser = tokeniser_of(tokenise)
+        self.addresses = remembered_tokens(tokeniser.address)
+        self.users = remembered_tokens(tokeniser.user)
+        self.texts = TextShapes()
+
+
+def _first(cell: str) -> str:
+    """Return the first of a set as Zeek writes it, with commas."""
+    return cell.partition(",")[0]
 
 
 def flow_ids(uids: Sequence[str]) -> NDArray[np.uint64]:
@@ -110,15 +147,43 @@ class Table:
             entry.
         numbers: (n,) float64 by name of ``NUMBERS``, -1 where unset; absent fields have
             no entry.
+        logs: n paths of the logs the rows are of, or one for all rows.
     """
 
     time_ns: NDArray[np.int64]
     kind: NDArray[np.int16]
     texts: Mapping[str, Sequence[str]]
     numbers: Mapping[str, NDArray[np.float64]]
+    logs: Sequence[str] | str = ""
 
     def _text(self, name: str) -> Sequence[str]:
         return self.texts.get(name) or [""] * len(self.time_ns)
+
+    def _rows_of(self, logs: Collection[str]) -> list[tuple[int, str]]:
+        """Return the rows of some logs, and of which of them each is."""
+        if isinstance(self.logs, str):
+            if self.logs not in logs:
+                return []
+            return [(row, self.logs) for row in range(len(self.time_ns))]
+        return [(row, log) for row, log in enumerate(self.logs) if log in logs]
+
+    def _ends(self) -> tuple[list[str], list[str], list[str]]:
+        """Return source, destination and connection of each row, empty where unset."""
+        sources = list(self._text("id.orig_h"))
+        destinations = list(self._text("id.resp_h"))
+        uids = list(self._text("uid"))
+        for row, log in self._rows_of(ENDS):
+            if not sources[row]:
+                first, second, uid = (
+                    _first(self.texts[name][row]) if name in self.texts else ""
+                    for name in ENDS[log]
+                )
+                # A file's ends are sender and receiver; who asked for it comes first.
+                is_answer = log == "files" and self._text("is_orig")[row] in _NO
+                sources[row] = second if is_answer else first
+                destinations[row] = first if is_answer else second
+                uids[row] = uids[row] or uid
+        return sources, destinations, uids
 
     def _number(self, *names: str) -> NDArray[np.float64]:
         """Return the first of some fields that is known, row by row; else -1."""
@@ -128,14 +193,19 @@ class Table:
                 first = np.where(self.numbers[name] >= 0, self.numbers[name], first)
         return first
 
-    def events(self, tokenise: Tokenise | Tokeniser) -> Events:
-        """Return the rows that name two endpoints."""
+    def events(self, tokeniser: Tokenise | Tokeniser | Tables) -> Events:
+        """Return the rows that name two endpoints.
+
+        Args:
+            tokeniser: what names mean; a parser hands in what it remembers.
+        """
+        tables = tokeniser if isinstance(tokeniser, Tables) else Tables(tokeniser)
         rows = len(self.time_ns)
         if not rows:
             return Events.empty()
-        addresses = [*self._text("id.orig_h"), *self._text("id.resp_h")]
-        entities = tokens(addresses, tokeniser_of(tokenise).address)
-        lengths, entropies = text_shapes(self._names())
+        sources, destinations, uids = self._ends()
+        entities = tables.addresses.of([*sources, *destinations], np.int64)
+        lengths, entropies = tables.texts.of(self._names())
         duration = self._number("duration", "rtt")
         columns: dict[str, NDArray[Any]] = {
             "time_ns": self.time_ns,
@@ -159,7 +229,7 @@ class Table:
             "text_length": lengths,
             "text_entropy": entropies,
             "label": np.full(rows, UNLABELLED, np.int8),
-            "flow_id": flow_ids(self._text("uid")),
+            "flow_id": flow_ids(uids),
         }
         techniques: dict[str, int] = {}
         if "label" in self.texts:
@@ -172,13 +242,63 @@ class Table:
             columns["technique"] = codes(
                 details, lambda detail: techniques.get(told[detail or ""] or "", -1)
             )
+        self._fill_accounts(columns, tables, techniques)
         events = Events.build(rows, columns, techniques=tuple(techniques))
         return events.select((events.source != 0) & (events.destination != 0))
+
+    def _fill_accounts(
+        self,
+        columns: dict[str, NDArray[Any]],
+        tables: Tables,
+        techniques: dict[str, int],
+    ) -> None:
+        """Write users, how signing on ended, and what notices mean into their rows.
+
+        Args:
+            columns: of all rows.
+            tables: what names mean.
+            techniques: numbers of techniques; those that notices mean are added.
+        """
+        texts = {name: self._text(name) for name in FIELDS}
+        told = [
+            (row, log)
+            for row, log in self._rows_of(TELLING)
+            if any(texts[name][row] for name in TELLING[log])
+        ]
+        if not told:
+            return
+        users: list[str] = []
+        meanings: list[str] = []
+        for row, log in told:
+            fields = {name: texts[name][row] for name in FIELDS}
+            users.append(user_of(log, fields))
+            state = signed_on(log, fields)
+            if state is not State.UNKNOWN:
+                columns["state"][row] = state
+            meanings.append(noticed(log, fields))
+        where = np.array([row for row, _ in told], np.intp)
+        columns["user"] = np.zeros(len(self.time_ns), np.int64)
+        columns["user"][where] = tables.users.of(users, np.int64)
+        is_meant = np.array([meaning != "" for meaning in meanings], np.bool_)
+        if is_meant.any():
+            numbers = [
+                techniques.setdefault(meaning, len(techniques))
+                for meaning in meanings
+                if meaning
+            ]
+            none = np.full(len(self.time_ns), -1, np.int16)
+            column = columns.setdefault("technique", none)
+            column[where[is_meant]] = numbers
+            columns["label"][where[is_meant]] = MALICIOUS
 
     def _services(self) -> NDArray[np.int16]:
         """Return the service of connections, and of other logs what they are about."""
         told = codes(self._text("service"), catalogue.service_of)
-        about = catalogue.SERVICE_BY_KIND[self.kind]
+        if isinstance(self.logs, str):
+            service = catalogue.service_of_record(self.logs)
+            about = np.full(len(self.kind), service, np.int16)
+        else:
+            about = codes(self.logs, catalogue.service_of_record)
         return np.where((self.kind == Kind.FLOW) & (told > 0), told, about)
 
     def _names(self) -> Sequence[str]:

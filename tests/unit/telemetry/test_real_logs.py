@@ -59,14 +59,14 @@ def test_suricata_of_stratosphere() -> None:
     [
         ("apt29_day1_NASHUA_conn.log.gz", 479, 0),
         ("apt29_day1_SCRANTON_conn.log.gz", 134, 0),
-        ("apt29_day1_combined_zeek.log.gz", 1304, 836),
+        ("apt29_day1_combined_zeek.log.gz", 1752, 388),
         ("apt29_day2_NEWYORK_conn.log.gz", 314, 0),
         ("apt29_day2_SCRANTON_conn.log.gz", 53, 0),
         ("apt29_day2_UTICA-A_conn.log.gz", 353, 0),
         ("apt29_day2_UTICA-C_conn.log.gz", 31, 0),
         ("apt29_day2_UTICA-D_conn.log.gz", 357, 0),
         ("apt29_day2_UTICA-ONE-DRIVE_conn.log.gz", 64, 0),
-        ("apt29_day2_combined_zeek.log.gz", 2629, 3035),
+        ("apt29_day2_combined_zeek.log.gz", 2662, 3002),
         ("slips_test9-mixed-zeek-dir_conn.log.gz", 576, 0),
     ],
 )
@@ -100,3 +100,24 @@ def test_zeek_in_columns(name: str, events: int, skipped: int, kind: str) -> Non
     if name.endswith("labeled.gz"):
         assert Counter(parsed.events.label.tolist()) == {1: 719, 0: 44, -1: 3}
         assert parsed.events.techniques == ("T1048",)
+
+
+class Users:
+    """Tokens of accounts too."""
+
+    def address(self, text: str) -> int:
+        return tokenise(text)
+
+    def user(self, text: str) -> int:
+        return tokenise(text)
+
+
+def test_accounts_in_real_logs() -> None:
+    rdp = read("zeek_samples/wrccdc2018_rdp.log.gz", ZeekTsvParser(Users()))
+    assert (rdp.events.user != 0).sum() == 23
+    name = "zeek_samples/apt29_day1_combined_zeek.log.gz"
+    mixed = read(name, ZeekJsonParser(Users()))
+    assert mixed.why_skipped == {"names no two endpoints": 388}
+    kerberos = mixed.events.kind == Kind.KERBEROS
+    assert (mixed.events.user != 0).sum() == (mixed.events.user != 0)[kerberos].sum()
+    assert (kerberos.sum(), (mixed.events.user != 0).sum()) == (35, 25)

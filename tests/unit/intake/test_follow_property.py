@@ -17,7 +17,18 @@ from fedxdr.core.clock import ManualClock
 from fedxdr.intake.follow import Follower
 
 OPERATIONS = st.sampled_from(
-    ["write", "write", "tear", "rotate", "pack", "truncate", "store", "die", "rest"]
+    [
+        "write",
+        "write",
+        "tear",
+        "rotate",
+        "pack",
+        "truncate",
+        "store",
+        "sip",
+        "die",
+        "rest",
+    ]
 )
 
 
@@ -92,6 +103,13 @@ class World:
 
     def store(self) -> None:
         self.kept += self.poll()
+        self.stored = self.follower.positions()
+
+    def sip(self) -> None:
+        """Store no more than the first of what has come."""
+        self.kept += [
+            chunk.block for chunk in itertools.islice(self.follower.poll(), 1)
+        ]
         self.stored = self.follower.positions()
 
     def die(self) -> None:

@@ -287,6 +287,27 @@ class Words:
         )
 
 
+def test_several_events_of_one_line_stand_on_it(intake: Intake) -> None:
+    queries = {"version": 3, "queries": [{"rrname": "a"}, {"rrname": "b"}]}
+    arp = {"src_ip": "10.0.0.8", "dest_ip": "10.0.0.9"}
+    lines = [
+        line
+        for n in range(1, 200, 4)
+        for line in (
+            eve(n, dns=queries),
+            STATS,
+            eve(n + 1, event_type="flow", flow={"bytes_toserver": n}),
+            eve(n + 2, event_type="http"),
+            eve(n + 3, event_type="arp", src_ip="", dest_ip="", arp=arp),
+        )
+    ]
+    intake.write("eve.json", *lines)
+    found = intake.run()
+    numbers = [json.loads(line)["flow_id"] for line in lines_of(found)]
+    assert numbers == [int(n) for one in found for n in one.events.flow_id]
+    assert len(numbers) >= 200
+
+
 @pytest.mark.parametrize(
     ("text", "want"),
     [

@@ -238,6 +238,8 @@ class _Header:
         for name in (*TEXTS, *MORE_TEXTS) if self.path in MORE_LOGS else TEXTS:
             if name in columns:
                 cells = columns[name]
+                if cells.count(self.unset) == rows:
+                    continue
                 is_usual = name in _WORDS and self.unset == "-"
                 nothing = (self.unset, self.empty)
                 texts[name] = cells if is_usual else _known(cells, nothing)
@@ -275,7 +277,8 @@ def _floats(
         known = ["-1" if cell == unset else cell for cell in cells]
     # What Zeek writes as a number is one in JSON too, whose decoder is the fastest.
     try:
-        values = np.array(_DECODER.decode(f"[{','.join(known)}]"), np.float64)
+        decoded = _DECODER.decode(f"[{','.join(known)}]")
+        values = np.fromiter(decoded, np.float64, len(decoded))
     except (msgspec.DecodeError, UnicodeEncodeError):
         values = np.zeros(0)
     if len(values) != len(cells):

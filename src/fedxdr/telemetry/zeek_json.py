@@ -13,6 +13,7 @@ Source: Zeek documentation, policy/tuning/json-logs; JSON streaming logs package
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -62,16 +63,16 @@ class _Record(msgspec.Struct, gc=False, kw_only=True):
     server_name: str | None = None
     label: str | None = None
     detailedlabel: str | None = None
-    duration: _Count = None
-    rtt: _Count = None
-    orig_bytes: _Count = None
-    resp_bytes: _Count = None
-    orig_ip_bytes: _Count = None
-    resp_ip_bytes: _Count = None
-    orig_pkts: _Count = None
-    resp_pkts: _Count = None
-    request_body_len: _Count = None
-    response_body_len: _Count = None
+    duration: _Count = -1.0
+    rtt: _Count = -1.0
+    orig_bytes: _Count = -1.0
+    resp_bytes: _Count = -1.0
+    orig_ip_bytes: _Count = -1.0
+    resp_ip_bytes: _Count = -1.0
+    orig_pkts: _Count = -1.0
+    resp_pkts: _Count = -1.0
+    request_body_len: _Count = -1.0
+    response_body_len: _Count = -1.0
 
 
 _FullRecord = msgspec.defstruct(
@@ -159,7 +160,9 @@ class ZeekJsonParser:
             "conn_state": [r.conn_state or "" for r in records],
         }
         for name in _SAME_NAME_TEXTS:
-            texts[name] = [getattr(r, name) or "" for r in records]
+            given = list(map(attrgetter(name), records))
+            if any(given):
+                texts[name] = [text or "" for text in given]
         if any(r.label for r in records):
             texts["label"] = [r.label or "" for r in records]
             texts["detailedlabel"] = [r.detailedlabel or "" for r in records]
@@ -172,7 +175,7 @@ class ZeekJsonParser:
             ),
         }
         for name in _SAME_NAME_NUMBERS:
-            numbers[name] = _numbers([getattr(r, name) for r in records])
+            numbers[name] = _numbers(list(map(attrgetter(name), records)))
         kind = codes(logs, catalogue.kind_of)
         if self._expects_more:
             for name in MORE_TEXTS:
@@ -199,7 +202,9 @@ def _text(value: object) -> str:
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
-    return np.array([-1.0 if value is None else value for value in values], np.float64)
+    """Return numbers, -1 where there is none."""
+    numbers = np.array(values, np.float64)
+    return np.where(np.isnan(numbers), -1.0, numbers)
 
 
 def _times(records: Sequence[_Record]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

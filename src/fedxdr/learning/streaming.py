@@ -25,6 +25,7 @@ Source: ours.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -58,15 +59,16 @@ _CLOCK: Final = "clock"
 _NO_TIME: Final = np.iinfo(np.int64).min
 _HEADER_BYTES: Final = 8
 _VERSION: Final = 1
+_NO_DIGEST: Final = Digest("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Card:
-    """What a saved stream says about itself; ``digest`` is of its arrays."""
+    """What a saved stream says about itself; ``digest`` is of that and its arrays."""
 
     features: str
     most_nodes: int
-    digest: Digest
+    digest: Digest = _NO_DIGEST
     version: int = _VERSION
 
 
@@ -160,11 +162,8 @@ class Stream:
         }
         newest_ns = _NO_TIME if self.newest_ns is None else self.newest_ns
         arrays[_CLOCK] = np.array([self.seen, self.late, newest_ns], np.int64)
-        card = _Card(
-            features=self._set.name,
-            most_nodes=self._most,
-            digest=_digest_of(arrays),
-        )
+        card = _Card(features=self._set.name, most_nodes=self._most)
+        card = dataclasses.replace(card, digest=_digest_of(card, arrays))
         return save_tensors(arrays, metadata={_KEY: canonical.encode(card).decode()})
 
     @classmethod
@@ -200,7 +199,7 @@ class Stream:
             raise MalformedMessage(f"not the state of a stream: {error}") from error
         if card.version != _VERSION:
             raise MalformedMessage(f"the state of a stream, version {card.version}")
-        if card.digest != _digest_of(arrays):
+        if card.digest != _digest_of(card, arrays):
             raise MalformedMessage("the state of a stream does not have its digest")
         stream._take(arrays)
         return stream
@@ -375,5 +374,6 @@ def _items(values: Floats) -> npt.NDArray[Any]:
     return values.view(f"V{values.shape[2] * values.itemsize}")[:, :, 0]
 
 
-def _digest_of(arrays: dict[str, npt.NDArray[Any]]) -> Digest:
-    return sha256(save_tensors(arrays))
+def _digest_of(card: _Card, arrays: dict[str, npt.NDArray[Any]]) -> Digest:
+    bare = dataclasses.replace(card, digest=_NO_DIGEST)
+    return sha256(sha256(canonical.encode(bare)).encode(), save_tensors(arrays))

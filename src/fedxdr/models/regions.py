@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many short lists that grow at their ends, in a few long arrays.
 
-One list's items lie side by side in a region, oldest first, with room at its end. A
-region that is full is moved back to its own beginning, only the last ``depth`` items of
-it, or into a larger one; when the arrays are full, all regions are laid out anew. There
-is no Python loop over lists or items.
+One list's items lie side by side in a region of 2^k places, oldest first, with room at
+its end. When it is full, the last items that count move to its beginning, or into a
+region of another size; the old one is given to the next list that wants its size. There
+is no Python loop over lists or items, only over sizes.
 
 It does NOT know what an item is: columns are numpy arrays, written and read by place.
 
 Rules that always hold:
     1. The last ``depth`` items of a list lie side by side, just before its end; so a
        window over them is a run that can be copied whole.
-    2. Before every place that is given out lie ``depth`` others, those before the
-       first region of zeros: a window that begins before its list is still inside.
-    3. A region is made with room for half as many items as it holds, at most half the
-       depth and at least ``_LEAST_ROOM``.
+    2. Before every place that is given out lie ``pad`` others, those before the first
+       region of zeros: a window that begins before its list is still inside.
+    3. A region that was full is at most four times as long as what it then holds.
+
+Source: regions by powers of two as in buddy allocators (Knowlton 1965), not merged.
 """
 
 from __future__ import annotations
@@ -33,12 +34,8 @@ _PARTS: Final = 3
 _END: Final = 1
 """Of a list are kept where its region begins, where it ends, where the region does."""
 
-_LEAST_ROOM: Final = 3
-_SPARE: Final = 4
-"""When the arrays grow, they become longer than needed by this part."""
-
-_WASTE: Final = 4
-"""All is laid out anew when this part of what is in use lies behind, in no region."""
+_LEAST: Final = 2
+"""Logarithm of the smallest region's size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +67,7 @@ class Regions:
         self._depths = {name: column.depth for name, column in columns.items()}
         self._depth = max(self._depths.values())
         self._pad = self._used = pad
-        self._waste = 0
+        self._free: dict[int, Integers] = {}
         self._count = 0
         # (lists, 3), those below ``_count`` in use: one line of memory for each
         self._lists = np.zeros((0, _PARTS), np.int64)
@@ -122,101 +119,81 @@ class Regions:
         }
 
     def fill(self, held: Integers, items: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take what ``held`` and ``items`` told of others."""
-        self._count = len(held)
-        end = self._pad + np.cumsum(held)
-        self._lists = np.stack([end - held, end, end], axis=1)
-        self._used = self._pad + int(held.sum())
-        runs_of = _once_per_depth(end, held)
+        """Take what ``held`` and ``items`` told of others; ours are empty."""
+        lists = np.arange(len(held))
+        self.lengthen(len(held))
+        _, begin = self.claim(lists, held)
+        runs_of = _once_per_depth(begin + held, held)
         for name, column in self.columns.items():
-            self.columns[name] = np.zeros(self._used, column.dtype)
-            self.columns[name][runs_of(self._depths[name])] = items[name]
+            column[runs_of(self._depths[name])] = items[name]
 
     def keep(self, lists: Integers) -> None:
         """Drop all lists but some, which are numbered anew in the order given."""
-        home, _, limit = self._lists[: self._count].T
-        room = int((limit - home).sum())
+        is_gone = np.ones(self._count, np.bool_)
+        is_gone[lists] = False
+        home, _, limit = self._lists[: self._count][is_gone].T
+        self._give_back(home, limit - home)
         self._count = len(lists)
         self._lists = self._lists[lists]
-        home, _, limit = self._lists.T
-        self._waste += room - int((limit - home).sum())
 
     def _make_room(self, lists: Integers, count: Integers) -> None:
         """Have room for ``count`` items behind the last ones of some lists."""
         home, end, limit = self._lists[lists].T
         is_full = end + count > limit
-        if not is_full.any():
-            return
-        full, home, end, limit = (
-            lists[is_full],
-            home[is_full],
-            end[is_full],
-            limit[is_full],
-        )
+        full, home, end = lists[is_full], home[is_full], end[is_full]
         held = np.minimum(end - home, self._depth)
-        wanted = held + count[is_full]
-        is_tight = wanted > limit - home
-        room = self._room(wanted[is_tight])
-        whole = int(room.sum())
-        if self._used + whole > self._size:
-            if self._waste > self._used // _WASTE:
-                # all regions shrink, those that were not full too: begin again
-                self._repack(whole)
-                self._make_room(lists, count)
-                return
-            self._enlarge(self._used + whole)
-        self._waste += int((limit - home)[is_tight].sum())
+        size = limit[is_full] - home
+        wanted = _power(held + count[is_full])
+        # a list that was busy once does not keep its long region for ever
+        is_other = (size < wanted) | (size > 4 * wanted)
+        size = np.where(is_other, wanted, size)
         new = home.copy()
-        new[is_tight] = self._used + np.cumsum(room) - room
-        limit = limit.copy()
-        limit[is_tight] = new[is_tight] + room
-        self._used += whole
-        self._lists[full] = np.stack([new, new + held, limit], axis=1)
-        self._move(self.columns, end, new + held, held)
+        new[is_other] = self._take(wanted[is_other])
+        self._move(end, new + held, held)
+        self._give_back(home[is_other], limit[is_full][is_other] - home[is_other])
+        self._lists[full] = np.stack([new, new + held, new + size], axis=1)
 
-    def _room(self, wanted: Integers) -> Integers:
-        spare = np.minimum(wanted, self._depth) // 2
-        room: Integers = wanted + np.maximum(spare, _LEAST_ROOM)
-        return room
+    def _take(self, sizes: Integers) -> Integers:
+        """Return where regions of some sizes begin that nobody uses."""
+        found = np.empty(len(sizes), np.int64)
+        for size in np.unique(sizes).tolist():
+            wanted = np.flatnonzero(sizes == size)
+            free = self._free.get(size, np.zeros(0, np.int64))
+            self._free[size], again = np.split(free, [max(0, len(free) - len(wanted))])
+            found[wanted[: len(again)]] = again
+            more = len(wanted) - len(again)
+            found[wanted[len(again) :]] = self._used + size * np.arange(more)
+            self._used += size * more
+        self._enlarge()
+        return found
 
-    def _repack(self, more: int) -> None:
-        """Lay all regions side by side, with room for ``more`` items behind them."""
-        held, end = self.held(), self._lists[: self._count, _END].copy()
-        room = self._room(held)
-        home = self._pad + np.cumsum(room) - room
-        self._lists[: self._count] = np.stack([home, home + held, home + room], axis=1)
-        self._used = self._pad + int(room.sum())
-        self._waste = 0
-        size = self._used + more + self._used // _SPARE
+    def _give_back(self, begin: Integers, sizes: Integers) -> None:
+        for size in np.unique(sizes[sizes > 0]).tolist():
+            free = self._free.get(size, np.zeros(0, np.int64))
+            self._free[size] = np.concatenate([free, begin[sizes == size]])
+
+    def _enlarge(self) -> None:
+        """Make the arrays as long as what is used; nothing moves."""
         for name, column in self.columns.items():
-            new = {name: np.zeros(size, column.dtype)}
-            self._move(new, end, home + held, held)
-            self.columns |= new
+            if len(column) < self._used:
+                # what is not written to yet takes no memory
+                longer = np.zeros(2 * self._used, column.dtype)
+                longer[: len(column)] = column
+                self.columns[name] = longer
 
-    def _move(
-        self,
-        target: dict[str, npt.NDArray[Any]],
-        end: Integers,
-        new_end: Integers,
-        held: Integers,
-    ) -> None:
+    def _move(self, end: Integers, new_end: Integers, held: Integers) -> None:
         """Copy the last items of some lists, all at once, to before other ends."""
         from_runs, to_runs = _once_per_depth(end, held), _once_per_depth(new_end, held)
-        for name, column in target.items():
-            depth = self._depths[name]
-            column[to_runs(depth)] = self.columns[name][from_runs(depth)]
-
-    def _enlarge(self, least: int) -> None:
-        """Make the arrays longer; nothing moves."""
-        size = least + least // _SPARE
         for name, column in self.columns.items():
-            longer = np.zeros(size, column.dtype)
-            longer[: self._used] = column[: self._used]
-            self.columns[name] = longer
+            depth = self._depths[name]
+            column[to_runs(depth)] = column[from_runs(depth)]
 
-    @property
-    def _size(self) -> int:
-        return min(len(column) for column in self.columns.values())
+
+def _power(count: Integers) -> Integers:
+    """Return the least power of two above each count, not below the smallest region."""
+    exponent = np.frexp(count.astype(np.float64))[1].astype(np.int64)
+    size: Integers = np.int64(1) << np.maximum(exponent, _LEAST)
+    return size
 
 
 def runs(begin: Integers, count: Integers) -> Integers:

@@ -220,7 +220,7 @@ def test_what_is_no_state_is_refused(file):
 def test_arrays_that_no_stream_has_are_refused(change, monkeypatch):
     arrays = load(saved())
     change(arrays)
-    monkeypatch.setattr(streaming, "_digest_of", lambda _: "")
+    monkeypatch.setattr(streaming, "_digest_of", lambda *_: "")
     monkeypatch.setattr(streaming, "load_tensors", lambda _: arrays)
     card = streaming._Card(features="traffic-event", most_nodes=9, digest="")
     metadata = {"fedxdr-stream": streaming.canonical.encode(card).decode()}

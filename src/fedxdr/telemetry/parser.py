@@ -212,6 +212,7 @@ def tokens(texts: Sequence[str], tokenise: Tokenise) -> NDArray[np.int64]:
 
 
 _MAX_TEXT: Final = 1024
+_MOST_CHARACTERS: Final = 1 << 22
 _SLAB: Final = 1024
 _C_LOG_C: Final = np.array(
     [0.0, *(c * np.log2(c) for c in range(1, _MAX_TEXT + 1))], np.float64
@@ -226,18 +227,11 @@ class TextShapes:
     """
 
     def __init__(self) -> None:
-        self._forget()
-
-    def _forget(self) -> None:
-        self._new: list[str] = []
-        self._places = Remembered(self._place_of, most=MOST_REMEMBERED)
-        self._places[None] = self._places[""] = 0
+        # Of every text its place in the arrays, whose first is that of no text.
+        self._places: dict[str | None, int] = {}
+        self._characters = 0
         self._lengths = np.full(1, -1, np.int32)
         self._entropies = np.full(1, np.nan, np.float32)
-
-    def _place_of(self, text: str | None) -> int:
-        self._new.append(text or "")
-        return len(self._lengths) + len(self._new) - 1
 
     def of(
         self, texts: Sequence[str | None]
@@ -249,14 +243,19 @@ class TextShapes:
             in [0, 8], NaN for none. Of texts longer than 1,024 bytes the entropy is
             that of the first 1,024.
         """
-        if len(self._lengths) > MOST_REMEMBERED:
-            self._forget()
-        place = self._places.of(texts, np.intp)
-        if self._new:
-            lengths, entropies = _shapes(self._new)
+        if self._characters > _MOST_CHARACTERS or len(self._places) > MOST_REMEMBERED:
+            self._places, self._characters = {}, 0
+            self._lengths, self._entropies = self._lengths[:1], self._entropies[:1]
+        places = self._places
+        places[None] = places[""] = 0
+        new = [text for text in dict.fromkeys(texts) if text and text not in places]
+        if new:
+            places.update(zip(new, range(len(self._lengths), 1 << 62)))  # noqa: B905 - the range is endless
+            self._characters += sum(map(len, new))
+            lengths, entropies = _shapes(new)
             self._lengths = np.concatenate([self._lengths, lengths])
             self._entropies = np.concatenate([self._entropies, entropies])
-            self._new.clear()
+        place = np.fromiter(map(places.__getitem__, texts), np.intp, len(texts))
         return self._lengths[place], self._entropies[place]
 
 

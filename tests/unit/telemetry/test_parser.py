@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from fedxdr.telemetry.parser import (
     MAX_KEPT_BYTES,
+    MOST_REMEMBERED,
     Rejected,
+    Remembered,
+    TextShapes,
     Tokeniser,
     codes,
     line_count,
@@ -123,3 +126,32 @@ def test_a_bare_function_knows_addresses_and_no_user() -> None:
         assert isinstance(bare, Tokeniser)
         assert tokens(["10.0.0.1", ""], bare.address).tolist() == [8, 0]
         assert tokens(["alice", ""], bare.user).tolist() == [0, 0]
+
+
+def test_shapes_do_not_depend_on_what_was_read_before() -> None:
+    """Also when so much was read that it is forgotten."""
+    shapes = TextShapes()
+    names = [f"{n:x}.example" for n in range(3 * MOST_REMEMBERED)]
+    for begin in range(0, len(names), 20_000):
+        block = [*names[begin : begin + 20_000], None, "", "x" * 5000, names[0]]
+        for got, want in zip(shapes.of(block), text_shapes(block), strict=True):
+            np.testing.assert_array_equal(got, want)
+    long = [chr(97 + n) * (1 << 20) for n in range(6)]
+    for text in long:
+        assert shapes.of([text, "ab"])[0].tolist() == [1 << 20, 2]
+
+
+def test_what_is_remembered_is_bounded_and_right() -> None:
+    asked: list[str | None] = []
+
+    def number_of(name: str | None) -> int:
+        asked.append(name)
+        return len(name or "")
+
+    names = Remembered(number_of, most=3)
+    assert names.of(["a", "bb", "a", None], np.int64).tolist() == [1, 2, 1, 0]
+    assert asked == ["a", "bb", None]
+    assert names.of(["ccc", "a"], np.int64).tolist() == [3, 1]
+    assert len(names) == 4
+    assert names.of(["a", "y" * 1000, "y" * 1000], np.int64).tolist() == [1, 1000, 1000]
+    assert len(names) == 1

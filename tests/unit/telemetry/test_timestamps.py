@@ -96,3 +96,21 @@ def test_epoch_seconds_are_exact_to_the_microsecond() -> None:
         1_588_205_199_824_370_000,
         1_521_911_720_865_716_000,
     ]
+
+
+def test_texts_are_never_read_across_their_ends() -> None:
+    """Thirty and thirty-two characters are as many as twice thirty-one."""
+    good = "2021-06-06T15:59:46.457984+0200"
+    times, sound = iso_times_ns([good[:-1], good[-1] + good, good])
+    assert sound.tolist() == [False, False, True]
+    assert times.tolist() == [0, 0, 1_622_987_986_457_984_000]
+
+
+def test_more_times_than_are_read_at_once() -> None:
+    good = [f"2021-06-06T15:59:46.{n:06d}+0200" for n in range(5000)]
+    bad = [*good[:3000], "2021-06-06T15:59:46.4579x4+0200", *good[3000:]]
+    for texts in (good, bad):
+        times, sound = iso_times_ns(texts)
+        base = 1_622_987_986_000_000_000
+        assert times[sound].tolist() == [base + n * 1000 for n in range(5000)]
+    assert np.flatnonzero(~sound).tolist() == [3000]

@@ -192,7 +192,7 @@ def test_all_real_files_are_read() -> None:
     assert [one.problem for one in taken.files if one.problem] == []
     assert taken.rejected == 0
     assert taken.events.is_sorted
-    assert len(taken.events) == 146_253
+    assert len(taken.events) == 146_734
 
 
 class Counting:

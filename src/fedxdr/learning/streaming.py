@@ -110,7 +110,8 @@ class Stream:
     @property
     def width(self) -> int:
         """D: how many features an event has."""
-        return self._set.architecture().inputs
+        neighbours = self._set.keys * len(self._set.ranks)
+        return neighbours * self._set.token + self._set.own
 
     @property
     def size_bytes(self) -> int:

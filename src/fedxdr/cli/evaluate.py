@@ -5,7 +5,8 @@ Runs the comparison of 4-models: alone, together, pooled, on the same rows, with
 same thresholds. Federated rounds go through the whole protocol in one process: keys,
 shares, masks, signatures, survivors, ledger.
 
-It does NOT send anything anywhere, and writes no file but the picture it is asked for.
+It does NOT send anything anywhere, and writes no file but the pictures and the report
+that it is asked for.
 """
 
 from __future__ import annotations
@@ -19,22 +20,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fedxdr.cli import evaluated, protection
+from fedxdr.cli import evaluated, own_files, protection
 from fedxdr.cli.console import ERR, print_json
 from fedxdr.cli.protection import Protection
 from fedxdr.core.errors import InvalidSettings
-from fedxdr.core.ids import OrgId, org_id
+from fedxdr.core.ids import OrgId
 from fedxdr.core.layout import Vector
 from fedxdr.federation.protection import NO_PRIVACY
 from fedxdr.learning import (
     evaluation,
-    features,
     fit,
     known,
     methods,
     plots,
     protocols,
-    tables,
 )
 from fedxdr.learning.darpa98 import Sight
 from fedxdr.learning.dataset import Organisation, Situation
@@ -126,6 +125,16 @@ def evaluate(
             "--validate", help="Score part of the past; the test stays unread."
         ),
     ] = False,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="DIR", help="Write Markdown and pictures."),
+    ] = None,
+    who_from: Annotated[
+        bool,
+        typer.Option(
+            "--who-from", help="Who learned from whom: a run without each other one."
+        ),
+    ] = False,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100)] = 3,
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=1, max=1000, help="12; with dp 20.")
@@ -150,7 +159,7 @@ def evaluate(
         sight=sight,
     )
     if dataset_name is None:
-        organisations, found = _own_files(org or [], is_private=asked.is_private)
+        organisations, found = own_files.read(org or [], is_private=asked.is_private)
     elif data is None:
         raise InvalidSettings(f"--dataset {dataset_name} needs --data FOLDER")
     else:
@@ -172,10 +181,20 @@ def evaluate(
                 compare=names,
                 seeds=seeds,
                 counts_newcomers=chosen.counts_newcomers or validate,
+                keeps_scores=report_folder is not None,
                 on_step=lambda method, name: status.update(f"{method} at {name}"),
             )
 
     results = measured(setting, names)
+    gains = None
+    if who_from:
+        with ERR.status("leaving out") as status:
+            gains = evaluation.learned_from(
+                situations,
+                setting=setting,
+                seeds=seeds,
+                on_step=lambda method, name: status.update(f"{method} at {name}"),
+            )
     is_on = setting.privacy.is_on
     training_rounds = setting.private_rounds if is_on else setting.rounds
     report: dict[str, Any] = {
@@ -191,6 +210,7 @@ def evaluate(
         "parameters": setting.architecture.layout.size,
         "methods": {name: evaluated.method(result) for name, result in results.items()},
         "masking_difference": evaluated.difference(results),
+        "who_from": None if gains is None else evaluated.gains(gains),
         "seconds": round(time.perf_counter() - start, 1),
         "events_per_second": round(
             1 / (read_s / rows_read + _scoring_s(situations[0], setting))
@@ -213,6 +233,9 @@ def evaluate(
             label="recall at 1 % false alarms",
         )
         report["curve"] = [asdict(point) for point in points]
+    if report_folder is not None:
+        written = evaluated.write(report_folder, report, results, gains)
+        report["report"] = str(written)
     if as_json:
         print_json(report)
     else:
@@ -249,36 +272,6 @@ def _point(budget: float | None, results: dict[str, MethodResult]) -> plots.Poin
     return plots.Point(
         epsilon=budget, value=value, interval=result.interval[_CURVE_FIGURE]
     )
-
-
-def _own_files(
-    orgs: list[str], *, is_private: bool
-) -> tuple[list[Organisation], FeatureSet]:
-    """Return one organisation per NAME=PATH, and what their features are."""
-    found = features.find("traffic-event" if is_private else "traffic")
-    organisations = []
-    for text in orgs:
-        name, equals, path = text.partition("=")
-        if not equals or not path:
-            raise InvalidSettings(f"--org {text}: write it as NAME=PATH")
-        organisations.append(
-            tables.organisation(org_id(name), _labelled(name, Path(path)), found)
-        )
-    return organisations, found
-
-
-def _labelled(name: str, path: Path) -> tables.Labelled:
-    """Return one organisation's events: a table by its ending, else a log."""
-    if path.suffix.lower() in tables.SUFFIXES:
-        return tables.read(path)
-    # pseudonyms are made with a key that nobody keeps: nothing is stored or joined
-    from fedxdr.core.randomness import SystemEntropy  # noqa: PLC0415 - logs only
-    from fedxdr.intake import files  # noqa: PLC0415 - logs only
-    from fedxdr.privacy.pseudonym import KEY_BYTES, Pseudonymiser  # noqa: PLC0415
-
-    key = SystemEntropy().draw(KEY_BYTES)
-    intake = files.read([path], tokenise=Pseudonymiser(key))
-    return tables.from_log(name, intake.events)
 
 
 def protected(

@@ -15,12 +15,13 @@ mean is over the organisations that count, each weighing the same; the interval 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from fedxdr.core.errors import InvalidSettings
+from fedxdr.learning.curves import Run
 from fedxdr.learning.dataset import Situation
 from fedxdr.learning.methods import METHODS, Scored, Setting
 from fedxdr.models import metrics
@@ -54,12 +55,14 @@ class OrganisationResult:
         families: recall of each attack family at 1 % false alarms, mean over seeds.
         earlier_victims: others attacked before this one's test window.
         is_counted: whether it is part of the mean.
+        runs: scores per seed, for curves; none unless they were asked for.
     """
 
     figures: Figures
     families: dict[str, float]
     earlier_victims: int
     is_counted: bool
+    runs: tuple[Run, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,20 @@ class MethodResult:
     organisations: dict[str, OrganisationResult]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """What one organisation's part brings another, by leaving it out.
+
+    Attributes:
+        recall: recall at 1 % false alarms with it less that without it, mean over
+            seeds; None where one is not defined.
+        families: the same per attack family.
+    """
+
+    recall: float | None
+    families: dict[str, float]
+
+
 def evaluate(
     situations: Sequence[Situation],
     *,
@@ -84,6 +101,7 @@ def evaluate(
     compare: Sequence[str],
     seeds: int,
     counts_newcomers: bool = False,
+    keeps_scores: bool = False,
     on_step: Callable[[str, str], None] = lambda _method, _organisation: None,
 ) -> dict[str, MethodResult]:
     """Return every method's figures.
@@ -95,6 +113,7 @@ def evaluate(
         seeds: how often all is repeated, >= 1, with seeds 0, 1, ….
         counts_newcomers: whether organisations without an earlier victim elsewhere
             are part of the mean.
+        keeps_scores: whether results carry every run's scores, for curves.
         on_step: told method and organisation before each is worked on.
 
     Raises:
@@ -109,16 +128,61 @@ def evaluate(
         raise InvalidSettings(f"got {seeds} seeds, want at least 1")
     results = {}
     for name in compare:
-        found = []
+        found, kept = [], []
         for situation in situations:
             on_step(name, situation.name)
-            runs = []
-            for seed in range(seeds):
-                scored = METHODS[name](situation, setting, seed)
-                runs.append(assess(situation, scored))
-            found.append(runs)
-        results[name] = _summed_up(situations, found, counts_newcomers=counts_newcomers)
+            scored = [METHODS[name](situation, setting, seed) for seed in range(seeds)]
+            found.append([assess(situation, item) for item in scored])
+            kept.append(
+                tuple(_run(situation, item) for item in scored) if keeps_scores else ()
+            )
+        results[name] = _summed_up(
+            situations, found, kept, counts_newcomers=counts_newcomers
+        )
     return results
+
+
+def learned_from(
+    situations: Sequence[Situation],
+    *,
+    setting: Setting,
+    seeds: int,
+    method: str = "federated",
+    on_step: Callable[[str, str], None] = lambda _method, _organisation: None,
+) -> dict[str, dict[str, Gain]]:
+    """Return what each organisation learned from each other one.
+
+    The method is run with everybody and once more without each other part, on the same
+    seeds: that many runs per organisation.
+
+    Args:
+        situations: one per organisation.
+        setting: what the methods share.
+        seeds: how often all is repeated, >= 1.
+        method: that is run.
+        on_step: told method and organisation before each is worked on.
+
+    Returns:
+        who learned -> from whom -> the gain; who had no part yet is not listed.
+    """
+
+    def runs(situation: Situation) -> list[tuple[Figures, dict[str, float]]]:
+        return [
+            assess(situation, METHODS[method](situation, setting, seed))
+            for seed in range(seeds)
+        ]
+
+    gains: dict[str, dict[str, Gain]] = {}
+    for situation in situations:
+        on_step(method, situation.name)
+        whole = runs(situation)
+        gains[situation.name] = {}
+        for part in situation.others:
+            on_step(method, f"{situation.name} without {part.name}")
+            rest = tuple(other for other in situation.others if other is not part)
+            without = runs(replace(situation, others=rest))
+            gains[situation.name][part.name] = _gain(whole, without)
+    return gains
 
 
 def assess(situation: Situation, scored: Scored) -> tuple[Figures, dict[str, float]]:
@@ -151,9 +215,44 @@ def assess(situation: Situation, scored: Scored) -> tuple[Figures, dict[str, flo
     return figures, named
 
 
+def _run(situation: Situation, scored: Scored) -> Run:
+    return Run(
+        scores=scored.test,
+        is_attack=situation.test.family != 0,
+        own_bar=metrics.threshold(
+            scored.benign_past.astype(np.float64), budget=FALSE_ALARM_BUDGET
+        ),
+    )
+
+
+def _gain(
+    whole: Sequence[tuple[Figures, dict[str, float]]],
+    without: Sequence[tuple[Figures, dict[str, float]]],
+) -> Gain:
+    pairs = [
+        (run[0]["recall_at_1pct_fpr"], other[0]["recall_at_1pct_fpr"])
+        for run, other in zip(whole, without, strict=True)
+    ]
+    return Gain(
+        recall=_mean([a - b for a, b in pairs if a is not None and b is not None]),
+        families={
+            family: float(
+                np.mean(
+                    [
+                        run[1][family] - other[1][family]
+                        for run, other in zip(whole, without, strict=True)
+                    ]
+                )
+            )
+            for family in whole[0][1]
+        },
+    )
+
+
 def _summed_up(
     situations: Sequence[Situation],
     found: Sequence[Sequence[tuple[Figures, dict[str, float]]]],
+    kept: Sequence[tuple[Run, ...]],
     *,
     counts_newcomers: bool,
 ) -> MethodResult:
@@ -171,8 +270,11 @@ def _summed_up(
             },
             earlier_victims=situation.earlier_victims,
             is_counted=is_counted,
+            runs=scores,
         )
-        for situation, runs, is_counted in zip(situations, found, counted, strict=True)
+        for situation, runs, scores, is_counted in zip(
+            situations, found, kept, counted, strict=True
+        )
     }
     mean: Figures = {}
     interval: dict[str, tuple[float, float] | None] = {}

@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 from fedxdr.cli.main import app
 from fedxdr.core.errors import InvalidSettings, InvalidTelemetry, TooFewParticipants
+from fedxdr.learning import known
+from fedxdr.learning.dataset import Organisation
 from fedxdr.learning.evaluation import FIGURES
+from fedxdr.learning.own_columns import OwnColumn, feature_set
 
 ZEEK_SAMPLES = Path(__file__).parents[4] / "shared" / "data" / "zeek_samples"
 LABELLED = "slips_test18-malicious-ctu-sme-11-win_conn.log.labeled.gz"
@@ -123,12 +126,98 @@ def test_people_get_tables(tables):
         (("--org", "a=none.csv"), InvalidSettings, "no such file"),
         (("--org", "a=none.log"), InvalidTelemetry, "none.log"),
         (("--org", "a=b.csv", "--features", "counters"), InvalidSettings, "ait-ads"),
+        (
+            ("--dataset", "cic", "--data", ".", "--protocol", "causal"),
+            InvalidSettings,
+            "unseen-family",
+        ),
+        (("--org", "a=b.csv", "--protocol", "subnet"), InvalidSettings, "time-split"),
+        (
+            ("--dataset", "darpa98", "--data", ".", "--protect", "dp"),
+            InvalidSettings,
+            "under caps",
+        ),
+        (("--dataset", "cic", "--sight", "both"), InvalidSettings, "darpa98"),
+        (("--dataset", "cic", "--data", "nowhere"), InvalidSettings, "--data"),
+        (("--dataset", "darpa98", "--data", "nowhere"), InvalidSettings, "--data"),
+        (("--dataset", "nsl-kdd", "--data", "nowhere"), InvalidSettings, "--data"),
     ],
 )
 def test_wrong_wishes_are_told_what_to_do(words, kind, said):
     result = run(*words)
     assert isinstance(result.exception, kind)
     assert said in str(result.exception)
+
+
+def test_a_report_says_what_the_object_says(tables, tmp_path, monkeypatch):
+    folder = tmp_path / "report"
+    monkeypatch.setattr("sys.argv", ["x", "evaluate", "--org", "a b=c.csv"])
+    result = run(
+        *org_options(tables),
+        *("--compare", "federated", "--json", "--seeds", "1", "--rounds", "1"),
+        *("--protect", "none", "--report", str(folder), "--who-from"),
+    )
+    assert result.exception is None, result.output
+    told = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert told["report"] == str(folder / "report.md")
+    assert {item.name for item in folder.iterdir()} == {
+        *("report.md", "precision-recall.png", "recall-false-alarms.png"),
+        "who-learned-from-whom.png",
+    }
+    text = (folder / "report.md").read_text()
+    assert "fedxdr evaluate --org 'a b=c.csv'" in text
+    assert f"{told['methods']['federated']['mean']['auc']:.3f}" in text
+    # b had too few rows by the time of c's cut
+    assert set(told["who_from"]["c"]) == {"a"}
+    assert set(told["who_from"]["c"]["a"]) == {"recall_at_1pct_fpr", "families"}
+
+
+def test_people_read_who_learned_from_whom(tables):
+    result = run(
+        *org_options(tables),
+        *("--compare", "local", "--protect", "none", "--seeds", "1", "--rounds", "1"),
+        "--who-from",
+    )
+    assert result.exception is None, result.output
+    assert "who learned" in result.stdout
+
+
+def test_settings_are_chosen_on_the_past(tables):
+    words = ("--compare", "local-gradient-boosting", "--json", "--seeds", "1")
+    result = run(*org_options(tables), *words, "--protocol", "causal", "--validate")
+    assert result.exception is None, result.output
+    told = json.loads(result.stdout)
+    assert (told["split"], told["protocol"]) == ("validation", "causal")
+    assert told["who_from"] is None
+    items = told["methods"]["local-gradient-boosting"]["organisations"]
+    assert all(item["is_counted"] for item in items.values())
+
+
+def test_a_data_set_brings_its_protocol_and_features(monkeypatch):
+    draw = np.random.default_rng(0)
+    organisations = [
+        Organisation(
+            name=name,
+            time_ns=np.arange(300),
+            features=draw.uniform(0, 4, (300, 3)).astype(np.float32),
+            family=np.arange(300) % 3,
+            families=("benign", "scan", "leak"),
+            may_train=np.arange(300) < 200,
+            may_test=np.arange(300) >= 200,
+        )
+        for name in "abc"
+    ]
+    columns = [OwnColumn(name=name, unit="bytes") for name in "xyz"]
+    made = feature_set("cic", columns)
+    monkeypatch.setattr(known.cic, "read", lambda *_, **__: (organisations, made))
+    result = run(
+        *("--dataset", "cic", "--data", ".", "--compare", "federated", "--json"),
+        *("--seeds", "1", "--rounds", "1", "--protect", "none"),
+    )
+    assert result.exception is None, result.output
+    told = json.loads(result.stdout)
+    assert (told["protocol"], told["features"]) == ("unseen-family", "cic-own")
+    assert list(told["methods"]["federated"]["organisations"]) == ["a", "b", "c"]
 
 
 def test_an_unknown_method_is_told_which_there_are(tables):

@@ -141,3 +141,61 @@ def test_truth_decides_which_rows_are_benign():
     swapped = replace(situation(), test=part("a", [1] * 100 + [0, 0, 0, 0]))
     figures, _ = assess(swapped, scored(attacks=(0.0, 0.0, 0.0, 97.0)))
     assert figures["recall_at_1pct_fpr"] == pytest.approx(0.02)
+
+
+def test_scores_are_kept_where_asked(fixed):
+    asked = {"setting": fixed, "compare": ["fixed"], "seeds": 2}
+    plain = evaluate([situation()], **asked)["fixed"]
+    kept = evaluate([situation()], **asked, keeps_scores=True)["fixed"]
+    assert plain.organisations["a"].runs == ()
+    assert plain.mean == kept.mean
+    first, second = kept.organisations["a"].runs
+    assert first.is_attack.sum() == 4
+    assert first.scores[100:].tolist() == [99, 0, 0, 0]
+    assert second.scores[100:].tolist() == [99, 99, 0, 0]
+    # one of 100 past rows may lie above
+    assert first.own_bar == 0
+
+
+def test_several_situations_of_one_organisation_are_told_apart(fixed):
+    found = evaluate(
+        [situation(), replace(situation(), title="a without scan")],
+        setting=fixed,
+        compare=["fixed"],
+        seeds=1,
+    )["fixed"]
+    assert list(found.organisations) == ["a", "a without scan"]
+
+
+def test_what_was_learned_from_whom_is_what_leaving_out_costs(monkeypatch):
+    def method(asked, _, seed):
+        names = {part.name for part in asked.others}
+        hits = 2 * ("b" in names) + ("c" in names) * (1 + seed)
+        return scored(attacks=[99.0] * hits + [0.0] * (4 - hits))
+
+    monkeypatch.setattr(evaluation, "METHODS", {"federated": method})
+    setting = methods.Setting(
+        architecture=None, training=None, rounds=1, federate=None, everyone=()
+    )
+    asked = replace(situation(), others=(part("b", [0]), part("c", [0])))
+    steps = []
+    found = evaluation.learned_from(
+        [asked, replace(asked, own=part("d", [0]), others=())],
+        setting=setting,
+        seeds=2,
+        on_step=lambda *step: steps.append(step[1]),
+    )
+    assert found["a"]["b"].recall == pytest.approx(0.5)
+    assert found["a"]["c"].recall == pytest.approx(0.375)
+    # with b and c rows 1 to 3 or 4 are found, without c the first two (family scan)
+    assert found["a"]["c"].families == {"scan": 0, "leak": pytest.approx(0.75)}
+    assert found["d"] == {}
+    assert steps == ["a", "a without b", "a without c", "d"]
+    nothing = replace(asked, test=part("a", [0, 0]))
+    monkeypatch.setattr(
+        evaluation,
+        "METHODS",
+        {"federated": lambda *_: replace(scored(), test=np.zeros(2, np.float32))},
+    )
+    (row,) = evaluation.learned_from([nothing], setting=setting, seeds=1).values()
+    assert {gain.recall for gain in row.values()} == {None}

@@ -31,7 +31,7 @@ def blocks_of(path: Path) -> Iterator[bytes]:
     """Yield a file's content in order, in blocks that end where a line ends.
 
     The last block may lack its line end. Of a line longer than ``MAX_LINE_BYTES`` only
-    the first ``MAX_LINE_BYTES`` are kept.
+    the beginning is kept, of about that length.
 
     Args:
         path: a file, compressed with gzip or not, whatever its name; EVTX is not
@@ -63,21 +63,20 @@ def blocks_of(path: Path) -> Iterator[bytes]:
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    kept = b""
     is_first = True
-    while chunk := stream.read(BLOCK_BYTES):
-        if is_first and is_array(chunk):
-            yield _array_lines(chunk + stream.read(MAX_ARRAY_BYTES))
+    while block := stream.read(BLOCK_BYTES):
+        if is_first and is_array(block):
+            yield _array_lines(block + stream.read(MAX_ARRAY_BYTES))
             return
         is_first = False
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            yield kept + chunk[:cut]
-            kept = chunk[cut:]
-        else:
-            kept = (kept + chunk)[:MAX_LINE_BYTES]
-    if kept:
-        yield kept
+        if not block.endswith(b"\n"):
+            rest = stream.readline(MAX_LINE_BYTES - 1)
+            if len(rest) == MAX_LINE_BYTES - 1 and not rest.endswith(b"\n"):
+                rest += b"\n"
+                while (more := stream.readline(BLOCK_BYTES)) and more[-1:] != b"\n":
+                    pass
+            block += rest
+        yield block
 
 
 def _array_lines(content: bytes) -> bytes:

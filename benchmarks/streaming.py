@@ -12,7 +12,7 @@ blocks, then ``--events`` more; these are counted. The peer is ours too: the bat
 its past is the largest that ours had. Not counted on either side: making the events.
 Every run is a fresh process on one thread.
 
-``cpu_s`` is that of one block and ``events_per_cpu_second`` counts events whose features
+``cpu_s`` is that of one block, ``events_per_cpu_second`` counts events whose features
 came out; ``extra_rss_bytes`` is what the measured part takes beyond all before it, its
 own result included. ``state_bytes`` is what is kept of the past, as it is saved, and
 ``save_s`` and ``load_s`` CPU seconds of that. ``checksum`` is of the last block's

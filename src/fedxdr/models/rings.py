@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from fedxdr.core.errors import MalformedMessage
 from fedxdr.models.graph import LARGEST, Floats, Integers, fixed, mean
-from fedxdr.models.regions import Column, Regions
+from fedxdr.models.regions import Column, Regions, put
 from fedxdr.models.slots import Slots
 
 Words = npt.NDArray[np.uint32]
@@ -157,19 +157,19 @@ class Rings:
         columns = self._regions.columns
         event = np.empty(m, columns[_EVENT].dtype)
         event[_TIME], event[_VALUES] = block.time_ns, block.values
-        columns[_EVENT][spot] = event[order]
+        put(columns[_EVENT], spot, event.take(order))
         for number, new in enumerate(block.watched):
-            columns[_watched(number)][spot] = new[order]
+            columns[_watched(number)][spot] = new.take(order)
         length = np.empty(m, np.int64)
         length[order] = spot - np.repeat(home, count)
         if self.shape.is_summed:
             total = np.empty(m, columns[_TOTAL].dtype)
             until = np.cumsum(fixed(block.values)[order], axis=0)
             # a list that is new begins with the zeros before the first region
-            before = columns[_TOTAL][np.where(home == end, 0, end - 1)][_VALUES]
+            before = columns[_TOTAL].take(np.where(home == end, 0, end - 1))[_VALUES]
             before[first > 0] -= until[first[first > 0] - 1]
             total[_VALUES] = until + np.repeat(before, count, axis=0)
-            columns[_TOTAL][spot] = total
+            put(columns[_TOTAL], spot, total)
         return self._look(block, place, length)
 
     def forget_all_but(self, most: int) -> None:

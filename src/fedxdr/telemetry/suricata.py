@@ -43,7 +43,7 @@ from fedxdr.telemetry.timestamps import iso_times_ns
 LABEL_SEVERITY: Final = 2
 """Alerts up to this severity (1 high, 2 medium) are weak labels; 3 informs only."""
 
-PIECE_BYTES: Final = 1 << 17
+PIECE_BYTES: Final = 1 << 15
 """Records of about so many bytes are decoded at a time, so that they stay in the
 processor's cache until they are columns."""
 

@@ -46,7 +46,7 @@ from fedxdr.telemetry.suricata_types import (
     read_arp,
     read_netflow,
 )
-from fedxdr.telemetry.timestamps import SECOND_NS, iso_times_ns
+from fedxdr.telemetry.timestamps import SECOND_NS, Moments, moments_ns
 
 STATISTICS: Final = "the sensor's own statistics"
 """Why a record of type ``stats`` is skipped."""
@@ -126,14 +126,13 @@ class Gathered:
     def __init__(self, tables: Tables) -> None:
         tables.trim()
         self._tables = tables
-        self._times: list[str] = []
+        self._times = Moments()
         self._types: list[int] = []
         # Of every record, by name of its column.
         self._all: dict[str, list[int]] = {name: [] for name in _OF_ALL}
-        # Of every flow; the first of its texts is when it began, the second when it
-        # ended.
+        # Of every flow.
         self._flows: dict[str, list[int]] = {name: [] for name in _OF_FLOWS}
-        self._limits: tuple[list[str], list[str]] = ([], [])
+        self._begins, self._ends = Moments(), Moments()
         # Of every other record, of those of HTTP and of alerts.
         self._names: list[str | None] = []
         self._told: list[tuple[int, str, State]] = []
@@ -161,7 +160,7 @@ class Gathered:
             if len(spread) != len(records):
                 self.take(spread)
                 return
-        self._times += [r.timestamp for r in records]
+        self._times.add([r.timestamp for r in records])
         self._types += types
         every["source"] += map(tables.addresses.__getitem__, sources)
         every["destination"] += map(tables.addresses.__getitem__, destinations)
@@ -208,9 +207,8 @@ class Gathered:
         theirs = [tcp.tcp_flags_tc for tcp in handshakes]
         every["theirs"] += map(tables.flags.__getitem__, theirs)
         every["is_half"] += [type(f) is Netflow for f in flows]
-        begins, ends = self._limits
-        begins += [f.start for f in flows]
-        ends += [f.end for f in flows]
+        self._begins.add([f.start for f in flows])
+        self._ends.add([f.end for f in flows])
 
     def _take_others(self, records: Sequence[Record], types: Sequence[int]) -> None:
         """Add what all other records tell."""
@@ -248,8 +246,7 @@ class Gathered:
                 _OF_ALL.items(), self._all.values(), strict=True
             )
         }
-        begins, ends = self._limits
-        times, sound = iso_times_ns([*self._times, *begins, *ends])
+        times, sound = moments_ns(self._times, self._begins, self._ends)
         columns["time_ns"] = times[:rows]
         code = _small(self._types).astype(np.int16)
         kind = columns["kind"] = code >> _SERVICE_BITS

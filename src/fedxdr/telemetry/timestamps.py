@@ -23,6 +23,7 @@ SECOND_NS: Final = 1_000_000_000
 _WIDTH: Final = len("2021-06-06T15:59:46.457984+0200")
 _TEMPLATE: Final = np.frombuffer(b"0000-00-00T00:00:00.000000+0000", np.uint8)
 _LIMIT: Final = np.where(ord("0") == _TEMPLATE, 9, 0).astype(np.uint8)
+_STAND_IN: Final = "-" * _WIDTH
 _SIGN: Final = 26
 _MINUS: Final = ord("+") ^ ord("-")
 _LIMIT[_SIGN] = _MINUS
@@ -41,6 +42,56 @@ _MONTH_BEGINS: Final = _MONTH_DAYS[:-1]
 _MONTH_LENGTHS: Final = np.diff(_MONTH_DAYS)
 
 
+class Moments:
+    """Times in ISO 8601 that come some at a time and are read together.
+
+    Texts of Suricata's form are joined as they come, so that none of them is kept.
+
+    Attributes:
+        joined: texts of 31 characters each, one behind the other.
+        count: how many.
+        others: texts of other lengths by number; ``joined`` has a stand-in for each.
+    """
+
+    def __init__(self) -> None:
+        self.joined: list[str] = []
+        self.count = 0
+        self.others: dict[int, str] = {}
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Add times behind those that are there."""
+        if set(map(len, texts)) - {_WIDTH}:
+            for number, text in enumerate(texts, self.count):
+                if len(text) != _WIDTH:
+                    self.others[number] = text
+            texts = [text if len(text) == _WIDTH else _STAND_IN for text in texts]
+        self.joined.append("".join(texts))
+        self.count += len(texts)
+
+
+def moments_ns(*parts: Moments) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the times of all parts in order, and which of them could be read.
+
+    Returns:
+        (n,) int64 UTC nanoseconds since 1970, 0 where unreadable; (n,) bool, readable.
+    """
+    joined = "".join(text for part in parts for text in part.joined)
+    others: dict[int, str] = {}
+    begin = 0
+    for part in parts:
+        others.update((begin + row, text) for row, text in part.others.items())
+        begin += part.count
+    times, sound = _regular(joined, begin)
+    if sound.all():
+        return times, sound
+    for row in np.flatnonzero(~sound).tolist():
+        text = others.get(row) or joined[row * _WIDTH : (row + 1) * _WIDTH]
+        time = _single(text)
+        if time is not None:
+            times[row], sound[row] = time, True
+    return times, sound
+
+
 def iso_times_ns(
     texts: Sequence[str],
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -52,21 +103,9 @@ def iso_times_ns(
     Returns:
         (n,) int64 UTC nanoseconds since 1970, 0 where unreadable; (n,) bool, readable.
     """
-    rows = len(texts)
-    if set(map(len, texts)) == {_WIDTH}:
-        times, sound = _regular(texts)
-    else:
-        regular = np.fromiter(map(len, texts), np.int64, rows) == _WIDTH
-        times, sound = np.zeros(rows, np.int64), np.zeros(rows, np.bool_)
-        where = np.flatnonzero(regular)
-        times[where], sound[where] = _regular([texts[row] for row in where.tolist()])
-    if sound.all():
-        return times, sound
-    for row in np.flatnonzero(~sound).tolist():
-        time = _single(texts[row])
-        if time is not None:
-            times[row], sound[row] = time, True
-    return times, sound
+    moments = Moments()
+    moments.add(texts)
+    return moments_ns(moments)
 
 
 def epoch_times_ns(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -77,14 +116,11 @@ def epoch_times_ns(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.rint(seconds * 1e6).astype(np.int64) * 1000
 
 
-def _regular(
-    texts: Sequence[str],
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Read texts of exactly 31 characters."""
-    if not texts:
+def _regular(joined: str, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Read texts of exactly 31 characters, one behind the other."""
+    if not count:
         return np.zeros(0, np.int64), np.zeros(0, np.bool_)
-    joined = "".join(texts).encode("ascii", "replace")
-    given = np.frombuffer(joined, np.uint8)
+    given = np.frombuffer(joined.encode("ascii", "replace"), np.uint8)
     # Digits become their values and marks zero, all others something larger.
     cells = np.empty_like(given)
     fits = np.empty(len(given), np.bool_)

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedxdr.telemetry.timestamps import epoch_times_ns, iso_times_ns
+from fedxdr.telemetry.timestamps import (
+    Moments,
+    epoch_times_ns,
+    iso_times_ns,
+    moments_ns,
+)
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 OFFSETS = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(
@@ -114,3 +119,14 @@ def test_more_times_than_are_read_at_once() -> None:
         base = 1_622_987_986_000_000_000
         assert times[sound].tolist() == [base + n * 1000 for n in range(5000)]
     assert np.flatnonzero(~sound).tolist() == [3000]
+
+
+@given(st.lists(st.lists(st.one_of(st.text(max_size=32), MOMENTS.map(suricata)))))
+def test_times_that_come_in_parts_are_the_same(parts: list[list[str]]) -> None:
+    whole = iso_times_ns([text for part in parts for text in part])
+    several = [Moments() for _ in parts]
+    for moments, part in zip(several, parts, strict=True):
+        moments.add(part[:2])
+        moments.add(part[2:])
+    for got, want in zip(moments_ns(*several), whole, strict=True):
+        np.testing.assert_array_equal(got, want)

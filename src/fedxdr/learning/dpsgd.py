@@ -42,7 +42,7 @@ from fedxdr.federation.plan import Training
 from fedxdr.federation.protection import Privacy
 from fedxdr.models import ghost, parameters
 from fedxdr.models.adam import Adam
-from fedxdr.models.architecture import Architecture
+from fedxdr.models.architecture import NAME, Architecture
 from fedxdr.models.graph import Floats, Integers
 from fedxdr.models.tgnn import TemporalGraphNetwork
 from fedxdr.privacy import noise
@@ -115,11 +115,18 @@ def fit_privately(
         (span of ``weights.``,) float32: local minus parent.
 
     Raises:
-        InvalidPlan: another mechanism, or noise that adaptive clipping uses up.
+        InvalidPlan: another mechanism, noise that adaptive clipping uses up, or a
+            network of the second version, for whose layers models/ghost.py has no
+            norms.
         InvalidTelemetry: lengths that do not belong together.
     """
     if privacy.mechanism != "dp-sgd":
         raise InvalidPlan(f"mechanism {privacy.mechanism!r} is not dp-sgd")
+    if architecture.name != NAME:
+        raise InvalidPlan(
+            f"dp-sgd steps know the first version of the network; {architecture.name} "
+            "has bins or further heads"
+        )
     if features.shape != (len(family), architecture.inputs):
         raise InvalidTelemetry(
             f"got features {features.shape}, want ({len(family)}, "

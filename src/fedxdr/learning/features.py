@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From events to the numbers a detector reads: what is behaviour, and nothing else.
 
-Five feature sets, each named in the plan:
+Six feature sets, each named in the plan:
 
 - ``alerts``: alerts of several sensors, by timing and mixture alone. Host and kind of
   alert are keys by which the past is looked up; neither is an input.
@@ -10,12 +10,15 @@ Five feature sets, each named in the plan:
   single events can be made for it.
 - ``alerts-event``, ``traffic-event``: the same two kinds of telemetry by so short a
   past and so few keys that event-level privacy is affordable (event_features.py).
+- ``edges``: who met whom when, by recent neighbours and lifetimes (lifetimes.py); for
+  streams that know nothing else, and without a claim about single events either.
 
 It does NOT read a label, a signature, a severity or an entity's identity; it does NOT
 standardise (the model holds the federated statistics).
 
 Rules that always hold:
-    1. Strictly causal and, but for ``counters``, bounded: see models/graph.py.
+    1. Strictly causal and, but for ``counters`` and ``edges``, bounded: see
+       models/graph.py.
     2. Every feature lies in [0, ``BOUND``], so that its mean and mean square have the
        bound that a plan's statistics round needs.
 
@@ -32,7 +35,7 @@ from typing import Final
 import numpy as np
 
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.learning import columns, event_features
+from fedxdr.learning import columns, event_features, lifetimes
 from fedxdr.models import graph
 from fedxdr.models.architecture import Architecture
 from fedxdr.models.graph import Floats, History, Integers
@@ -45,7 +48,7 @@ BOUND: Final = columns.BOUND
 RANKS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 """Which earlier events of a node are looked at; the last one bounds the past."""
 
-OF_TRAFFIC: Final = ("traffic", "traffic-event")
+OF_TRAFFIC: Final = ("traffic", "traffic-event", lifetimes.NAME)
 """Sets that read connections and records; the others read alerts."""
 
 _ALIKE_WINDOWS: Final = (4, 16, 32)
@@ -68,6 +71,8 @@ class FeatureSet:
             many, models/context.py says.
         make: from events in time order and the rows asked for to (q, D) float32.
         ranks: which earlier events of a node are looked at.
+        against: the same of edges to other destinations, None if a set knows none;
+            see lifetimes.py.
     """
 
     name: str
@@ -77,9 +82,17 @@ class FeatureSet:
     is_bounded: bool
     make: Callable[[Events, Integers], Floats]
     ranks: tuple[int, ...] = RANKS
+    against: Callable[[Events, Integers, Integers], Floats] | None = None
 
     def architecture(
-        self, *, neighbour: int = 8, mixer: int = 32, embedding: int = 128
+        self,
+        *,
+        neighbour: int = 8,
+        mixer: int = 32,
+        embedding: int = 128,
+        bins: int = 0,
+        tactics: int = 0,
+        following: int = 0,
     ) -> Architecture:
         """Return the network's sizes for this set."""
         return Architecture(
@@ -91,6 +104,9 @@ class FeatureSet:
             neighbour=neighbour,
             mixer=mixer,
             embedding=embedding,
+            bins=bins,
+            tactics=tactics,
+            following=following,
         )
 
     def compute(self, events: Events, rows: Integers | None = None) -> Floats:
@@ -294,6 +310,16 @@ FEATURE_SETS: Final[dict[str, FeatureSet]] = {
             own=15,
             is_bounded=False,
             make=_counters,
+        ),
+        FeatureSet(
+            name=lifetimes.NAME,
+            keys=lifetimes.KEYS,
+            token=lifetimes.TOKEN,
+            own=lifetimes.OWN,
+            is_bounded=False,
+            make=lifetimes.make,
+            ranks=lifetimes.RANKS,
+            against=lifetimes.against,
         ),
         *(
             FeatureSet(

@@ -28,7 +28,7 @@ from fedxdr.learning import baselines, fit
 from fedxdr.learning.dataset import Part, Situation
 from fedxdr.learning.features import FeatureSet
 from fedxdr.learning.federate import Federate, Silent, in_the_clear, plan_fields
-from fedxdr.learning.statistics import bounded_statistics
+from fedxdr.learning.statistics import statistics
 from fedxdr.learning.trainer import Trainer
 from fedxdr.models.architecture import Architecture
 from fedxdr.models.context import context_of
@@ -63,6 +63,14 @@ _CLIPPING_NORM: Final = 1.0
 _CLIP_NORM: Final = 64.0
 _QUANTISATION_BITS: Final = 31
 _NEIGHBOUR, _MIXER, _EMBEDDING = 8, 16, 64
+_BINS: Final = 16
+_OF_THE_FIRST: Final = (
+    "alerts",
+    "traffic",
+    "counters",
+    "alerts-event",
+    "traffic-event",
+)
 _PRIVATE_NEIGHBOUR, _PRIVATE_MIXER, _PRIVATE_EMBEDDING = 4, 8, 16
 
 
@@ -108,9 +116,16 @@ Method = Callable[[Situation, Setting, int], Scored]
 
 
 def architecture_for(features: FeatureSet) -> Architecture:
-    """Return the network's sizes for an evaluation with a feature set."""
+    """Return the network's sizes for an evaluation with a feature set.
+
+    Sets of the first version keep the network of the first version; own columns and
+    lifetimes are read as ramps between federated quantiles.
+    """
     return features.architecture(
-        neighbour=_NEIGHBOUR, mixer=_MIXER, embedding=_EMBEDDING
+        neighbour=_NEIGHBOUR,
+        mixer=_MIXER,
+        embedding=_EMBEDDING,
+        bins=0 if features.name in _OF_THE_FIRST else _BINS,
     )
 
 
@@ -284,7 +299,7 @@ def _one_place(parts: list[Part], setting: Setting, seed: int) -> Vector:
     layout = setting.architecture.layout
     vector = setting.architecture.first_vector(seed)
     begin, end = layout.span("statistics.")
-    vector[begin:end] = bounded_statistics(features)
+    vector[begin:end] = statistics(features, family, architecture=setting.architecture)
     begin, end = layout.span("weights.")
     for number in range(setting.rounds):
         vector[begin:end] += fit.fit(

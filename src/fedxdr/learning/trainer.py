@@ -33,7 +33,8 @@ from fedxdr.learning import features as feature_sets
 from fedxdr.learning.contributions import bounded
 from fedxdr.learning.dataset import families_of
 from fedxdr.learning.dpsgd import Examples
-from fedxdr.learning.statistics import bounded_statistics
+from fedxdr.learning.fit import ONLY_MALICIOUS, Lessons
+from fedxdr.learning.statistics import statistics
 from fedxdr.models import metrics, snapshot
 from fedxdr.models.architecture import Architecture, architecture_of
 from fedxdr.models.graph import Floats
@@ -58,6 +59,7 @@ class Trainer:
         prepared_for: the promise that features and examples were made for: its
             ``window_s`` and, under unit ``entity``, its ``own``.
         examples: which rows make an example; each row its own if None.
+        lessons: what the rows teach beside "malicious or not".
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Trainer:
         entropy: Entropy | None = None,
         prepared_for: Privacy = NO_PRIVACY,
         examples: Examples | None = None,
+        lessons: Lessons = ONLY_MALICIOUS,
     ) -> None:
         if features.shape != (len(family), architecture.inputs) or not len(family):
             raise InvalidTelemetry(
@@ -84,6 +87,7 @@ class Trainer:
         self._entropy = SystemEntropy() if entropy is None else entropy
         self._prepared_for = prepared_for
         self._examples = examples
+        self._lessons = lessons
 
     @classmethod
     def from_events(
@@ -166,7 +170,9 @@ class Trainer:
         if plan.privacy.mechanism == "dp-sgd":
             return self._learn_privately(task, parent=parent, plan=plan)
         if task == "statistics":
-            values = bounded_statistics(self._features)
+            values = statistics(
+                self._features, self._family, architecture=self.architecture
+            )
             return Learned(
                 update=Update(values=values, samples=self.samples()), metrics={}
             )
@@ -179,6 +185,7 @@ class Trainer:
             family=self._family[kept],
             training=plan.training,
             seed=(plan.training.seed, number, self._salt),
+            lessons=self._lessons.rows(kept),
         )
         after = vector.copy()
         begin, end = self.architecture.layout.span("weights.")

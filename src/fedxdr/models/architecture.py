@@ -4,6 +4,11 @@
 A plan carries the architecture as names and numbers and the layout derived from it; an
 orchestrator can make and check the first model with this file alone.
 
+The first version has one head and reads its own numbers standardised. The second may
+read them as ramps between federated quantiles (bins.py) and may have heads for ATT&CK
+tactics and for the next event. What needs nothing of the second is described as the
+first, so that models on ledgers keep their bytes.
+
 It does NOT compute with the network (see tgnn.py).
 
 Rules that always hold: feature statistics lie in ``statistics.*``, everything that is
@@ -23,11 +28,21 @@ import numpy as np
 from fedxdr.core.errors import InvalidPlan
 from fedxdr.core.layout import Layout, Segment, Vector
 from fedxdr.core.randomness import generator
+from fedxdr.models import histogram
 from fedxdr.models.context import CONTEXTS
 
 NAME: Final = "temporal-graph-network/v1"
+NAME_2: Final = "temporal-graph-network/v2"
+
+TACTICS: Final = 14
+"""Tactics of ATT&CK Enterprise, in the order of telemetry/attack.py."""
 
 _MAX_SIDE = 4096
+_MAX_BINS = 64
+_OF_THE_SECOND: Final = ("bins", "tactics", "following")
+_HEADS: Final = frozenset(
+    f"weights.{head}.weight" for head in ("malicious", "tactic", "following")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +61,10 @@ class Architecture:
         neighbour: width of a neighbour's representation.
         mixer: width of one node's mixed neighbourhood.
         embedding: width of the event's embedding.
+        bins: ramps per number of the event itself, 0 to 64; 0: standardised instead.
+        tactics: how many tactics a head tells apart, 0 for no such head.
+        following: 1 for a head that says whether this is an event that followed, or one
+            with another destination; 0 for none.
     """
 
     features: str
@@ -56,6 +75,9 @@ class Architecture:
     neighbour: int = 8
     mixer: int = 32
     embedding: int = 128
+    bins: int = 0
+    tactics: int = 0
+    following: int = 0
 
     def __post_init__(self) -> None:
         sides = (
@@ -70,6 +92,18 @@ class Architecture:
             1 <= side <= _MAX_SIDE for side in sides
         ):
             raise InvalidPlan(f"an architecture's sizes lie between 1 and {_MAX_SIDE}")
+        if not 0 <= self.bins <= _MAX_BINS:
+            raise InvalidPlan(f"got {self.bins} bins, want 0 to {_MAX_BINS}")
+        if self.tactics not in {0, TACTICS} or self.following not in {0, 1}:
+            raise InvalidPlan(
+                f"a network has 0 or {TACTICS} tactics and 0 or 1 head for what follows"
+            )
+
+    @property
+    def name(self) -> str:
+        """The version: the first, unless something of the second is asked for."""
+        wants = any(getattr(self, field) for field in _OF_THE_SECOND)
+        return NAME_2 if wants else NAME
 
     @property
     def inputs(self) -> int:
@@ -83,6 +117,8 @@ class Architecture:
             ("statistics.mean", (self.inputs,)),
             ("statistics.mean_square", (self.inputs,)),
         ]
+        if self.bins:
+            sides.append(("statistics.histogram", (self.own, histogram.CELLS)))
         if self.keys:
             sides += [
                 ("weights.neighbour.place", (self.keys, self.ranks, self.neighbour)),
@@ -93,7 +129,7 @@ class Architecture:
                 ),
                 ("weights.mixer.bias", (self.keys, self.mixer)),
             ]
-        fused = self.keys * self.mixer + self.own
+        fused = self.keys * self.mixer + self.own * max(self.bins, 1)
         sides += [
             ("weights.fuse.weight", (self.embedding, fused)),
             ("weights.fuse.bias", (self.embedding,)),
@@ -102,13 +138,24 @@ class Architecture:
             ("weights.malicious.weight", (1, self.embedding)),
             ("weights.malicious.bias", (1,)),
         ]
+        heads = (("tactic", self.tactics), ("following", self.following))
+        for head, width in heads:
+            if width:
+                sides += [
+                    (f"weights.{head}.weight", (width, self.embedding)),
+                    (f"weights.{head}.bias", (width,)),
+                ]
         return Layout(
             segments=tuple(Segment(name=name, shape=shape) for name, shape in sides)
         )
 
     def describe(self) -> dict[str, int | float | str]:
         """Return names and numbers, as a plan and a snapshot carry them."""
-        return {"name": NAME, **asdict(self)}
+        fields = asdict(self)
+        if self.name == NAME:
+            for field in _OF_THE_SECOND:
+                del fields[field]
+        return {"name": self.name, **fields}
 
     def first_vector(self, seed: int) -> Vector:
         """Return the first model, (d,) float32.
@@ -128,11 +175,13 @@ class Architecture:
                 values = np.full(segment.shape, centre)
             elif segment.name == "statistics.mean_square":
                 values = np.full(segment.shape, centre**2 + spread**2)
+            elif segment.name == "statistics.histogram":
+                values = np.broadcast_to(histogram.even(), segment.shape)
             elif segment.name.endswith(".weight"):
                 bound = math.sqrt(6.0 / _fan_in(segment))
                 draw = generator(seed, place)
                 values = draw.uniform(-bound, bound, size=segment.shape)
-                if segment.name == "weights.malicious.weight":
+                if segment.name in _HEADS:
                     values *= 0.1
             else:
                 values = np.zeros(segment.shape)
@@ -151,10 +200,14 @@ def architecture_of(described: dict[str, int | float | str]) -> Architecture:
     """
     fields = dict(described)
     name = fields.pop("name", None)
-    if name != NAME:
-        raise InvalidPlan(f"architecture {name!r}: this program knows {NAME!r}")
-    wanted = Architecture.__dataclass_fields__
-    if set(fields) != set(wanted):
+    if name not in {NAME, NAME_2}:
+        raise InvalidPlan(
+            f"architecture {name!r}: this program knows {NAME!r} and {NAME_2!r}"
+        )
+    wanted = set(Architecture.__dataclass_fields__)
+    if name == NAME:
+        wanted -= set(_OF_THE_SECOND)
+    if set(fields) != wanted:
         raise InvalidPlan(f"an architecture has exactly {', '.join(sorted(wanted))}")
     features = fields.pop("features")
     sizes: dict[str, int] = {}
@@ -164,7 +217,10 @@ def architecture_of(described: dict[str, int | float | str]) -> Architecture:
         sizes[key] = value
     if not isinstance(features, str):
         raise InvalidPlan("architecture: features is a name")
-    return Architecture(features=features, **sizes)
+    found = Architecture(features=features, **sizes)
+    if found.name != name:
+        raise InvalidPlan(f"an architecture with nothing of {name!r} is {found.name!r}")
+    return found
 
 
 def _fan_in(segment: Segment) -> int:

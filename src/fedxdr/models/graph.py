@@ -100,6 +100,7 @@ def history(
     *,
     queries: Integers,
     other: Integers | None = None,
+    wanted: Integers | None = None,
 ) -> History:
     """Return, per query event, the earlier events of its node.
 
@@ -109,6 +110,7 @@ def history(
         other: (n,) int64 >= 0, a second node of each event from the same numbering:
             an event then belongs to both (once, where they are equal), while a query
             still asks about ``node``.
+        wanted: (q,) int64 >= 0, nodes to ask about in place of the queries' own.
 
     Raises:
         InvalidTelemetry: lengths differ, or a query points nowhere.
@@ -118,6 +120,10 @@ def history(
         raise InvalidTelemetry(f"got {len(other)} second nodes, want {n}")
     if queries.size and not (queries.min() >= 0 and queries.max() < n):
         raise InvalidTelemetry(f"a query is not in [0, {n})")
+    if wanted is None:
+        wanted = node[queries]
+    elif wanted.shape != queries.shape:
+        raise InvalidTelemetry(f"got {len(wanted)} nodes for {len(queries)} queries")
     if other is None:
         events = np.argsort(node, kind="stable").astype(np.int64)
         groups = node[events]
@@ -127,10 +133,10 @@ def history(
         numbers = np.concatenate([np.arange(n), second])
         order = np.lexsort((numbers, groups))
         events, groups = numbers[order], groups[order]
-    wanted = node[queries]
     begin = np.searchsorted(groups, wanted, side="left")
     # (node, event) pairs ascend, so one number per pair can be searched
-    if n and int(groups.max()) >= np.iinfo(np.int64).max // max(n, 1):
+    largest = max(groups.max(initial=0), wanted.max(initial=0))
+    if n and int(largest) >= np.iinfo(np.int64).max // max(n, 1):
         raise InvalidTelemetry("node numbers are too large; use entities()")
     position = np.searchsorted(groups * n + events, wanted * n + queries, side="left")
     return History(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from fedxdr.core.errors import InvalidSettings
-from fedxdr.learning import ait, cic, darpa98, features, nsl_kdd
+from fedxdr.learning import ait, cic, darpa98, features, lifetimes, nsl_kdd
 from fedxdr.learning.darpa98 import Sight
 from fedxdr.learning.dataset import Organisation
 from fedxdr.learning.features import FeatureSet
@@ -28,6 +28,7 @@ class Reading(StrEnum):
     BOUNDED = "bounded"
     COUNTERS = "counters"
     OWN = "own"
+    LIFETIMES = "lifetimes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +58,19 @@ DATASETS: Final[Mapping[str, Known]] = {
     "cic": Known(protocols=("unseen-family",), readings=(Reading.OWN, Reading.BOUNDED)),
     "darpa98": Known(
         protocols=("subnet",),
-        readings=(Reading.BOUNDED, Reading.COUNTERS),
+        readings=(Reading.LIFETIMES, Reading.BOUNDED, Reading.COUNTERS),
         has_sight=True,
     ),
     "nsl-kdd": Known(protocols=("unseen-family",), readings=(Reading.OWN,)),
     "nsl-kdd-21": Known(protocols=("unseen-family",), readings=(Reading.OWN,)),
 }
 """Every known data set, by its name on the command line."""
+
+_OF_EDGES: Final = {
+    Reading.LIFETIMES: lifetimes.NAME,
+    Reading.BOUNDED: "traffic",
+    Reading.COUNTERS: "counters",
+}
 
 OWN_FILES: Final = Known(
     protocols=("time-split", "causal"), readings=(Reading.BOUNDED,), has_privacy=True
@@ -167,8 +174,7 @@ def read(name: str, folder: Path, asked: Wish) -> tuple[list[Organisation], Feat
         is_own = asked.reading is Reading.OWN
         return cic.read(folder, around=None if is_own else features.find("traffic"))
     if name == "darpa98":
-        is_bounded = asked.reading is Reading.BOUNDED
-        found = features.find("traffic" if is_bounded else "counters")
+        found = features.find(_OF_EDGES[asked.reading])
         sight = asked.sight or Sight.BOTH
         return darpa98.read(folder, found, sight=sight), found
     test = nsl_kdd.TEST_21 if name.endswith("21") else nsl_kdd.TEST

@@ -4,8 +4,9 @@
 Boosted trees beat networks on tables because a split may stand anywhere: between port
 21 and port 22, between nothing and one byte. Here every organisation counts its rows in
 ``CELLS`` equal cells of [0, ``TOP``]; the federation's mean of those shares is part of
-the model, and gives ``bins`` + 1 edges per feature at equal steps of probability. A
-value becomes ``bins`` numbers, each of which rises from 0 to 1 between two edges.
+the model, and gives ``bins`` - 1 edges per feature at equal steps of probability,
+between 0 and ``TOP``. A value becomes ``bins`` numbers, each of which rises from 0 to 1
+between two edges.
 
 It does NOT count (histogram.py) or sum over organisations (the statistics round does).
 
@@ -28,13 +29,13 @@ from fedxdr.models.histogram import CELLS, TOP
 
 _LOWEST: Final = 0.001
 _SPAN: Final = 0.9985
-"""Quantiles from 0.1 % to 99.95 %. They are no round numbers on purpose: with half of
-the rows of each kind the median often lies between two heaps, where the last digit of a
-sum would decide which one is taken."""
+"""The k-th of B quantiles is 0.1 % + 99.85 % k / B, no round number on purpose: with
+half of the rows of each kind the median often lies between two heaps, where the last
+digit of a sum would decide which one is taken."""
 
 
 def edges(histogram: Tensor, bins: int) -> Tensor:
-    """Return where ramps begin and end, (D, bins + 1) float32, ascending.
+    """Return where ramps begin and end, (D, bins + 1) float32, from 0 to ``TOP``.
 
     Args:
         histogram: (D, ``CELLS``) float32 shares; what is negative counts as 0, and a
@@ -45,10 +46,12 @@ def edges(histogram: Tensor, bins: int) -> Tensor:
     whole = positive.sum(dim=1, keepdim=True)
     positive = torch.where(whole > 0, positive, torch.ones_like(positive))
     reached = positive.cumsum(dim=1)
-    steps = torch.arange(bins + 1, dtype=torch.float64) / bins
+    steps = torch.arange(1, bins, dtype=torch.float64) / bins
     wanted = (_LOWEST + _SPAN * steps) * reached[:, -1:]
     cell = torch.searchsorted(reached, wanted).clamp(max=CELLS - 1)
-    return ((cell + 0.5) * (TOP / CELLS)).to(torch.float32)
+    inner = (cell + 0.5) * (TOP / CELLS)
+    ends = torch.tensor([0.0, TOP], dtype=torch.float64).expand(len(inner), 2)
+    return torch.cat([ends[:, :1], inner, ends[:, 1:]], dim=1).to(torch.float32)
 
 
 def ramps(values: Tensor, *, edges: Tensor) -> Tensor:
@@ -62,7 +65,7 @@ def ramps(values: Tensor, *, edges: Tensor) -> Tensor:
         (n, D, bins) float32 in [0, 1].
     """
     begin, width = edges[:, :-1], edges.diff(dim=1)
-    slope = torch.where(width > 0, 1 / width.clamp(min=TOP / CELLS), 0)
+    slope = torch.where(width > 0, 1 / width.clamp(min=TOP / CELLS / 4), 0)
     return ((values.unsqueeze(2) - begin) * slope).clamp(0, 1)
 
 

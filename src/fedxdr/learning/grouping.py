@@ -300,7 +300,7 @@ def group(
         ledger_index: height of its block, None for a model on no ledger.
         threshold: from which score on an event counts.
         now_ns: UTC nanoseconds, when they were found.
-        tactic: (n,) index into ``attack.TACTICS``, -1 none; all none if None.
+        tactic: (n,) index into core/tactics.py's ``TACTICS``, -1 none; all none if None.
         window_s: see the module.
     """
     grouper = Grouper(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.telemetry import attack
+from fedxdr.core.tactics import TACTICS
 from fedxdr.telemetry.event import Events
 
 Numbers = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ class Scored:
     score: Numbers
     calibrated: Numbers
     tactic: npt.NDArray[np.integer] | None = None
-    tactics: Sequence[str] = tuple(attack.TACTICS)
+    tactics: Sequence[str] = tuple(TACTICS)
     technique: npt.NDArray[np.integer] | None = None
     techniques: Sequence[str] = ()
     contribution: Numbers | None = None

@@ -34,6 +34,7 @@ from fedxdr.learning.contributions import bounded
 from fedxdr.learning.dataset import families_of
 from fedxdr.learning.dpsgd import Examples
 from fedxdr.learning.fit import ONLY_MALICIOUS, Lessons
+from fedxdr.learning.lessons import lessons
 from fedxdr.learning.statistics import statistics
 from fedxdr.models import metrics, snapshot
 from fedxdr.models.architecture import Architecture, architecture_of
@@ -82,7 +83,7 @@ class Trainer:
         self.architecture = architecture
         self._features = features
         self._family = family
-        self._salt = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        self._salt = _salt_of(name)
         self._is_held_out = _held_out(family)
         self._entropy = SystemEntropy() if entropy is None else entropy
         self._prepared_for = prepared_for
@@ -140,6 +141,9 @@ class Trainer:
             wanted = windows.confined(wanted, window_s=privacy.window_s)
             examples = windows.examples(wanted.time_ns, window_s=privacy.window_s)
         found = feature_sets.find(architecture.features)
+        taught = lessons(
+            wanted, found=found, architecture=architecture, seed=_salt_of(name)
+        )
         return cls(
             found.compute(wanted),
             families_of(wanted),
@@ -148,6 +152,7 @@ class Trainer:
             entropy=secret,
             prepared_for=privacy,
             examples=examples,
+            lessons=taught,
         )
 
     def samples(self) -> int:
@@ -270,6 +275,11 @@ class Trainer:
         return float(
             np.mean([right[truth == side].mean() for side in np.unique(truth)])
         )
+
+
+def _salt_of(name: str) -> int:
+    """Return a number that separates one organisation's sampling from others'."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def prepare(events: Events, *, architecture: Architecture) -> Events:

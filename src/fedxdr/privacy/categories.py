@@ -25,31 +25,14 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-TACTICS: Final = {
-    "TA0043": "reconnaissance",
-    "TA0042": "resource-development",
-    "TA0001": "initial-access",
-    "TA0002": "execution",
-    "TA0003": "persistence",
-    "TA0004": "privilege-escalation",
-    "TA0005": "defense-evasion",
-    "TA0006": "credential-access",
-    "TA0007": "discovery",
-    "TA0008": "lateral-movement",
-    "TA0009": "collection",
-    "TA0011": "command-and-control",
-    "TA0010": "exfiltration",
-    "TA0040": "impact",
-}
-"""ATT&CK Enterprise v18: identifier and short name, in the order of the matrix."""
-
+from fedxdr.core.tactics import short_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Category:
     """A normalised category.
 
     Attributes:
-        tactic: identifier of ``TACTICS``, or empty.
+        tactic: identifier of core/tactics.py, or empty.
         technique: identifier such as ``T1110.001``, or empty.
     """
 
@@ -64,7 +47,7 @@ class Category:
     @property
     def name(self) -> str:
         """The tactic's short name, or ``unmapped``."""
-        return TACTICS.get(self.tactic, "unmapped")
+        return short_name(self.tactic) if self.tactic else "unmapped"
 
 
 UNMAPPED: Final = Category()

@@ -12,23 +12,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-TACTICS: Final = {
-    "TA0043": "Reconnaissance",
-    "TA0042": "Resource Development",
-    "TA0001": "Initial Access",
-    "TA0002": "Execution",
-    "TA0003": "Persistence",
-    "TA0004": "Privilege Escalation",
-    "TA0005": "Defense Evasion",
-    "TA0006": "Credential Access",
-    "TA0007": "Discovery",
-    "TA0008": "Lateral Movement",
-    "TA0009": "Collection",
-    "TA0011": "Command and Control",
-    "TA0010": "Exfiltration",
-    "TA0040": "Impact",
-}
-"""Name by identifier, in the order of the matrix."""
+from fedxdr.core.tactics import TACTICS
 
 TECHNIQUES: Final = {
     "T1021": "Remote Services",
@@ -89,8 +73,3 @@ def technique(uid: str) -> Word:
     """Return the words for a technique or sub-technique, ``T1021.002``."""
     page = uid.replace(".", "/")
     return Word(uid, TECHNIQUES.get(uid, uid), f"{_SITE}/techniques/{page}/")
-
-
-def phase_name(uid: str) -> str:
-    """Return a tactic's short name as kill chains write it, ``lateral-movement``."""
-    return TACTICS.get(uid, uid).lower().replace(" ", "-")

@@ -35,6 +35,7 @@ import msgspec
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidInput
 from fedxdr.core.ids import OrgId
+from fedxdr.core.tactics import short_name
 from fedxdr.telemetry import attack
 from fedxdr.telemetry.catalogue import Service
 from fedxdr.telemetry.findings import Evidence, Finding
@@ -142,7 +143,7 @@ class _Bundle:
         }
         phases = {}
         if finding.tactic is not None:
-            phase = attack.phase_name(finding.tactic)
+            phase = short_name(finding.tactic)
             phases["kill_chain_phases"] = [
                 {"kill_chain_name": "mitre-attack", "phase_name": phase}
             ]

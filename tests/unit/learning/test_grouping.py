@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedxdr.core import tactics
 from fedxdr.core.errors import InvalidTelemetry
 from fedxdr.core.ids import OrgId, sha256
 from fedxdr.learning import grouping
 from fedxdr.learning.grouping import Grouper, group, severity_of
 from fedxdr.learning.scored import Scored
-from fedxdr.telemetry import attack
 from fedxdr.telemetry.catalogue import Kind, Service
 from fedxdr.telemetry.event import Events
 from fedxdr.telemetry.findings import Position, Severity, finding_id
@@ -25,7 +25,7 @@ BEGIN = 1_763_800_200 * SECOND  # where a window of 300 s begins
 MODEL = sha256(b"model")
 ORG = OrgId("alpha")
 NOW = BEGIN + 10**6 * SECOND
-TACTICS = tuple(attack.TACTICS)
+TACTICS = tuple(tactics.TACTICS)
 LATERAL, DISCOVERY = TACTICS.index("TA0008"), TACTICS.index("TA0007")
 
 

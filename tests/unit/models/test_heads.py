@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedxdr.core import tactics
 from fedxdr.core.errors import InvalidPlan
 from fedxdr.models import bins, parameters
 from fedxdr.models.architecture import (
@@ -16,7 +17,6 @@ from fedxdr.models.architecture import (
     Architecture,
     architecture_of,
 )
-from fedxdr.telemetry import attack
 
 FIRST = Architecture(features="x", own=5, keys=2, ranks=3, token=2, embedding=8)
 SECOND = dataclasses.replace(FIRST, bins=4, tactics=TACTICS, following=1)
@@ -50,7 +50,7 @@ def test_sizes_out_of_range_are_refused(wrong):
 
 
 def test_tactics_are_those_of_the_matrix():
-    assert len(attack.TACTICS) == TACTICS
+    assert len(tactics.TACTICS) == TACTICS
 
 
 def filled(shape, seed=1):

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedxdr.core.tactics import TACTICS, short_name
 from fedxdr.privacy import categories
-from fedxdr.privacy.categories import TACTICS, UNMAPPED, normalise, normalise_alert
+from fedxdr.privacy.categories import UNMAPPED, normalise, normalise_alert
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ from fedxdr.privacy.categories import TACTICS, UNMAPPED, normalise, normalise_al
 def test_words_of_sensors(word: str, tactic: str, technique: str) -> None:
     found = normalise(word)
     assert (found.tactic, found.technique) == (tactic, technique)
-    assert found.name == TACTICS[tactic]
+    assert found.name == short_name(tactic)
 
 
 @pytest.mark.parametrize(

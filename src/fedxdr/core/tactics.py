@@ -38,6 +38,8 @@ TACTICS: Final[Mapping[str, str]] = {
 
 _SERVES: Final[Mapping[str, tuple[str, ...]]] = {
     "T1003": ("TA0006",),
+    "T1014": ("TA0005",),
+    "T1016": ("TA0007",),
     "T1018": ("TA0007",),
     "T1021": ("TA0008",),
     "T1027": ("TA0005",),

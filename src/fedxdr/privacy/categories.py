@@ -172,7 +172,7 @@ _NAMES: Final = tuple(
         (r"web.?shell", _of("TA0003", "T1505.003")),
         (r"reverse.?shell", _of("TA0002", "T1059")),
         (r"powershell", _of("TA0002", "T1059.001")),
-        (r"psexec", _of("TA0008", "T1569.002")),
+        (r"psexec", _of("TA0002", "T1569.002")),
         (r"pass.the.hash", _of("TA0008", "T1550.002")),
         (r"ransomware", _of("TA0040", "T1486")),
         (r"coin.?min(?:er|ing)|cryptomin", _of("TA0040", "T1496")),

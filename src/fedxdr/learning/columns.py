@@ -25,6 +25,11 @@ _LONGEST_S: Final = 1e6
 EDGES: Final = 5
 """How many numbers ``edges`` gives per event."""
 
+PER_LIFETIME: Final = 4
+"""How many numbers ``lifetime`` gives."""
+
+_HOUR_S: Final = 3600.0
+
 
 def spoken(events: Events) -> Integers:
     """Return (n,) what is spoken: the service, or the port where none is known."""
@@ -74,3 +79,22 @@ def closeness(seconds: Floats) -> Floats:
     It tells the gaps inside a burst apart, which a logarithm of days does not.
     """
     return (2.0 / (1.0 + seconds.astype(np.float64))).astype(np.float32)
+
+
+def lifetime(count: Integers, age_ns: Integers) -> Floats:
+    """Return (q, 4): how many, for how long, whether any, how many an hour.
+
+    Args:
+        count: (q,) int64 >= 0, earlier events of a node.
+        age_ns: (q,) int64 >= 0, since the first of them; 0 where there is none.
+    """
+    age = age_ns / 1e9
+    return np.stack(
+        [
+            log(count),
+            log(age),
+            (count > 0).astype(np.float32),
+            log(count / (1 + age / _HOUR_S)),
+        ],
+        axis=1,
+    ).astype(np.float32)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From events to the numbers a detector reads: what is behaviour, and nothing else.
 
-Six feature sets, each named in the plan:
+Seven feature sets, each named in the plan:
 
 - ``alerts``: alerts of several sensors, by timing and mixture alone. Host and kind of
   alert are keys by which the past is looked up; neither is an input.
@@ -10,15 +10,18 @@ Six feature sets, each named in the plan:
   single events can be made for it.
 - ``alerts-event``, ``traffic-event``: the same two kinds of telemetry by so short a
   past and so few keys that event-level privacy is affordable (event_features.py).
+- ``entities``: connections, application records, sign-ons and programs, with hosts,
+  users and services as nodes, by recent neighbours and lifetimes (entities.py); no
+  claim about single events either.
 - ``edges``: who met whom when, by recent neighbours and lifetimes (lifetimes.py); for
-  streams that know nothing else, and without a claim about single events either.
+  streams that know nothing else, and without that claim.
 
 It does NOT read a label, a signature, a severity or an entity's identity; it does NOT
 standardise (the model holds the federated statistics).
 
 Rules that always hold:
-    1. Strictly causal and, but for ``counters`` and ``edges``, bounded: see
-       models/graph.py.
+    1. Strictly causal and, but for ``counters``, ``entities`` and ``edges``, bounded:
+       see models/graph.py.
     2. Every feature lies in [0, ``BOUND``], so that its mean and mean square have the
        bound that a plan's statistics round needs.
 
@@ -35,7 +38,7 @@ from typing import Final
 import numpy as np
 
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.learning import columns, event_features, lifetimes
+from fedxdr.learning import columns, entities, event_features, lifetimes
 from fedxdr.models import graph
 from fedxdr.models.architecture import Architecture
 from fedxdr.models.graph import Floats, History, Integers
@@ -48,7 +51,7 @@ BOUND: Final = columns.BOUND
 RANKS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 """Which earlier events of a node are looked at; the last one bounds the past."""
 
-OF_TRAFFIC: Final = ("traffic", "traffic-event", lifetimes.NAME)
+OF_TRAFFIC: Final = ("traffic", "traffic-event", lifetimes.NAME, entities.NAME)
 """Sets that read connections and records; the others read alerts."""
 
 _ALIKE_WINDOWS: Final = (4, 16, 32)
@@ -311,15 +314,18 @@ FEATURE_SETS: Final[dict[str, FeatureSet]] = {
             is_bounded=False,
             make=_counters,
         ),
-        FeatureSet(
-            name=lifetimes.NAME,
-            keys=lifetimes.KEYS,
-            token=lifetimes.TOKEN,
-            own=lifetimes.OWN,
-            is_bounded=False,
-            make=lifetimes.make,
-            ranks=lifetimes.RANKS,
-            against=lifetimes.against,
+        *(
+            FeatureSet(
+                name=room.NAME,
+                keys=room.KEYS,
+                token=room.TOKEN,
+                own=room.OWN,
+                is_bounded=False,
+                make=room.make,
+                ranks=room.RANKS,
+                against=room.against,
+            )
+            for room in (lifetimes, entities)
         ),
         *(
             FeatureSet(

@@ -43,6 +43,7 @@ CONTEXTS: Final[Mapping[str, Context]] = {
     "traffic": Context(reach=128, index_keys=5),
     "counters": Context(reach=None, index_keys=3),
     "edges": Context(reach=None, index_keys=7),
+    "entities": Context(reach=None, index_keys=11),
     "alerts-event": Context(reach=16, index_keys=1, centre=1.0, spread=1.0),
     "traffic-event": Context(reach=8, index_keys=2, centre=0.5, spread=1.0),
 }

@@ -186,19 +186,27 @@ def ages(past: History, time_ns: Integers, ranks: Sequence[int]) -> Floats:
     return np.where(index == NONE, np.inf, seconds).astype(np.float32)
 
 
-def alike(past: History, attribute: Integers, windows: Sequence[int]) -> Floats:
+def alike(
+    past: History,
+    attribute: Integers,
+    windows: Sequence[int],
+    *,
+    own: Integers | None = None,
+) -> Floats:
     """Return which part of the last s events has the query's own attribute.
 
     Args:
         past: of q queries.
         attribute: (n,) int64, one value per event.
         windows: each s >= 1; events that do not exist count as different.
+        own: (q,) int64, what to compare with in place of the queries' own attributes.
 
     Returns:
         (q, len(windows)) float32 in [0, 1].
     """
     _want_positive(windows)
-    own = attribute[past.queries]
+    if own is None:
+        own = attribute[past.queries]
     count = np.zeros(len(past.queries), np.int64)
     result = np.zeros((len(past.queries), len(windows)), np.float32)
     listed = attribute[past.events]

@@ -109,15 +109,22 @@ class Calibration:
         Returns:
             (n,) float64 in [0, 1].
         """
-        return np.exp(self.log_share(scores))
+        inside, decay = self._parts(scores)
+        return inside * np.exp(-decay)
 
     def log_share(self, scores: npt.ArrayLike) -> Numbers:
         """Return the natural logarithm of ``share``, at least that of 1e-300."""
+        inside, decay = self._parts(scores)
+        return np.maximum(np.log(inside) - decay, math.log(_SMALLEST))
+
+    def _parts(self, scores: npt.ArrayLike) -> tuple[Numbers, Numbers]:
+        """Return the share among the rows, and the decay beyond them as a logarithm."""
         values = np.asarray(scores, np.float64)
         inside = np.interp(values, self.knots, self.shares, left=1.0)
         beyond = np.maximum(values - self.knots[-1], 0.0) / self.scale
-        decay = np.log1p(self.shape * beyond) / self.shape if self.shape > 0 else beyond
-        return np.maximum(np.log(inside) - decay, math.log(_SMALLEST))
+        if self.shape > 0:
+            return inside, np.log1p(self.shape * beyond) / self.shape
+        return inside, beyond
 
     def threshold(self, budget: float) -> float:
         """Return the smallest score that keeps to a budget of false alarms.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A detector: the same bits in any cut, thresholds of the own past, saved and loaded."""
+"""A detector: the same bits in any cut, thresholds of the own past, saved, loaded."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ SECOND = 10**9
 
 def model(name="traffic-event", *, seed=1, scale=10.0, **sizes):
     """Return a snapshot with weights that tell events apart."""
-    shape = features.find(name).architecture(
-        neighbour=8, mixer=16, embedding=16, **sizes
-    )
+    shape = features.find(name).architecture(neighbour=4, mixer=6, embedding=8, **sizes)
     vector = shape.first_vector(seed)
     begin, end = shape.layout.span("weights.")
     vector[begin:end] *= scale / 5
@@ -61,7 +59,7 @@ def test_the_threshold_is_that_of_benign_rows_held_out(prepared, past):
     late = np.arange(480, 600)
     vector = snapshot.load(model(tactics=14)).vector
     shape = features.find("traffic-event").architecture(
-        neighbour=8, mixer=16, embedding=16, tactics=14
+        neighbour=4, mixer=6, embedding=8, tactics=14
     )
     logits = fit.logits(vector, architecture=shape, features=whole[late])
     benign = logits[past.label[late] != 1]

@@ -47,7 +47,7 @@ from fedxdr.learning import features, fit, lifetimes, statistics
 from fedxdr.models import parameters
 from fedxdr.models.adam import Adam
 from fedxdr.models.architecture import Architecture
-from fedxdr.models.graph import Floats, Integers
+from fedxdr.models.graph import Floats
 from fedxdr.telemetry.event import Events
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "darpa98_graph"
@@ -61,12 +61,6 @@ PAIRS = {
     "average_precision": "average_precision",
     "average_precision_by_batch": "average_precision_by_batch",
 }
-
-
-def described(events: Events, edges: Edges, rows: Integers) -> tuple[Floats, Floats]:
-    """Return the features of some edges and of their rivals."""
-    own = lifetimes.make(events, rows)
-    return own, lifetimes.against(events, rows, edges.rival[rows])
 
 
 def learn(
@@ -117,10 +111,10 @@ def ours(edges: Edges, *, sizes: Mapping[str, int], rate: float, seed: int) -> F
     begin, n = edges.trained, len(events)
     with Meter() as training:
         past = events.select(slice(0, begin))
-        parts = described(past, edges, np.arange(begin))
+        parts = lifetimes.both(past, np.arange(begin), edges.rival[:begin])
         vector = learn(architecture, *parts, rate=rate, seed=seed)
     with Meter() as scoring:
-        parts = described(events, edges, np.arange(begin, n))
+        parts = lifetimes.both(events, np.arange(begin, n), edges.rival[begin:])
         own, rivals = (score(vector, architecture, part) for part in parts)
     return tgnn_edges.figures(edges, training, scoring, own=own, rivals=rivals)
 

@@ -162,4 +162,4 @@ def _generated(size: int, *, seed: int) -> tuple[Integers, Integers, Integers]:
     partner = usual[source, (_USUAL * draw.random(size) ** 2).astype(np.int64)]
     strange = draw.integers(0, HOSTS, size)
     destination = np.where(draw.random(size) < _STRANGE, strange, partner)
-    return np.cumsum(draw.integers(0, 60, size)), source, destination
+    return np.cumsum(draw.integers(0, 3, size)), source, destination

@@ -8,7 +8,8 @@ source as source, the destination as destination, either end in any role, the pa
 the pair the other way round; and how many partners both have had.
 
 ``against`` asks the same of an edge that did not happen: another destination in its
-place. That is what the head for "what follows" learns from.
+place. That is what the head for "what follows" learns from. ``both`` gives the edges'
+own features beside, for half as much again.
 
 It does NOT read ports, sizes, services or users, and has no bound on the past: an old
 event still counts in a lifetime. No claim about single events can be made for it.
@@ -28,9 +29,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.learning import columns
-from fedxdr.models import graph
-from fedxdr.models.graph import Floats, History, Integers
+from fedxdr.learning import columns, pasts
+from fedxdr.learning.pasts import Past, Truths
+from fedxdr.models import numbering
+from fedxdr.models.graph import NONE, Floats, Integers
 from fedxdr.telemetry.event import Events
 
 NAME: Final = "edges"
@@ -42,23 +44,12 @@ _LIFETIMES: Final = 6
 OWN: Final = _LIFETIMES * _PER_LIFETIME + 2
 _HOUR_S: Final = 3600.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Ends:
-    """Codes of nodes and pairs; what is asked about stands behind the stream's own.
-
-    Attributes:
-        source: (n,) of the stream.
-        destination: (n,) of the stream, same numbering.
-        pair: (n,) of the stream.
-        asked: source, destination, pair and the pair the other way round of the
-            queries, (q,) each.
-    """
-
-    source: Integers
-    destination: Integers
-    pair: Integers
-    asked: tuple[Integers, Integers, Integers, Integers]
+_PER_KEY: Final = len(RANKS) * TOKEN
+_OWN: Final = KEYS * _PER_KEY
+_PARTNERS: Final = _OWN + _LIFETIMES * _PER_LIFETIME
+_BACK: Final = np.array(RANKS, np.int64)[:, None]
+_PIECE: Final = 2048
+"""Rows that are written at once: what stands between then stays in the cache."""
 
 
 def make(events: Events, rows: Integers) -> Floats:
@@ -68,7 +59,7 @@ def make(events: Events, rows: Integers) -> Floats:
         events: n events in time order.
         rows: (q,) indices of those asked for.
     """
-    return against(events, rows, events.destination[rows])
+    return _features(events, rows, None, has_own=True)[0]
 
 
 def against(events: Events, rows: Integers, destination: Integers) -> Floats:
@@ -85,100 +76,319 @@ def against(events: Events, rows: Integers, destination: Integers) -> Floats:
     Raises:
         InvalidTelemetry: not one destination per row.
     """
-    if destination.shape != rows.shape:
-        raise InvalidTelemetry(f"got {len(destination)} destinations, {len(rows)} rows")
-    ends = _ends(events, rows, destination)
-    source, target, pair, back = ends.asked
-    stream = (ends.source, ends.destination, ends.pair)
-    as_source = graph.history(ends.source, queries=rows)
-    as_target = graph.history(ends.destination, queries=rows, wanted=target)
-    of_source = graph.history(
-        ends.source, queries=rows, other=ends.destination, wanted=source
-    )
-    of_target = graph.history(
-        ends.destination, queries=rows, other=ends.source, wanted=target
-    )
-    of_pair = graph.history(ends.pair, queries=rows, wanted=pair)
-    of_back = graph.history(ends.pair, queries=rows, wanted=back)
-    everybody = graph.history(np.zeros(len(events), np.int64), queries=rows)
-    tokens = [
-        _token(past, events, same=same, own=own)
-        for past, same, own in (
-            (of_source, stream[1], target),
-            (of_target, stream[0], source),
-            (of_pair, stream[0], source),
-            (everybody, stream[2], pair),
+    return _features(events, rows, destination, has_own=False)[0]
+
+
+def both(
+    events: Events, rows: Integers, destination: Integers
+) -> tuple[Floats, Floats]:
+    """Return what ``make`` gives, and what ``against`` gives.
+
+    Args:
+        events: n events in time order.
+        rows: (q,) indices of those asked for.
+        destination: (q,) int64, entities, known before or not.
+
+    Raises:
+        InvalidTelemetry: not one destination per row.
+    """
+    own, other = _features(events, rows, destination, has_own=True)
+    return own, other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Source:
+    """What q rows and their rivals have in common.
+
+    Attributes:
+        code: (q,) of the source.
+        now: (q,) int64 ns.
+        as_source: its past as source.
+        of_source: its past in any role.
+        everybody: all events before.
+    """
+
+    code: Integers
+    now: Integers
+    as_source: Past
+    of_source: Past
+    everybody: Past
+
+    def of(self, queries: slice) -> _Source:
+        """Return some of the rows."""
+        return _Source(
+            code=self.code[queries],
+            now=self.now[queries],
+            as_source=self.as_source.of(queries),
+            of_source=self.of_source.of(queries),
+            everybody=self.everybody.of(queries),
         )
-    ]
-    lifetimes = [
-        _lifetime(past, events.time_ns)
-        for past in (as_source, as_target, of_source, of_target, of_pair, of_back)
-    ]
-    is_first = np.zeros(len(events), bool)
-    is_first[np.unique(ends.pair, return_index=True)[1]] = True
-    partners = [
-        columns.log(_marked(past, is_first))[:, None] for past in (as_source, as_target)
-    ]
-    flat = [token.reshape(len(rows), len(RANKS) * TOKEN) for token in tokens]
-    found = np.concatenate([*flat, *lifetimes, *partners], axis=1, dtype=np.float32)
-    return np.clip(found, 0, columns.BOUND)
 
 
-def _ends(events: Events, rows: Integers, destination: Integers) -> _Ends:
-    n, asked = len(events), len(rows)
-    nodes = graph.entities(
-        np.concatenate([events.source, events.destination, destination])
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Edge:
+    """Where q edges lead that happened, or did not, and the pasts that hang on it.
+
+    Attributes:
+        destination: (q,) codes, ``NONE`` of a node that no event has.
+        pair: (q,) codes, ``NONE`` of a pair that no event has.
+        as_target: of the destination as destination.
+        of_target: of the destination in any role.
+        of_pair: of the pair.
+        of_back: of the pair the other way round.
+    """
+
+    destination: Integers
+    pair: Integers
+    as_target: Past
+    of_target: Past
+    of_pair: Past
+    of_back: Past
+
+    def of(self, queries: slice) -> _Edge:
+        """Return some of the edges."""
+        return _Edge(
+            destination=self.destination[queries],
+            pair=self.pair[queries],
+            as_target=self.as_target.of(queries),
+            of_target=self.of_target.of(queries),
+            of_pair=self.of_pair.of(queries),
+            of_back=self.of_back.of(queries),
+        )
+
+
+def _features(
+    events: Events, rows: Integers, rival: Integers | None, *, has_own: bool
+) -> list[Floats]:
+    """Return the features of rows' own edges, of those to rivals, or of both."""
+    if rival is not None and rival.shape != rows.shape:
+        raise InvalidTelemetry(f"got {len(rival)} destinations, {len(rows)} rows")
+    n, q = len(events), len(rows)
+    if not q:
+        empty = np.zeros((0, _OWN + OWN), np.float32)
+        return [empty] * (has_own + (rival is not None))
+    nodes, other = numbering.numbers(
+        np.concatenate([events.source, events.destination]),
+        rows[:0] if rival is None else rival,
     )
-    source, target = nodes[:n], np.concatenate([nodes[n : 2 * n], nodes[2 * n :]])
-    sources = np.concatenate([source, source[rows]])
-    # both directions of every pair in one numbering
-    there = graph.entities(
-        np.concatenate([sources, target]), np.concatenate([target, sources])
+    source, target = nodes[:n], nodes[n:]
+    here, there, before = source[rows], target[rows], rows[: len(other)]
+    width = int(nodes.max()) + 1
+    asked = [_pair(there, here, width)] if has_own else []
+    if rival is not None:
+        asked += [_pair(here, other, width), _pair(other, here, width)]
+    pair, wanted = numbering.numbers(source * width + target, np.concatenate(asked))
+    is_loop = source == target
+    counted = np.ones(2 * n, np.bool_)
+    counted[1::2] = ~is_loop
+    by_source, _ = pasts.group(source, asked=other[:0], before=before[:0])
+    by_target, other_target = pasts.group(target, asked=other, before=before)
+    by_end, other_end = pasts.group(
+        np.stack([source, target], axis=1).ravel(),
+        asked=other,
+        before=before,
+        per_event=2,
+        counted=counted,
     )
-    pair, back = there[: n + asked], there[n + asked :]
-    return _Ends(
+    by_pair, of_asked = pasts.group(
+        pair, asked=wanted, before=np.tile(rows, len(asked))
+    )
+    edges = []
+    if has_own:
+        edges.append(
+            _Edge(
+                destination=there,
+                pair=pair[rows],
+                as_target=by_target.of(rows),
+                of_target=by_end.of(2 * rows + ~is_loop[rows]),
+                of_pair=by_pair.of(rows),
+                of_back=of_asked.of(slice(q)),
+            )
+        )
+    if rival is not None:
+        edges.append(
+            _Edge(
+                destination=other,
+                pair=wanted[-2 * q : len(wanted) - q],
+                as_target=other_target,
+                of_target=other_end,
+                of_pair=of_asked.of(slice(-2 * q, len(wanted) - q)),
+                of_back=of_asked.of(slice(-q, None)),
+            )
+        )
+    is_first = by_pair.begin == by_pair.position
+    writer = _Writer(
+        time_ns=events.time_ns,
+        by_end=by_end.events,
+        by_pair=by_pair.events,
         source=source,
-        destination=target[:n],
-        pair=pair[:n],
-        asked=(sources[n:], target[n:], pair[n:], back[n:]),
+        target=target,
+        pair=pair,
+        partners=(
+            _counted(is_first[by_source.events]),
+            _counted(is_first[by_target.events]),
+        ),
     )
-
-
-def _token(past: History, events: Events, *, same: Integers, own: Integers) -> Floats:
-    """Return (q, ranks, 3): gap, presence and likeness of each neighbour."""
-    index = graph.recent(past, RANKS)
-    is_there = index != graph.NONE
-    is_same = is_there & (same[np.maximum(index, 0)] == own[:, None])
-    return np.stack(
-        [
-            columns.gap(graph.ages(past, events.time_ns, RANKS)),
-            is_there.astype(np.float32),
-            is_same.astype(np.float32),
-        ],
-        axis=2,
+    common = _Source(
+        code=here,
+        now=events.time_ns[rows],
+        as_source=by_source.of(rows),
+        of_source=by_end.of(2 * rows),
+        everybody=Past(
+            events=pasts.padded(np.arange(n)),
+            begin=np.full(q, pasts.PAD),
+            position=rows + pasts.PAD,
+        ),
     )
+    return writer.write(common, edges)
 
 
-def _lifetime(past: History, time_ns: Integers) -> Floats:
-    """Return (q, 4): how many, for how long, whether any, how many an hour."""
-    count = past.length
-    is_known = count > 0
-    age = np.zeros(len(count))
-    if len(past.events):
-        first = past.events[np.minimum(past.begin, len(past.events) - 1)]
-        age = np.where(is_known, (time_ns[past.queries] - time_ns[first]) / 1e9, 0.0)
-    return np.stack(
-        [
-            columns.log(count),
-            columns.log(age),
-            is_known.astype(np.float32),
-            columns.log(count / (1 + age / _HOUR_S)),
-        ],
-        axis=1,
-    ).astype(np.float32)
+class _Writer:
+    """Writes features, a piece of the rows at a time.
+
+    Args:
+        time_ns: (n,) of the stream's events.
+        source: (n,) codes.
+        target: (n,) codes.
+        pair: (n,) codes.
+        by_end: events by their ends, as in ``Past``.
+        by_pair: events by their pair.
+        partners: per kind of end, how many partners each node had before each event.
+    """
+
+    def __init__(
+        self,
+        *,
+        time_ns: Integers,
+        source: Integers,
+        target: Integers,
+        pair: Integers,
+        by_end: Integers,
+        by_pair: Integers,
+        partners: tuple[Integers, Integers],
+    ) -> None:
+        self._time_ns = time_ns
+        self._by_end = time_ns[by_end], source[by_end], target[by_end]
+        self._by_pair = time_ns[by_pair]
+        self._by_time = pasts.padded(time_ns), pasts.padded(pair)
+        self._partners = partners
+
+    def write(self, common: _Source, edges: list[_Edge]) -> list[Floats]:
+        """Return the features of edges with a common source, (q, D) float32 each."""
+        q = len(common.now)
+        found = [np.empty((q, _OWN + OWN), np.float32) for _ in edges]
+        for begin in range(0, q, _PIECE):
+            piece = slice(begin, begin + _PIECE)
+            source = common.of(piece)
+            out = found[0][piece]
+            of_source, everybody = self._source(out, source)
+            for other in found[1:]:
+                other[piece] = out
+            for whole, edge in zip(found, edges, strict=True):
+                out, part = whole[piece], edge.of(piece)
+                same = self._by_end[2][of_source.place] == part.destination
+                _put(out, 0, 2, same & of_source.is_there)
+                same = self._by_time[1][everybody.place] == part.pair
+                _put(out, 3, 2, same & everybody.is_there)
+                self._edge(out, part, source)
+                np.clip(out, 0, columns.BOUND, out=out)
+        return found
+
+    def _source(self, out: Floats, source: _Source) -> tuple[_Near, _Near]:
+        """Write what hangs on time and source; return neighbours to compare."""
+        near = (
+            _Near.of(source.of_source, now=source.now, time_ns=self._by_end[0]),
+            _Near.of(source.everybody, now=source.now, time_ns=self._by_time[0]),
+        )
+        for key, one in zip((0, 3), near, strict=True):
+            _put(out, key, 0, one.gap)
+            _put(out, key, 1, one.is_there)
+        self._lifetime(out, 0, source.as_source, source.now)
+        self._lifetime(out, 2, source.of_source, source.now)
+        out[:, _PARTNERS] = _partners(source.as_source, self._partners[0])
+        return near
+
+    def _edge(self, out: Floats, edge: _Edge, source: _Source) -> None:
+        """Write what hangs on the destination."""
+        near = _Near.of(edge.of_target, now=source.now, time_ns=self._by_end[0])
+        same = self._by_end[1][near.place] == source.code
+        _put(out, 1, 0, near.gap)
+        _put(out, 1, 1, near.is_there)
+        _put(out, 1, 2, same & near.is_there)
+        near = _Near.of(edge.of_pair, now=source.now, time_ns=self._by_pair)
+        _put(out, 2, 0, near.gap)
+        _put(out, 2, 1, near.is_there)
+        # of a pair every event has the same source
+        _put(out, 2, 2, near.is_there)
+        pasts = (edge.as_target, edge.of_target, edge.of_pair, edge.of_back)
+        for place, past in zip((1, 3, 4, 5), pasts, strict=True):
+            self._lifetime(out, place, past, source.now)
+        out[:, _PARTNERS + 1] = _partners(edge.as_target, self._partners[1])
+
+    def _lifetime(self, out: Floats, place: int, past: Past, now: Integers) -> None:
+        """Write how many, for how long, whether any, how many an hour."""
+        count = past.position - past.begin
+        is_known = count > 0
+        first = past.events[np.where(is_known, past.begin, 0)]
+        age = np.where(is_known, (now - self._time_ns[first]) / 1e9, 0.0)
+        begin = _OWN + place * _PER_LIFETIME
+        out[:, begin] = columns.log(count)
+        out[:, begin + 1] = columns.log(age)
+        out[:, begin + 2] = is_known
+        out[:, begin + 3] = columns.log(count / (1 + age / _HOUR_S))
 
 
-def _marked(past: History, is_marked: npt.NDArray[np.bool_]) -> Integers:
-    """Return (q,) how many of a node's earlier events are marked."""
-    total = np.concatenate([[0], np.cumsum(is_marked[past.events])])
-    return np.asarray(total[past.position] - total[past.begin], np.int64)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Near:
+    """The neighbours of some queries at all ranks; (ranks, q) each.
+
+    Attributes:
+        place: where in a past's events each is; anywhere where there is none.
+        is_there: whether there is one.
+        gap: how long ago it was, as a feature.
+    """
+
+    place: Integers
+    is_there: Truths
+    gap: Floats
+
+    @classmethod
+    def of(cls, past: Past, *, now: Integers, time_ns: Integers) -> _Near:
+        """Return the neighbours in a past.
+
+        Args:
+            past: of q queries.
+            now: (q,) their times.
+            time_ns: of the past's events, in its order.
+        """
+        place = past.position - _BACK
+        is_there = place >= past.begin
+        seconds = np.where(is_there, (now - time_ns[place]) / 1e9, np.inf)
+        gap = columns.gap(seconds.astype(np.float32))
+        return cls(place=place, is_there=is_there, gap=gap)
+
+
+def _put(
+    out: Floats, key: int, number: int, values: npt.NDArray[np.floating] | Truths
+) -> None:
+    """Write one number of a key's neighbours, (ranks, q)."""
+    begin = key * _PER_KEY + number
+    for rank, row in enumerate(values):
+        out[:, begin + rank * TOKEN] = row
+
+
+def _pair(source: Integers, target: Integers, width: int) -> Integers:
+    """Return one number per pair of nodes below ``width``, ``NONE`` without a node."""
+    is_known = (source != NONE) & (target != NONE)
+    return np.where(is_known, source * width + target, NONE)
+
+
+def _counted(is_marked: Truths) -> Integers:
+    """Return how many are marked before each place of a padded list."""
+    is_marked[: pasts.PAD] = False
+    return np.concatenate([[0], np.cumsum(is_marked)])
+
+
+def _partners(past: Past, counted: Integers) -> Floats:
+    """Return (q,) how many partners a node has had, as a feature."""
+    return columns.log(counted[past.position] - counted[past.begin])

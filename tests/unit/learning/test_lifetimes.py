@@ -95,6 +95,36 @@ def test_an_edge_to_its_own_destination_is_itself(make_events):
     assert np.array_equal(found, features.find("edges").compute(events)[rows])
 
 
+def test_both_are_the_bits_of_each(make_events):
+    events = make_events(5000, hosts=60)
+    draw = np.random.default_rng(0)
+    rows = draw.integers(0, len(events), 4500)
+    rival = draw.integers(0, 80, 4500)
+    own, other = lifetimes.both(events, rows, rival)
+    assert own.tobytes() == lifetimes.make(events, rows).tobytes()
+    assert other.tobytes() == lifetimes.against(events, rows, rival).tobytes()
+
+
+def test_rows_in_any_order_and_twice_are_told_the_same(make_events):
+    events = make_events(600, hosts=12)
+    draw = np.random.default_rng(1)
+    rival = draw.integers(0, 15, len(events))
+    whole = lifetimes.both(events, np.arange(len(events)), rival)
+    rows = draw.integers(0, len(events), 900)
+    for part, all_rows in zip(
+        lifetimes.both(events, rows, rival[rows]), whole, strict=True
+    ):
+        assert part.tobytes() == all_rows[rows].tobytes()
+
+
+def test_deep_pasts_are_told_to_the_last_rank(make_events):
+    events = make_events(700, hosts=3)
+    found = features.find("edges").compute(events)
+    for row in (5, 128, 129, 400, 699):
+        want = defined(events, row, events.destination[row])
+        assert np.allclose(found[row], want, atol=1e-5)
+
+
 def test_the_future_changes_nothing(make_events):
     events = make_events(400, hosts=9)
     whole = features.find("edges").compute(events)
@@ -104,8 +134,11 @@ def test_the_future_changes_nothing(make_events):
 
 def test_no_rows_are_no_features(make_events):
     nothing = np.zeros(0, np.int64)
-    found = lifetimes.make(make_events(10), nothing)
-    assert found.shape == (0, features.find("edges").architecture().inputs)
+    width = features.find("edges").architecture().inputs
+    for events in (make_events(10), make_events(0)):
+        assert lifetimes.make(events, nothing).shape == (0, width)
+        for part in lifetimes.both(events, nothing, nothing):
+            assert part.shape == (0, width)
 
 
 def test_every_row_needs_a_destination(make_events):

@@ -327,6 +327,11 @@ class Deliveries:
                 return False
         return True
 
+    def waiting(self) -> dict[str, int]:
+        """Return how many findings each sink does not have, those set aside too."""
+        names = [line.sink.name for line in self._lines]
+        return {name: self._outbox.waiting(name) for name in names}
+
     def standings(self) -> list[Standing]:
         """Return how deliveries to each sink go."""
         return [line.courier.standing for line in self._lines]

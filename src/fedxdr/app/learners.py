@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedxdr.app.scored_spool import past_in
 from fedxdr.core.errors import InvalidPlan, InvalidTelemetry
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.federation import opening
 from fedxdr.federation.plan import Plan, Task, Training
 from fedxdr.federation.protection import NO_PRIVACY, Privacy
 from fedxdr.intake import files
+from fedxdr.intake.spool import Spool
 from fedxdr.learning import features as feature_sets
 from fedxdr.learning.alone import fit_alone
 from fedxdr.learning.trainer import Trainer, prepare
@@ -36,6 +38,9 @@ from fedxdr.telemetry.event import Events
 
 FEATURE_SET = "traffic"
 ARCHITECTURE = feature_sets.find(FEATURE_SET).architecture()
+MOST_EVENTS = 200_000
+"""Newest stored events that are learned from; their features take 1.4 KB each."""
+
 _BUDGET = 0.01
 
 
@@ -175,6 +180,52 @@ class LogLearner:
         )
 
 
+class SpoolLearner:
+    """Port ``Learner`` over what an agent has stored: what is there when a round asks.
+
+    Events are read in the order in which their records were written, as live scoring
+    reads them: a model learns what it will see.
+
+    Args:
+        folder: of the spool; another process may append to it.
+        name: the organisation's; separates its sampling from others'.
+        until: where the past ends; None: all of it is past.
+    """
+
+    def __init__(self, folder: Path, *, name: str, until: datetime | None) -> None:
+        self._spool = Spool(folder)
+        self._name = name
+        self._until = until
+        self._learner: LogLearner | None = None
+        self._asked: int | None = None
+
+    def samples(self) -> int:
+        """Return how many examples stand behind an update.
+
+        Raises:
+            InvalidTelemetry: nothing is stored yet, or nothing of the past.
+        """
+        return (self._learner or self._read()).samples()
+
+    def learn(self, *, task: Task, parent: bytes, plan: Plan, number: int) -> Learned:
+        """Return what this organisation's data adds to the parent model.
+
+        Raises:
+            InvalidPlan: a network or promise that logs do not serve.
+            InvalidTelemetry: nothing is stored yet, or nothing of the past.
+        """
+        learner = self._learner
+        if learner is None or number != self._asked:
+            learner, self._asked = self._read(), number
+        return learner.learn(task=task, parent=parent, plan=plan, number=number)
+
+    def _read(self) -> LogLearner:
+        self._learner = None  # its features take most of the memory
+        events, _ = past_in(self._spool, most=MOST_EVENTS)
+        self._learner = LogLearner(events, name=self._name, until=self._until)
+        return self._learner
+
+
 def load(
     folder: Path, sources: Sequence[str], *, name: str, until: datetime | None = None
 ) -> LogLearner:
@@ -189,13 +240,21 @@ def load(
     Raises:
         InvalidTelemetry: no readable log, or no event in the past.
     """
-    path = folder / "keys" / "pseudonym.key"
-    if not path.exists():
-        write_seed(path, SystemEntropy().draw(32))
-    pseudonymiser = Pseudonymiser(read_seed(path))
     intake = files.read(
         sources,
-        tokenise=pseudonymiser,
+        tokenise=pseudonymiser_in(folder),
         dead_letter=folder / "dead-letter.ndjson",
     )
     return LogLearner(intake.events, name=name, until=until)
+
+
+def pseudonymiser_in(folder: Path) -> Pseudonymiser:
+    """Return what makes an organisation's tokens; its key is made at first need.
+
+    Args:
+        folder: the organisation's.
+    """
+    path = folder / "keys" / "pseudonym.key"
+    if not path.exists():
+        write_seed(path, SystemEntropy().draw(32))
+    return Pseudonymiser(read_seed(path))

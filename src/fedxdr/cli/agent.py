@@ -7,16 +7,14 @@ import logging
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 
 from fedxdr.app.participating import (
-    AgentFile,
     OpenParticipant,
     key_of,
     take_next_key,
@@ -24,8 +22,17 @@ from fedxdr.app.participating import (
 from fedxdr.app.participating import join as join_federation
 from fedxdr.app.publishing import ModelMirror
 from fedxdr.cli import handover
-from fedxdr.cli.console import OUT, print_json, start_logging, table
-from fedxdr.core import canonical
+from fedxdr.cli.assessing import (
+    AsJson,
+    Eve,
+    Folder,
+    Until,
+    Zeek,
+    assess,
+    load_learner,
+)
+from fedxdr.cli.console import OUT, print_json, start_logging
+from fedxdr.cli.watching import Live, spool_learner, watching
 from fedxdr.core.errors import (
     InvalidInput,
     InvalidSettings,
@@ -47,18 +54,8 @@ logger = logging.getLogger(__name__)
 
 agent = typer.Typer(no_args_is_help=True, help="An organisation's agent.")
 agent.command("move")(handover.move)
+agent.command("assess")(assess)
 
-Folder = Annotated[Path, typer.Option("--dir", help="The organisation's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Eve = Annotated[
-    list[str] | None, typer.Option(help="Suricata EVE files (glob), repeatable.")
-]
-Zeek = Annotated[
-    list[str] | None, typer.Option(help="Zeek logs (file, folder, glob), repeatable.")
-]
-Until = Annotated[
-    str | None, typer.Option(help="Train on events before this RFC 3339 time only.")
-]
 _MORE_MODES = ("committee", "paillier")
 _WAIT_S = 10.0
 _PAUSE_S = 1.0
@@ -185,6 +182,32 @@ def run(
         Path | None,
         typer.Option(help="With --dry-run: write the exact bytes into this file."),
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Follow the logs as they grow: score what comes, learn from it too.",
+        ),
+    ] = False,
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --follow: URL of a sink for findings, repeatable; default: "
+            "findings.ndjson in the folder."
+        ),
+    ] = None,
+    budget: Annotated[
+        float,
+        typer.Option(help="With --follow: share of benign events that may alarm."),
+    ] = 0.01,
+    kafka: Annotated[
+        str | None,
+        typer.Option(help="With --follow: HOST:PORT of a Kafka broker, with commas."),
+    ] = None,
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(help="With --kafka: a topic to follow, repeatable."),
+    ] = None,
     as_json: AsJson = False,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING.")] = "INFO",
 ) -> None:
@@ -200,33 +223,64 @@ def run(
         units=unit or (),
         require_privacy=require_privacy,
     )
-    learner = load_learner(folder, eve, zeek, until)
-    while True:
-        opened = OpenParticipant(
-            folder,
-            learner=learner,
-            floor=floor,
-            does_replay=replay,
-            asks=ask,
-            wrap=_reading_only if dry_run else None,
-        )
-        try:
+    with ExitStack() as stack:
+        live: Live | None = None
+        if follow:
             if dry_run:
-                from fedxdr.cli.dry_run import print_dry_run  # noqa: PLC0415 - rehearses
+                raise InvalidSettings(
+                    "--dry-run does not go with --follow: leave --follow out, and the "
+                    "same logs are read once"
+                )
+            live = stack.enter_context(
+                watching(
+                    folder,
+                    [*(eve or ()), *(zeek or ())],
+                    sinks=sink or (),
+                    budget=budget,
+                    kafka=kafka,
+                    topics=topic or (),
+                    until=until,
+                )
+            )
+            learner = spool_learner(folder, until)
+        elif sink or kafka or topic:
+            raise InvalidSettings("--sink, --kafka and --topic go with --follow")
+        else:
+            learner = load_learner(folder, eve, zeek, until)
+        while True:
+            opened = OpenParticipant(
+                folder,
+                learner=learner,
+                floor=floor,
+                does_replay=replay,
+                asks=ask,
+                wrap=_reading_only if dry_run else None,
+            )
+            try:
+                if dry_run:
+                    from fedxdr.cli.dry_run import print_dry_run  # noqa: PLC0415 - rehearses
 
-                print_dry_run(opened, learner, wish or (), out=out, as_json=as_json)
-                return
-            with _answering(opened, api_port), _mirroring(opened) as models:
-                _reach(opened)
-                OUT.print(f"{opened.file.org}: ready", highlight=False)
-                try:
-                    goes_on = _serve(opened, models)
-                finally:
-                    opened.note_sent_bytes()
+                    print_dry_run(opened, learner, wish or (), out=out, as_json=as_json)
+                    return
+                if not _take_part(opened, api_port, live):
+                    return
+            finally:
+                opened.close()
+
+
+def _take_part(opened: OpenParticipant, port: int | None, live: Live | None) -> bool:
+    """Take part until told to stop; return whether to begin again, with a new key."""
+    with _answering(opened, port), _mirroring(opened) as models:
+        if live is not None:
+            # what we have scores, whether or not the orchestrator is there
+            live.follow(opened.participant)
+            live.catch_up()
+        _reach(opened, live)
+        OUT.print(f"{opened.file.org}: ready", highlight=False)
+        try:
+            return _serve(opened, models, live)
         finally:
-            opened.close()
-        if not goes_on:
-            return
+            opened.note_sent_bytes()
 
 
 def _reading_only(link: Link) -> Link:
@@ -303,10 +357,12 @@ def _mirroring(opened: OpenParticipant) -> Iterator[ModelMirror]:
         models.close()
 
 
-def _reach(opened: OpenParticipant) -> None:
+def _reach(opened: OpenParticipant, live: Live | None = None) -> None:
     """Follow the ledger as soon as there is one; the orchestrator may start later."""
     said = ""
     while True:
+        if live is not None:
+            live.check()
         try:
             opened.follow_ledger()
         except UnknownSender as error:
@@ -337,7 +393,9 @@ def _takes_next_key(opened: OpenParticipant) -> bool:
     return False
 
 
-def _serve(opened: OpenParticipant, models: ModelMirror) -> bool:
+def _serve(
+    opened: OpenParticipant, models: ModelMirror, live: Live | None = None
+) -> bool:
     """Take part until SIGTERM; return whether to begin again, with our next key.
 
     An orchestrator that is away is waited for; one that sends what it should not have,
@@ -357,6 +415,8 @@ def _serve(opened: OpenParticipant, models: ModelMirror) -> bool:
             try:
                 opened.participant.step(wait_s=_WAIT_S)
                 models.follow()
+                if live is not None:
+                    live.follow(opened.participant)
             except Unavailable as error:
                 logger.warning("the orchestrator is away", extra={"reason": str(error)})
                 time.sleep(_PAUSE_S)
@@ -371,89 +431,3 @@ def _serve(opened: OpenParticipant, models: ModelMirror) -> bool:
     except KeyboardInterrupt:
         logger.info("stopped")
     return False
-
-
-@agent.command()
-def assess(
-    folder: Folder,
-    truth: Annotated[Path, typer.Option(help="CSV of connection,label,technique.")],
-    until: Annotated[str, typer.Option(help="Where the past ends, RFC 3339.")],
-    eve: Eve = None,
-    zeek: Zeek = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Compare, on what came after UNTIL, this organisation alone and federated."""
-    value = assessment(folder, eve=eve, zeek=zeek, until=until, truth=truth)
-    if as_json:
-        print_json(value)
-        return
-    rows = [[key, str(found)] for key, found in value.items()]
-    table("Alone and federated", ["what", "value"], rows)
-
-
-def assessment(
-    folder: Path,
-    *,
-    eve: list[str] | None,
-    zeek: list[str] | None,
-    until: str,
-    truth: Path,
-) -> dict[str, Any]:
-    """Return what ``agent assess`` prints, as a JSON object.
-
-    Raises:
-        InvalidSettings: no round was run yet, or no source was named.
-    """
-    from fedxdr.simulation.truth import read_truth  # noqa: PLC0415 - not for `run`
-
-    learner = load_learner(folder, eve, zeek, until)
-    opened = OpenParticipant(folder, learner=learner)
-    try:
-        opened.follow_ledger()
-        participant = opened.participant
-        plan = participant.mirror.in_force.plan
-        if plan is None:
-            raise InvalidSettings("no round was run yet: there is nothing to compare")
-        found = learner.assess(
-            federated=participant.model(),
-            plan=plan,
-            rounds=participant.mirror.in_force.tasks.count("training"),
-            labels_of=read_truth(truth).labels_of,
-        )
-        return {"org_id": opened.file.org, **canonical.builtins(found)}
-    finally:
-        opened.close()
-
-
-def load_learner(
-    folder: Path, eve: list[str] | None, zeek: list[str] | None, until: str | None
-) -> Any:  # noqa: ANN401 - a Trainer; its type needs torch
-    """Return this organisation's data, read and pseudonymised under its own key.
-
-    Raises:
-        InvalidSettings: no source was named, or UNTIL is not a time.
-        InvalidTelemetry: a source that cannot be read.
-    """
-    from fedxdr.app.learners import load  # noqa: PLC0415 - imports torch
-
-    sources = [*(eve or ()), *(zeek or ())]
-    if not sources:
-        raise InvalidSettings(
-            "name this organisation's logs: --eve '/var/log/suricata/eve*.json' or "
-            "--zeek /var/log/zeek"
-        )
-    return load(
-        folder,
-        sources,
-        name=AgentFile.read(folder).org,
-        until=None if until is None else _instant(until),
-    )
-
-
-def _instant(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidSettings(f"{text!r} is no RFC 3339 time") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -26,7 +26,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fedxdr.app.server_file import ServerFile
-from fedxdr.cli.agent import assessment
+from fedxdr.cli.assessing import assessment
 from fedxdr.cli.console import OUT, print_json, table
 from fedxdr.cli.serve import CONSENT_S, as_operator, status_of
 from fedxdr.core.errors import InvalidSettings, Unavailable

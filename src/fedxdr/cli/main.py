@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "agent": ("agent", "agent"),
     "keys": ("keys", "keys"),
     "privacy": ("privacy", "privacy"),
+    "detect": ("detect", "detect"),
     "evaluate": ("evaluate", "evaluate"),
     "generate": ("generate", "generate_telemetry"),
     "ledger": ("audit", "ledger"),

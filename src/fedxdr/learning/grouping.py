@@ -7,8 +7,9 @@ no destination (a scan); so is, the other way round, a destination (a flood, a g
 password). Windows lie at multiples of their length since 1970.
 
 ``Grouper`` remembers what it has told: later events of the same make another finding
-only if that is more severe. What was told before a crash it learns from the outbox
-(``recall``). ``group`` is the same for events that come at once.
+only if that is more severe. What was told before a crash it learns from its own
+``state``, or where that is lost from the outbox (``recall``). ``group`` is the same for
+events that come at once.
 
 It does NOT score, choose a threshold or explain: without ``contribution`` the best
 event's is how far the score falls without it, that of others 0.
@@ -144,6 +145,38 @@ class Grouper:
                 pair = (window, number, one.source, one.destination)
                 self._pairs = np.vstack([self._pairs, np.array([pair], np.int64)])
         self._forget()
+
+    def state(self) -> Integers:
+        """Return all that is remembered, to go on exactly here after a restart.
+
+        Returns:
+            (m, 5) int64, as private as the events: window, tactic, source, destination
+            and the severity that was told; 0 for a pair that only was seen.
+        """
+        told = np.array([(*key, how) for key, how in self._told.items()], np.int64)
+        seen = np.column_stack([self._pairs, np.zeros(len(self._pairs), np.int64)])
+        return np.vstack([told.reshape(-1, 5), seen])
+
+    def restore(self, state: Integers) -> None:
+        """Go on where another grouper stood.
+
+        Args:
+            state: what its ``state`` returned.
+
+        Raises:
+            InvalidTelemetry: not such rows.
+        """
+        if state.dtype != np.int64 or state.ndim != 2 or state.shape[1] != 5:
+            raise InvalidTelemetry("what a grouper remembers is (m, 5) int64")
+        is_told = state[:, 4] != 0
+        if not np.isin(state[is_told, 4], [one.value for one in Severity]).all():
+            raise InvalidTelemetry("a grouper remembers a severity that is none")
+        self._told = {
+            (window, tactic, source, destination): Severity(how)
+            for window, tactic, source, destination, how in state[is_told].tolist()
+        }
+        self._pairs = state[~is_told, :4]
+        self._newest = max((key[0] for key in self._told), default=0)
 
     def push(
         self,
@@ -300,7 +333,7 @@ def group(
         ledger_index: height of its block, None for a model on no ledger.
         threshold: from which score on an event counts.
         now_ns: UTC nanoseconds, when they were found.
-        tactic: (n,) index into core/tactics.py's ``TACTICS``, -1 none; all none if None.
+        tactic: (n,) index into ``core.tactics.TACTICS``, -1 none; all none if None.
         window_s: see the module.
     """
     grouper = Grouper(

@@ -117,6 +117,14 @@ class Calibration:
         inside, decay = self._parts(scores)
         return np.maximum(np.log(inside) - decay, math.log(_SMALLEST))
 
+    def bar(self, budget: float) -> float:
+        """Return the threshold for whoever counts what lies strictly above it.
+
+        Args:
+            budget: see ``threshold``.
+        """
+        return math.nextafter(self.threshold(budget), -math.inf)
+
     def _parts(self, scores: npt.ArrayLike) -> tuple[Numbers, Numbers]:
         """Return the share among the rows, and the decay beyond them as a logarithm."""
         values = np.asarray(scores, np.float64)

@@ -23,7 +23,8 @@ import numpy as np
 from fedxdr.core.errors import InvalidSettings
 from fedxdr.learning.curves import Run
 from fedxdr.learning.dataset import Situation
-from fedxdr.learning.methods import METHODS, Scored, Setting
+from fedxdr.learning.methods import METHODS, Setting
+from fedxdr.learning.own_past import Scored
 from fedxdr.models import metrics
 
 FALSE_ALARM_BUDGET: Final = 0.01
@@ -194,9 +195,7 @@ def assess(situation: Situation, scored: Scored) -> tuple[Figures, dict[str, flo
     bar = metrics.threshold(benign, budget=FALSE_ALARM_BUDGET)
     families = metrics.family_recall(scores, family, bar=bar)
     seen = set(np.unique(situation.own.family).tolist())
-    own_bar = metrics.threshold(
-        scored.benign_past.astype(np.float64), budget=FALSE_ALARM_BUDGET
-    )
+    own_bar = scored.bar(FALSE_ALARM_BUDGET)
     figures: Figures = {
         "auc": metrics.area_under_curve(scores, malicious),
         "ap": metrics.average_precision(scores, malicious),
@@ -219,9 +218,7 @@ def _run(situation: Situation, scored: Scored) -> Run:
     return Run(
         scores=scored.test,
         is_attack=situation.test.family != 0,
-        own_bar=metrics.threshold(
-            scored.benign_past.astype(np.float64), budget=FALSE_ALARM_BUDGET
-        ),
+        own_bar=scored.bar(FALSE_ALARM_BUDGET),
     )
 
 

@@ -1,38 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways an organisation can get a detector, each as one function of a situation.
 
-Alone (``local``, ``isolation-forest``, ``local-gradient-boosting``), together without
-showing anything (``federated``), and with all data in one place, which nobody would
-agree to (``pooled``, ``pooled-gradient-boosting``).
+Alone (``local``, ``isolation-forest``, ``local-gradient-boosting``, ``prefilter``),
+together without showing anything (``federated``, and ``federated-gated``, which mixes
+it with what is known alone), and with all data in one place, which nobody would agree
+to (``pooled``, ``pooled-gradient-boosting``).
 
-Rules that always hold: a method sees the situation's past and the features of the test
-rows, never their labels; ``local``, ``federated`` and ``pooled`` are one network with
-the same first weights and, without differential privacy, the same steps per round.
+Rules that always hold:
+    1. A method sees the situation's past and the features of the test rows, never
+       their labels.
+    2. ``local``, ``federated`` and ``pooled`` are one network with the same first
+       weights and, without differential privacy, the same steps per round.
+    3. Own thresholds are put on benign rows of the own past that nothing was fitted to;
+       under differential privacy on all benign ones, because all are fitted to there,
+       and what one of them can have moved is bounded.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from fedxdr.core.errors import InvalidPlan, TooFewParticipants
+from fedxdr.core.errors import (
+    InvalidPlan,
+    InvalidSettings,
+    TooFewParticipants,
+)
 from fedxdr.core.ids import OrgId, org_id
 from fedxdr.core.layout import Vector
 from fedxdr.core.randomness import SeededEntropy
 from fedxdr.federation.plan import MINIMUM_SURVIVORS, Training
 from fedxdr.federation.protection import NO_PRIVACY, Privacy
-from fedxdr.learning import baselines, fit
+from fedxdr.learning import baselines, fit, own_past
+from fedxdr.learning.calibration import FEWEST, Calibration
 from fedxdr.learning.dataset import Part, Situation
 from fedxdr.learning.features import FeatureSet
 from fedxdr.learning.federate import Federate, Silent, in_the_clear, plan_fields
+from fedxdr.learning.gate import FEDERATED, FEWEST_ATTACKS, LOCAL, PREFILTER, Gate
+from fedxdr.learning.own_past import Scored
 from fedxdr.learning.statistics import statistics
 from fedxdr.learning.trainer import Trainer
 from fedxdr.models.architecture import Architecture
 from fedxdr.models.context import context_of
 from fedxdr.models.graph import Floats, Integers
+from fedxdr.models.prefilter import Prefilter
 from fedxdr.parties.ports import Learner
 from fedxdr.privacy.calibration import noise_multiplier_for
 from fedxdr.privacy.mechanism import occurrences_of
@@ -71,20 +86,9 @@ _OF_THE_FIRST: Final = (
     "alerts-event",
     "traffic-event",
 )
+_LEAST: Final = 1e-37
+_LEAST_BELOW_ONE: Final = 2.0**-24
 _PRIVATE_NEIGHBOUR, _PRIVATE_MIXER, _PRIVATE_EMBEDDING = 4, 8, 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """What a method says.
-
-    Attributes:
-        test: (t,) float32, scores of the test rows.
-        benign_past: (b,) float32, scores of the organisation's own benign past rows.
-    """
-
-    test: Floats
-    benign_past: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +188,8 @@ def local(situation: Situation, setting: Setting, seed: int) -> Scored:
     """The network on the organisation's own past alone."""
     if not situation.own.attacks:
         return _nothing(situation)
-    return _network(situation, setting, _one_place([situation.own], setting, seed))
+    own = [own_past.fitted_to(situation)]
+    return _network(situation, setting, _one_place(own, setting, seed))
 
 
 def federated(situation: Situation, setting: Setting, seed: int) -> Scored:
@@ -199,17 +204,17 @@ def federated_clear(situation: Situation, setting: Setting, seed: int) -> Scored
 
 def pooled(situation: Situation, setting: Setting, seed: int) -> Scored:
     """The network on everybody's rows in one place."""
-    return _network(
-        situation, setting, _one_place(list(situation.parts), setting, seed)
-    )
+    parts = [*situation.others, own_past.fitted_to(situation)]
+    return _network(situation, setting, _one_place(parts, setting, seed))
 
 
 def isolation_forest(situation: Situation, setting: Setting, seed: int) -> Scored:
     """An isolation forest on the organisation's own past."""
     del setting
-    asked, begin = _asked(situation)
-    found = baselines.isolation_forest(situation.own.features, asked=asked, seed=seed)
-    return Scored(test=found[:begin], benign_past=found[begin:])
+    asked, rows = own_past.asked(situation)
+    features = own_past.fitted_to(situation).features
+    found = baselines.isolation_forest(features, asked=asked, seed=seed)
+    return own_past.scored(found, rows)
 
 
 def local_gradient_boosting(
@@ -217,7 +222,7 @@ def local_gradient_boosting(
 ) -> Scored:
     """A boosted forest on the organisation's own past."""
     del setting
-    return _boosted(situation, [situation.own], seed)
+    return _boosted(situation, [own_past.fitted_to(situation)], seed)
 
 
 def pooled_gradient_boosting(
@@ -225,12 +230,69 @@ def pooled_gradient_boosting(
 ) -> Scored:
     """A boosted forest on everybody's rows in one place."""
     del setting
-    return _boosted(situation, list(situation.parts), seed)
+    return _boosted(situation, [*situation.others, own_past.fitted_to(situation)], seed)
 
+
+def prefilter(situation: Situation, setting: Setting, seed: int) -> Scored:
+    """The pre-filter over the edges that the organisation sees; it learns nothing.
+
+    Raises:
+        InvalidSettings: a situation without a stream.
+    """
+    del setting
+    own, test = situation.own, situation.test
+    if test.stream is None or test.place is None or own.place is None:
+        raise InvalidSettings(
+            f"{situation.name}: no stream of edges for the pre-filter; leave "
+            "prefilter out with --compare"
+        )
+    edges = test.stream
+    burst = Prefilter(seed=seed).push(edges.time_ns, edges.source, edges.destination)
+    # chi-squared over many magnitudes: its logarithm has a tail that can be fitted
+    scores = np.log1p(burst.max(axis=1)).astype(np.float32)
+    rows = np.flatnonzero(own.family == fit.BENIGN)
+    return Scored(
+        test=scores[test.place], benign_past=scores[own.place[rows]], rows=rows
+    )
+
+
+def federated_gated(situation: Situation, setting: Setting, seed: int) -> Scored:
+    """The federation's network, one of the own past alone and the pre-filter, gated.
+
+    The gate chooses on the end of the own past, with candidates that were fitted before
+    it; what it chose is then fitted on the whole past.
+    """
+    gate = _gate(situation, setting, seed)
+    found = {name: _CANDIDATES[name](situation, setting, seed) for name in gate.weights}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    known = [one.rows for one in found.values() if one.rows is not None]
+    rows = functools.reduce(np.intersect1d, known)
+    past = {
+        name: one.benign_past[np.searchsorted(one.rows, rows)]
+        for name, one in found.items()
+        if one.rows is not None
+    }
+    gate = gate.rescaled(past)
+    mixed = gate.combine({name: one.test for name, one in found.items()})
+    return Scored(
+        test=mixed.astype(np.float32),
+        benign_past=gate.combine(past).astype(np.float32),
+        rows=rows,
+    )
+
+
+_CANDIDATES: Final[Mapping[str, Method]] = {
+    FEDERATED: federated,
+    LOCAL: local,
+    PREFILTER: prefilter,
+}
 
 METHODS: Final[Mapping[str, Method]] = {
     "local": local,
+    "prefilter": prefilter,
     "federated": federated,
+    "federated-gated": federated_gated,
     "federated-clear": federated_clear,
     "pooled": pooled,
     "isolation-forest": isolation_forest,
@@ -272,7 +334,7 @@ def _together(
         rounds=setting.private_rounds if setting.privacy.is_on else setting.rounds,
         seed=seed,
     )
-    return _network(situation, setting, vector)
+    return _network(situation, setting, vector, fits_all=setting.privacy.is_on)
 
 
 def _plan(setting: Setting, seed: int) -> dict[str, Any]:
@@ -314,34 +376,45 @@ def _one_place(parts: list[Part], setting: Setting, seed: int) -> Vector:
 
 
 def _boosted(situation: Situation, parts: list[Part], seed: int) -> Scored:
-    asked, begin = _asked(situation)
+    asked, rows = own_past.asked(situation)
     features, family = _stacked(parts)
-    found = baselines.gradient_boosting(features, family, asked=asked, seed=seed)
-    return Scored(test=found[:begin], benign_past=found[begin:])
+    share = baselines.gradient_boosting(features, family, asked=asked, seed=seed)
+    # odds, not shares: what lies beyond all rows has room there
+    share = np.clip(share, _LEAST, 1 - _LEAST_BELOW_ONE)
+    return own_past.scored(np.log(share) - np.log1p(-share), rows)
 
 
-def _network(situation: Situation, setting: Setting, vector: Vector) -> Scored:
-    asked, begin = _asked(situation)
+def _network(
+    situation: Situation, setting: Setting, vector: Vector, *, fits_all: bool = False
+) -> Scored:
+    asked, rows = own_past.asked(situation, fits_all=fits_all)
     found = fit.logits(vector, architecture=setting.architecture, features=asked)
-    return Scored(test=found[:begin], benign_past=found[begin:])
+    return own_past.scored(found, rows)
 
 
 def _nothing(situation: Situation) -> Scored:
     """Return scores of someone who has nothing to learn an attack from: all alike."""
-    benign = int((situation.own.family == fit.BENIGN).sum())
-    return Scored(
-        test=np.zeros(len(situation.test.family), np.float32),
-        benign_past=np.zeros(benign, np.float32),
-    )
+    asked, rows = own_past.asked(situation)
+    return own_past.scored(np.zeros(len(asked), np.float32), rows)
 
 
-def _asked(situation: Situation) -> tuple[Floats, int]:
-    """Return the rows to score, test rows first, and where the benign past begins."""
-    past = situation.own.features[situation.own.family == fit.BENIGN]
-    return (
-        np.concatenate([situation.test.features, past]),
-        len(situation.test.family),
-    )
+def _gate(situation: Situation, setting: Setting, seed: int) -> Gate:
+    """Return the gate that the end of the own past speaks for.
+
+    Where nothing can be chosen, nothing is fitted for it.
+    """
+    only = Gate(weights={FEDERATED: 1.0}, scales={FEDERATED: Calibration.assumed()})
+    earlier = own_past.earlier(situation)
+    if earlier is None:
+        return only
+    truth = earlier.test.family != fit.BENIGN
+    if truth.sum() < FEWEST_ATTACKS or (~truth).sum() < FEWEST:
+        return only
+    names = [FEDERATED, LOCAL]
+    if earlier.test.stream is not None:
+        names.append(PREFILTER)
+    scores = {name: _CANDIDATES[name](earlier, setting, seed).test for name in names}
+    return Gate.choose(scores, truth)
 
 
 def _stacked(parts: list[Part]) -> tuple[Floats, Integers]:

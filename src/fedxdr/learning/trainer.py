@@ -30,13 +30,14 @@ from fedxdr.federation.plan import Plan, Task
 from fedxdr.federation.protection import NO_PRIVACY, Privacy
 from fedxdr.learning import dpsgd, fit, windows
 from fedxdr.learning import features as feature_sets
+from fedxdr.learning.calibration import Calibration
 from fedxdr.learning.contributions import bounded
 from fedxdr.learning.dataset import families_of
 from fedxdr.learning.dpsgd import Examples
 from fedxdr.learning.fit import ONLY_MALICIOUS, Lessons
 from fedxdr.learning.lessons import lessons
 from fedxdr.learning.statistics import statistics
-from fedxdr.models import metrics, snapshot
+from fedxdr.models import snapshot
 from fedxdr.models.architecture import Architecture, architecture_of
 from fedxdr.models.graph import Floats
 from fedxdr.parties.ports import Learned
@@ -84,7 +85,7 @@ class Trainer:
         self._features = features
         self._family = family
         self._salt = _salt_of(name)
-        self._is_held_out = _held_out(family)
+        self._is_held_out = held_out(family)
         self._entropy = SystemEntropy() if entropy is None else entropy
         self._prepared_for = prepared_for
         self._examples = examples
@@ -245,16 +246,23 @@ class Trainer:
     def threshold(self, model: bytes, *, false_alarm_budget: float) -> float | None:
         """Return the score above which an event alarms, from the own past alone.
 
+        Benign rows that were held out say how benign rows score; where there are too
+        few to hold any out, all do.
+
         Args:
             model: a snapshot's file.
-            false_alarm_budget: share of this organisation's benign past rows that may
-                lie above, in [0, 1).
+            false_alarm_budget: share of this organisation's benign events that may lie
+                above, in (0, 1).
 
         Returns:
             a threshold, None without benign rows.
         """
-        benign = self._features[self._family == fit.BENIGN]
-        return metrics.threshold(self.score(model, benign), budget=false_alarm_budget)
+        is_benign = self._family == fit.BENIGN
+        is_spared = is_benign & self._is_held_out
+        rows = self._features[is_spared if is_spared.any() else is_benign]
+        if not len(rows):
+            return None
+        return Calibration.fit(self.score(model, rows)).bar(false_alarm_budget)
 
     def _vector(self, model: bytes) -> Vector:
         found = snapshot.load(model)
@@ -288,8 +296,15 @@ def prepare(events: Events, *, architecture: Architecture) -> Events:
     return (events if is_about_alerts else events.select(events.is_input)).sort()
 
 
-def _held_out(family: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """Return (n,) mask: every tenth row of each family that can spare them."""
+def held_out(family: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """Return which rows are never trained on without differential privacy.
+
+    Args:
+        family: (n,), 0 benign.
+
+    Returns:
+        (n,) mask: every tenth row of each family that can spare them.
+    """
     mask = np.zeros(len(family), bool)
     for number in np.unique(family):
         rows = np.flatnonzero(family == number)

@@ -15,7 +15,7 @@ from fedxdr.federation.protection import NO_PRIVACY, Privacy
 from fedxdr.learning import dpsgd
 from fedxdr.learning import features as feature_sets
 from fedxdr.learning.statistics import bounded_statistics
-from fedxdr.learning.trainer import Trainer, prepare
+from fedxdr.learning.trainer import Trainer, held_out, prepare
 from fedxdr.models import snapshot
 from fedxdr.models.architecture import Architecture
 from fedxdr.models.context import context_of
@@ -100,13 +100,44 @@ def test_with_too_few_rows_nothing_is_held_out(architecture, make_rows):
     assert learn(trainer).metrics == {"held_out_accuracy": 0.0}
 
 
-def test_a_threshold_keeps_to_the_budget_on_the_own_past(architecture, make_rows):
+def test_a_threshold_keeps_to_the_budget_on_rows_that_were_held_out(
+    architecture, make_rows
+):
     features, family = make_rows(1000, 50)
     trainer = Trainer(features, family, architecture=architecture, name="a")
     model = file_of(architecture)
-    bar = trainer.threshold(model, false_alarm_budget=0.01)
+    bar = trainer.threshold(model, false_alarm_budget=0.05)
+    benign = trainer.score(model, features[held_out(family) & (family == 0)])
+    assert len(benign) == 100
+    assert (benign > bar).sum() == 5
+
+
+def test_rows_that_were_trained_on_move_no_threshold(architecture, make_rows):
+    features, family = make_rows(1000, 50)
+    model = file_of(architecture)
+    is_trained_on = ~held_out(family)
+    other = features.copy()
+    other[is_trained_on] += 3
+    one, two = (
+        Trainer(rows, family, architecture=architecture, name="a").threshold(
+            model, false_alarm_budget=0.01
+        )
+        for rows in (features, other)
+    )
+    assert one == two
+
+
+def test_where_nothing_can_be_held_out_all_benign_rows_say_it(architecture, make_rows):
+    features, family = make_rows(30, 5)
+    model = file_of(architecture)
+    trainer = Trainer(features, family, architecture=architecture, name="a")
     benign = trainer.score(model, features[family == 0])
-    assert (benign > bar).sum() == 10
+    bar = trainer.threshold(model, false_alarm_budget=0.2)
+    assert (benign > bar).sum() == 6
+    attacks = Trainer(
+        features[family != 0], family[family != 0], architecture=architecture, name="a"
+    )
+    assert attacks.threshold(model, false_alarm_budget=0.2) is None
 
 
 def test_from_events_reads_the_past_only_and_no_alerts(make_events):

@@ -3,7 +3,7 @@
 
     python -m benchmarks.prefilter --data darpa98_edges.parquet
                                    [--ticks clock|distinct] [--push 65536]
-                                   [--columns 2048] [--threshold 1000] [--seed 0]
+                                   [--columns 1024] [--threshold 1000] [--seed 0]
 
 The file has columns ``ts`` (seconds since 1970), ``src``, ``dst`` and ``label`` (``-``
 is benign, all else the name of an attack), rows in the order of the stream. Counted:
@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--ticks", choices=("clock", "distinct"), default="clock")
     parser.add_argument("--push", type=int, default=65_536, help="edges per push")
-    parser.add_argument("--columns", type=int, default=2048)
+    parser.add_argument("--columns", type=int, default=1024)
     parser.add_argument("--threshold", type=float, default=1000.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=int, default=MIN_RUNS)

@@ -123,7 +123,8 @@ def test_a_year_of_silence_fades_as_its_closed_form():
 
 def test_a_flood_between_known_hosts_stands_above_steady_talk():
     stream, attack = flood()
-    scores = Prefilter().push(*stream)
+    # wide enough that nobody shares a cell
+    scores = Prefilter(columns=1 << 14).push(*stream)
     single = prefilter.score(scores)
     assert np.array_equal(single, scores.max(axis=1))
     # the flood's first edges in a tick are few, as yet

@@ -375,13 +375,11 @@ def _sentence(
     raising = [item for item in near if item.contribution > 0]
     if raising:
         best = raising[0]
-        where = best.reads[0][0]
         words.append(
-            f"{len(raising)} of {len(near)} earlier events raise the score, most of "
-            f"all one {where} (by {best.contribution:.2f})."
+            f"{len(raising)} of the {len(near)} earlier events that it is seen with "
+            f"raise{'s' * (len(raising) == 1)} the score, most of all one "
+            f"{best.reads[0][0]} (by {best.contribution:.2f})."
         )
     if own and own[0][1] > 0:
-        words.append(
-            f"Of its own numbers {own[0][0]} raises it most (by {own[0][1]:.2f})."
-        )
+        words.append(f"Of its own, {own[0][0]} counts most (by {own[0][1]:.2f}).")
     return " ".join(words)

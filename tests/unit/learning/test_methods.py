@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedxdr.core.errors import InvalidPlan, InvalidSettings, TooFewParticipants
+from fedxdr.core.errors import InvalidPlan, TooFewParticipants
 from fedxdr.federation.plan import Training
 from fedxdr.learning import baselines, dataset, features, methods, trainer
 from fedxdr.learning.calibration import Calibration
@@ -205,9 +205,10 @@ def test_the_prefilter_reads_the_stream_alone(with_stream, setting):
     assert np.array_equal(early.test, scored.test[:50])
 
 
-def test_without_a_stream_the_prefilter_says_so(situation, setting):
-    with pytest.raises(InvalidSettings, match="leave prefilter out"):
-        methods.prefilter(situation, setting, 0)
+def test_without_a_stream_all_rows_are_alike_to_the_prefilter(situation, setting):
+    scored = methods.prefilter(situation, setting, 0)
+    assert not scored.test.any()
+    assert (scored.test > scored.bar(0.01)).sum() == 0
 
 
 def test_without_attacks_in_the_own_past_the_gate_is_the_federations(

@@ -29,7 +29,6 @@ Source: ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
@@ -42,15 +41,26 @@ from fedxdr.core.errors import (
     MalformedMessage,
 )
 from fedxdr.core.ids import Digest
-from fedxdr.learning import calibration, detector_state, explain, features, streaming
+from fedxdr.learning import (
+    calibration,
+    campaigns,
+    detector_state,
+    explain,
+    features,
+    latest,
+    streaming,
+)
 from fedxdr.learning.calibration import Calibration
+from fedxdr.learning.campaigns import Campaigns, Examples
 from fedxdr.learning.detector_state import Held, State
-from fedxdr.learning.explain import Asked, Explanation
-from fedxdr.learning.gate import FEDERATED, LOCAL, Gate
+from fedxdr.learning.explain import Explanation
+from fedxdr.learning.gate import FEDERATED, LOCAL, PREFILTER, Gate
+from fedxdr.learning.latest import Latest
 from fedxdr.learning.scored import Numbers, Scored
 from fedxdr.learning.scorer import Scorer
 from fedxdr.learning.streaming import Stream
 from fedxdr.models.graph import Floats, Integers
+from fedxdr.models.prefilter import Prefilter
 from fedxdr.telemetry.event import MALICIOUS, Events
 
 BUDGET: Final = 0.01
@@ -59,36 +69,14 @@ BUDGET: Final = 0.01
 HELD_OUT_SHARE: Final = 0.2
 """Part of the past, the latest, that thresholds and gate are chosen on."""
 
-MOST_HELD: Final = 16_384
-"""Held-out rows that are kept; of more, evenly spread ones."""
+MOST_HELD: Final = 4096
+"""Benign held-out rows that are kept, and as many attacks; of more, evenly spread."""
 
-MOST_EXPLAINED: Final = 4096
+MOST_EXPLAINED: Final = latest.MOST_EXPLAINED
 """Rows of the latest batch, those that score highest, that can be explained."""
-
-MEMORY: Final = 32_768
-"""Earlier events that an explanation can point to."""
 
 UNREAD: Final = -1000.0
 """Score of rows that the feature set does not read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Latest:
-    """What is kept of the latest batch, to explain it.
-
-    Attributes:
-        events: as they were pushed.
-        before: the read events before it.
-        read: (m,) rows that were read, in the order of time.
-        kept: (k,) places among them, ascending.
-        features: (k, D) float32.
-    """
-
-    events: Events
-    before: Events
-    read: Integers
-    kept: Integers
-    features: Floats
 
 
 class Detector:
@@ -96,34 +84,26 @@ class Detector:
 
     Args:
         scorers: the federation's network and maybe the own one, by candidate.
-        stream: warmed up.
-        held: of the past.
-        memory: the last events of the past.
-        budget: share of benign events that may alarm.
+        state: all the rest that is kept.
 
     Attributes:
-        budget: see above.
+        budget: share of benign events that may alarm.
         threshold: from which score on an event alarms.
         gate: which candidates are listened to.
         calibration: of the scores as ``push`` returns them.
         is_calibrated: False where the past was too short.
     """
 
-    def __init__(
-        self,
-        *,
-        scorers: dict[str, Scorer],
-        stream: Stream,
-        held: Held,
-        memory: Events,
-        budget: float,
-    ) -> None:
+    def __init__(self, scorers: dict[str, Scorer], state: State) -> None:
         self._scorers = scorers
-        self._stream = stream
-        self._held = held
-        self._memory = memory
-        self._latest: _Latest | None = None
-        self.budget = budget
+        self._stream = state.stream
+        self._prefilter = state.prefilter
+        self._held = state.held
+        self._examples = state.examples
+        self._memory = state.memory
+        self._latest: Latest | None = None
+        self._campaigns: Campaigns | None = None
+        self.budget = state.budget
         self._calibrate()
 
     @classmethod
@@ -144,7 +124,7 @@ class Detector:
             budget: share of benign events that may alarm, in (0, 1).
             own_model: a snapshot of a network of the same feature set, fitted on the
                 own past before its latest fifth; None without one.
-            seed: >= 0, for what is drawn.
+            seed: >= 0, key of the pre-filter's hashes.
 
         Raises:
             MalformedMessage: not a snapshot.
@@ -152,26 +132,38 @@ class Detector:
             InvalidTelemetry: a feature set that cannot be streamed, or a budget outside
                 its range.
         """
-        del seed
         scorers = {FEDERATED: Scorer(model)}
         if own_model is not None:
             scorers[LOCAL] = Scorer(own_model)
             _refuse_other_features(scorers[FEDERATED], scorers[LOCAL])
         name = scorers[FEDERATED].architecture.features
-        stream = Stream(name)
+        stream, prefilter = Stream(name), Prefilter(seed=seed)
         read = past.select(_is_read(past, name)).sort()
-        wanted = _held_out(len(read))
-        kept = np.empty((len(wanted), stream.width), np.float32)
+        late = _held_out(read)
+        shown, number, names = campaigns.labelled(read)
+        kept, burst = _Rows(late, stream.width), _Rows(late, 1)
+        examples = _Rows(shown, stream.width)
         for begin in range(0, len(read), streaming.PIECE):
-            found = stream.push(read.select(slice(begin, begin + streaming.PIECE)))
-            inside = (wanted >= begin) & (wanted < begin + len(found))
-            kept[inside] = found[wanted[inside] - begin]
+            piece = read.select(slice(begin, begin + streaming.PIECE))
+            found = stream.push(piece)
+            kept.take(begin, found)
+            examples.take(begin, found)
+            burst.take(begin, _burst(prefilter, piece)[:, None])
         return cls(
-            scorers=scorers,
-            stream=stream,
-            held=Held(features=kept, is_attack=read.label[wanted] == MALICIOUS),
-            memory=read.select(slice(-MEMORY, None)),
-            budget=budget,
+            scorers,
+            State(
+                models={},
+                stream=stream,
+                prefilter=prefilter,
+                held=Held(
+                    features=kept.rows,
+                    is_attack=read.label[late] == MALICIOUS,
+                    burst=burst.rows[:, 0].astype(np.float64),
+                ),
+                examples=Examples(features=examples.rows, number=number, names=names),
+                memory=latest.remembered(Events.empty(), read),
+                budget=budget,
+            ),
         )
 
     @property
@@ -202,25 +194,26 @@ class Detector:
         score = np.full(len(events), UNREAD)
         calibrated = np.ones(len(events))
         tactic = np.full(len(events), -1)
-        kept = _Best()
+        kept = latest.Best()
         for begin in range(0, len(read), streaming.PIECE):
             piece = slice(begin, begin + streaming.PIECE)
             found = self._stream.push(read.select(piece))
-            numbers, tactics = self._score(found)
+            burst = _burst(self._prefilter, read.select(piece))
+            numbers, tactics = self._score(found, burst)
             at = rows[piece]
             score[at] = numbers
             calibrated[at] = self.calibration.share(numbers)
             if tactics is not None:
                 tactic[at] = np.where(numbers >= self.threshold, tactics, -1)
             kept.take(begin + np.arange(len(found)), numbers, found)
-        self._latest = _Latest(
+        self._latest = Latest(
             events=events,
             before=self._memory,
             read=rows,
             kept=kept.place,
             features=kept.features(self._stream.width),
         )
-        self._memory = _tail_of(self._memory, read)
+        self._memory = latest.remembered(self._memory, read)
         return Scored(events=events, score=score, calibrated=calibrated, tactic=tactic)
 
     def explain(self, scored: Scored, rows: Sequence[int]) -> list[Explanation]:
@@ -230,38 +223,36 @@ class Detector:
 
         Args:
             scored: what ``push`` returned last.
-            rows: of it; at most ``MOST_EXPLAINED`` of a batch can be asked about, those
-                that score highest.
+            rows: of it; at most ``latest.MOST_EXPLAINED`` of a batch can be asked
+                about, those that score highest.
 
         Raises:
             InvalidTelemetry: an older batch, or rows that are not kept.
         """
-        latest, spots = self._spots(scored, rows)
-        # no further back than what would be remembered anyway
-        first = max(int(latest.kept[spots].min(initial=len(latest.read))) - MEMORY, 0)
-        last = int(latest.kept[spots].max(initial=-1)) + 1
-        inside = latest.read[first:last]
-        before = latest.before if first == 0 else Events.empty()
-        asked = Asked(
-            features=latest.features[spots],
-            stream=Events.concatenate([before, latest.events.select(inside)]),
-            place=len(before) + latest.kept[spots] - first,
-            rows=np.concatenate([np.full(len(before), -1), inside]),
-            calibrated=scored.calibrated[np.asarray(rows, np.int64)],
-        )
+        asked = self._latest_of(scored).asked(scored, rows)
         return explain.explain(self._speaker(), asked)
 
     def nearest(self, scored: Scored, row: int) -> str | None:
-        """Return the known technique that an event is most like, None if none is.
+        """Return the technique of the own past that an event is most like.
 
-        Model cards carry no techniques yet, so that nothing is known.
+        None where it is like none, where the past was not labelled with techniques, or
+        where the row is not among those that can be explained.
 
         Args:
             scored: what ``push`` returned last.
             row: of it.
+
+        Raises:
+            InvalidTelemetry: an older batch.
         """
-        self._spots(scored, [row])
-        return None
+        found = self._latest_of(scored)
+        spot = int(found.spots([row])[0])
+        if spot < 0 or not self._examples.names:
+            return None
+        if self._campaigns is None:
+            benign = self._held.features[~self._held.is_attack]
+            self._campaigns = Campaigns(self._speaker(), self._examples, benign)
+        return self._campaigns.nearest(found.features[spot])
 
     def swap(self, model: bytes) -> None:
         """Go on with the federation's next model.
@@ -291,7 +282,9 @@ class Detector:
             State(
                 models=models,
                 stream=self._stream,
+                prefilter=self._prefilter,
                 held=self._held,
+                examples=self._examples,
                 memory=self._memory,
                 budget=self.budget,
             )
@@ -313,20 +306,19 @@ class Detector:
             scorers = {name: Scorer(model) for name, model in state.models.items()}
             for scorer in scorers.values():
                 _refuse_other_features(scorers[FEDERATED], scorer)
-            return cls(
-                scorers=scorers,
-                stream=state.stream,
-                held=state.held,
-                memory=state.memory,
-                budget=state.budget,
-            )
+            return cls(scorers, state)
         except (InvalidInput, KeyError) as error:
             raise MalformedMessage(f"not the state of a detector: {error}") from error
 
     def _calibrate(self) -> None:
         """Choose gate, calibration and threshold on the held-out past."""
         held = self._held
-        said = self._said(held.features)
+        said = {
+            name: scorer.said(held.features).malicious.astype(np.float64)
+            for name, scorer in self._scorers.items()
+        }
+        said[PREFILTER] = held.burst
+        self._campaigns = None
         benign = ~held.is_attack
         if benign.sum() < calibration.FEWEST:
             assumed = Calibration.assumed()
@@ -337,23 +329,16 @@ class Detector:
             self.calibration = Calibration.fit(self.gate.combine(said)[benign])
         self.threshold = self.calibration.threshold(self.budget)
 
-    def _said(self, rows: Floats) -> dict[str, Numbers]:
-        return {
-            name: scorer.said(rows).malicious.astype(np.float64)
-            for name, scorer in self._scorers.items()
-        }
-
-    def _score(self, rows: Floats) -> tuple[Numbers, Integers | None]:
+    def _score(self, rows: Floats, burst: Floats) -> tuple[Numbers, Integers | None]:
         """Return scores, and tactics where the federation's model tells them."""
         said = {
             name: self._scorers[name].said(rows)
             for name in self._scorers
             if name in self.gate.weights or name == FEDERATED
         }
-        score = self.gate.combine(
-            {name: one.malicious.astype(np.float64) for name, one in said.items()}
-        )
+        scores = {name: one.malicious.astype(np.float64) for name, one in said.items()}
         tactics = said[FEDERATED].tactics
+        score = self.gate.combine({**scores, PREFILTER: burst})
         return score, None if tactics is None else tactics.argmax(axis=1)
 
     def _speaker(self) -> Scorer:
@@ -363,43 +348,35 @@ class Detector:
             return self._scorers[LOCAL]
         return self._scorers[FEDERATED]
 
-    def _spots(self, scored: Scored, rows: Sequence[int]) -> tuple[_Latest, Integers]:
-        """Return what is kept of the latest batch, and where these rows are in it."""
-        latest = self._latest
-        if latest is None or scored.events is not latest.events:
+    def _latest_of(self, scored: Scored) -> Latest:
+        """Return what is kept of a batch."""
+        if self._latest is None or scored.events is not self._latest.events:
             raise InvalidTelemetry("only the latest batch can be explained")
-        place = np.full(len(latest.events), -1, np.int64)
-        place[latest.read[latest.kept]] = np.arange(len(latest.kept))
-        wanted = np.asarray(rows, np.int64)
-        if wanted.size and not (
-            wanted.min() >= 0 and wanted.max() < len(place) and place[wanted].min() >= 0
-        ):
-            raise InvalidTelemetry(
-                f"of a batch the {MOST_EXPLAINED} rows that score highest can be "
-                "explained, if they were read"
-            )
-        return latest, place[wanted]
+        return self._latest
 
 
-class _Best:
-    """Keeps the rows that score highest, the earlier of equal ones."""
+class _Rows:
+    """Collects wanted rows from pieces.
 
-    def __init__(self) -> None:
-        self.place = np.empty(0, np.int64)
-        self._score = np.empty(0)
-        self._rows: list[Floats] = []
+    Args:
+        wanted: (k,) places, ascending.
+        width: of a row.
+    """
 
-    def take(self, place: Integers, score: Numbers, rows: Floats) -> None:
-        """Take some more rows, ascending."""
-        whole = np.concatenate([self._score, score])
-        best = np.sort(np.argsort(-whole, kind="stable")[:MOST_EXPLAINED])
-        self.place = np.concatenate([self.place, place])[best]
-        self._score = whole[best]
-        self._rows = [np.concatenate([*self._rows, rows])[best]]
+    def __init__(self, wanted: Integers, width: int) -> None:
+        self._wanted = wanted
+        self.rows: Floats = np.empty((len(wanted), width), np.float32)
 
-    def features(self, width: int) -> Floats:
-        """Return them, (k, D) float32."""
-        return self._rows[0] if self._rows else np.empty((0, width), np.float32)
+    def take(self, begin: int, piece: Floats) -> None:
+        """Take those that are wanted from the piece that begins there."""
+        low, high = np.searchsorted(self._wanted, [begin, begin + len(piece)])
+        self.rows[low:high] = piece[self._wanted[low:high] - begin]
+
+
+def _burst(prefilter: Prefilter, events: Events) -> Floats:
+    """Return what the pre-filter says, (n,) float32: log(1 + chi-squared)."""
+    found = prefilter.push(events.time_ns, events.source, events.destination)
+    return np.asarray(np.log1p(found.max(axis=1)), np.float32)
 
 
 def _is_read(events: Events, name: str) -> npt.NDArray[np.bool_]:
@@ -409,21 +386,17 @@ def _is_read(events: Events, name: str) -> npt.NDArray[np.bool_]:
     return np.ones(len(events), np.bool_)
 
 
-def _held_out(rows: int) -> Integers:
+def _held_out(past: Events) -> Integers:
     """Return which rows of a past are held out: the latest, evenly spread if many."""
-    count = int(HELD_OUT_SHARE * rows)
-    late = np.arange(rows - count, rows)
-    if count <= MOST_HELD:
-        return late
-    return late[np.linspace(0, count - 1, MOST_HELD).astype(np.int64)]
+    late = np.arange(len(past) - int(HELD_OUT_SHARE * len(past)), len(past))
+    is_attack = past.label[late] == MALICIOUS
+    return np.sort(np.concatenate([_even(late[~is_attack]), _even(late[is_attack])]))
 
 
-def _tail_of(before: Events, more: Events) -> Events:
-    """Return the last ``MEMORY`` events of both."""
-    if len(more) >= MEMORY:
-        return more.select(slice(-MEMORY, None))
-    kept = before.select(slice(max(len(before) + len(more) - MEMORY, 0), None))
-    return Events.concatenate([kept, more])
+def _even(rows: Integers) -> Integers:
+    if len(rows) <= MOST_HELD:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, MOST_HELD).astype(np.int64)]
 
 
 def _refuse_other_features(one: Scorer, two: Scorer) -> None:

@@ -27,9 +27,11 @@ from safetensors.numpy import save as save_tensors
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidInput, MalformedMessage
 from fedxdr.core.ids import Digest, sha256
+from fedxdr.learning.campaigns import Examples
 from fedxdr.learning.gate import CANDIDATES
 from fedxdr.learning.streaming import Stream
 from fedxdr.models.graph import Floats
+from fedxdr.models.prefilter import Prefilter
 from fedxdr.telemetry.event import COLUMNS, Events
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -38,6 +40,7 @@ _KEY: Final = "fedxdr-detector"
 _HEADER_BYTES: Final = 8
 _VERSION: Final = 1
 _NO_DIGEST: Final = Digest("")
+_PREFILTER: Final = "prefilter."
 _LABELS: Final = ("label", "technique")
 _REMEMBERED: Final = tuple(name for name, _, _ in COLUMNS if name not in _LABELS)
 
@@ -49,10 +52,12 @@ class Held:
     Attributes:
         features: (m, D) float32.
         is_attack: (m,) bool.
+        burst: (m,) float64, what the pre-filter said.
     """
 
     features: Floats
     is_attack: npt.NDArray[np.bool_]
+    burst: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,14 +67,18 @@ class State:
     Attributes:
         models: files of snapshots, by candidate.
         stream: as it stands.
+        prefilter: as it stands.
         held: of the past.
+        examples: of techniques that the past is labelled with.
         memory: the last events; labels are not kept.
         budget: share of benign events that may alarm.
     """
 
     models: Mapping[str, bytes]
     stream: Stream
+    prefilter: Prefilter
     held: Held
+    examples: Examples
     memory: Events
     budget: float
 
@@ -78,6 +87,7 @@ class State:
 class _Card:
     """What the file says about itself; ``digest`` is of that and its arrays."""
 
+    techniques: tuple[str, ...] = ()
     digest: Digest = _NO_DIGEST
     version: int = _VERSION
 
@@ -88,13 +98,19 @@ def pack(state: State) -> bytes:
         "stream": np.frombuffer(state.stream.save(), np.uint8),
         "held.features": state.held.features,
         "held.is_attack": state.held.is_attack.astype(np.uint8),
+        "held.burst": state.held.burst,
+        "examples.features": state.examples.features,
+        "examples.number": state.examples.number,
         "budget": np.array([state.budget]),
     }
     for name, model in state.models.items():
         arrays[f"model.{name}"] = np.frombuffer(model, np.uint8)
     for name in _REMEMBERED:
         arrays[f"memory.{name}"] = np.ascontiguousarray(getattr(state.memory, name))
-    card = dataclasses.replace(_Card(), digest=_digest_of(arrays))
+    for name, array in state.prefilter.state().items():
+        arrays[f"{_PREFILTER}{name}"] = array
+    card = _Card(techniques=state.examples.names)
+    card = dataclasses.replace(card, digest=_digest_of(card, arrays))
     return save_tensors(arrays, metadata={_KEY: canonical.encode(card).decode()})
 
 
@@ -112,9 +128,9 @@ def unpack(file: bytes) -> State:
         arrays = load_tensors(file)
         if card.version != _VERSION:
             raise MalformedMessage(f"version {card.version}")
-        if card.digest != _digest_of(arrays):
+        if card.digest != _digest_of(card, arrays):
             raise MalformedMessage("it does not have its digest")
-        return _state(arrays)
+        return _state(card, arrays)
     except (
         InvalidInput,
         SafetensorError,
@@ -130,12 +146,26 @@ def unpack(file: bytes) -> State:
         raise MalformedMessage(f"not the state of a detector: {error}") from error
 
 
-def _state(arrays: Arrays) -> State:
+def _state(card: _Card, arrays: Arrays) -> State:
     memory = {name: arrays[f"memory.{name}"] for name in _REMEMBERED}
     held, attacks = arrays["held.features"], arrays["held.is_attack"]
     stream = Stream.load(arrays["stream"].tobytes())
-    if (held.dtype, held.shape) != (np.float32, (len(attacks), stream.width)):
-        raise MalformedMessage("held-out rows of another width than the stream's")
+    burst = arrays["held.burst"]
+    examples = Examples(
+        features=arrays["examples.features"],
+        number=arrays["examples.number"],
+        names=card.techniques,
+    )
+    for rows, count in (
+        (held, len(attacks)),
+        (examples.features, len(examples.number)),
+    ):
+        if (rows.dtype, rows.shape) != (np.float32, (count, stream.width)):
+            raise MalformedMessage("rows of another width than the stream's")
+    if (burst.dtype, burst.shape) != (np.float64, attacks.shape):
+        raise MalformedMessage("held-out rows that the pre-filter did not score")
+    if not set(examples.number.tolist()) == set(range(len(examples.names))):
+        raise MalformedMessage("techniques without an example, or without a name")
     return State(
         models={
             name: arrays[f"model.{name}"].tobytes()
@@ -143,11 +173,20 @@ def _state(arrays: Arrays) -> State:
             if f"model.{name}" in arrays
         },
         stream=stream,
-        held=Held(features=held, is_attack=attacks.astype(np.bool_)),
+        prefilter=Prefilter.from_state(
+            {
+                name.removeprefix(_PREFILTER): array
+                for name, array in arrays.items()
+                if name.startswith(_PREFILTER)
+            }
+        ),
+        held=Held(features=held, is_attack=attacks.astype(np.bool_), burst=burst),
+        examples=examples,
         memory=Events.build(len(memory["time_ns"]), memory),
         budget=float(arrays["budget"][0]),
     )
 
 
-def _digest_of(arrays: Arrays) -> Digest:
-    return sha256(f"{_KEY}/{_VERSION}".encode(), save_tensors(dict(arrays)))
+def _digest_of(card: _Card, arrays: Arrays) -> Digest:
+    bare = dataclasses.replace(card, digest=_NO_DIGEST)
+    return sha256(sha256(canonical.encode(bare)).encode(), save_tensors(dict(arrays)))

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedxdr.core.errors import InvalidPlan, InvalidTelemetry, MalformedMessage
-from fedxdr.learning import detector, detector_state, features, fit
+from fedxdr.federation.plan import Training
+from fedxdr.learning import detector, detector_state, features, fit, latest
 from fedxdr.learning.detector import Detector
 from fedxdr.learning.gate import FEDERATED, LOCAL
-from fedxdr.models import snapshot
+from fedxdr.learning.scorer import Scorer
+from fedxdr.models import metrics, snapshot
 from fedxdr.telemetry.catalogue import Kind
 from fedxdr.telemetry.event import Events
 
@@ -265,20 +267,131 @@ def test_no_label_is_saved(past, later):
 
 
 def test_of_a_batch_those_that_score_highest_are_kept(past, later, monkeypatch):
-    monkeypatch.setattr(detector, "MOST_EXPLAINED", 10)
+    monkeypatch.setattr(latest, "MOST_EXPLAINED", 10)
     one = Detector.prepare(model(), past)
     scored = one.push(later)
     highest = np.argsort(-scored.score, kind="stable")[:10].tolist()
     assert [item.row for item in one.explain(scored, highest)] == highest
     lowest = int(scored.score.argmin())
-    for rows in ([lowest], [len(later)], [-1]):
-        with pytest.raises(InvalidTelemetry, match="10 rows"):
-            one.explain(scored, rows)
+    assert one.nearest(scored, lowest) is None
+    with pytest.raises(InvalidTelemetry, match="10 rows"):
+        one.explain(scored, [lowest])
+    for row in (len(later), -1):
+        with pytest.raises(InvalidTelemetry, match="rows 0 to 149"):
+            one.explain(scored, [row])
 
 
 def test_only_the_latest_batch_is_explained(past, later):
     one = Detector.prepare(model(), past)
     first = one.push(later.select(slice(0, 70)))
     one.push(later.select(slice(70, None)))
-    with pytest.raises(InvalidTelemetry, match="latest"):
-        one.explain(first, [0])
+    for ask in (lambda: one.explain(first, [0]), lambda: one.nearest(first, 0)):
+        with pytest.raises(InvalidTelemetry, match="latest"):
+            ask()
+
+
+def attacked(rows, *, seed):
+    """Return events under attack all the time: a source that speaks to everybody."""
+    draw = np.random.default_rng(seed)
+    is_attack = draw.random(rows) < 0.2
+    return Events.build(
+        rows,
+        {
+            "time_ns": (seed * 10**6 + np.arange(1, rows + 1)) * SECOND,
+            "source": np.where(is_attack, 99, draw.integers(1, 6, rows)),
+            "destination": np.where(
+                is_attack, draw.integers(100, 10**6, rows), draw.integers(1, 6, rows)
+            ),
+            "destination_port": np.where(is_attack, 22, 443),
+            "kind": np.full(rows, int(Kind.FLOW)),
+            "bytes_out": np.where(is_attack, 0, draw.integers(100, 10**6, rows)),
+            "label": is_attack,
+            "technique": np.where(is_attack, np.arange(rows) % 2, -1),
+        },
+        techniques=("T1046", "no name: of any kind"),
+    )
+
+
+def fitted(events):
+    """Return a model that was fitted on these events alone."""
+    shape = features.find("traffic-event").architecture(
+        neighbour=4, mixer=6, embedding=8
+    )
+    vector = shape.first_vector(0)
+    rows, family = features.find("traffic-event").compute(events), events.label
+    begin, end = shape.layout.span("weights.")
+    training = Training(batch_size=64, learning_rate=0.02, examples_per_epoch=512)
+    for number in range(4):
+        vector[begin:end] += fit.fit(
+            vector,
+            architecture=shape,
+            features=rows,
+            family=family,
+            training=training,
+            seed=(number,),
+        )
+    return snapshot.save(vector, layout=shape.layout, architecture=shape.describe())
+
+
+def test_where_the_own_model_is_better_the_gate_listens_to_it():
+    past, later = attacked(800, seed=1), attacked(400, seed=2)
+    truth = later.label == 1
+    own = fitted(past.select(slice(0, 640)))
+    alone = Detector.prepare(model(), past)
+    both = Detector.prepare(model(), past, own_model=own)
+    right = Scorer(own)
+    assert FEDERATED not in both.gate.weights or len(both.gate.weights) > 1
+    area = {
+        name: metrics.area_under_curve(found.push(later).score, truth)
+        for name, found in (("alone", alone), ("both", both))
+    }
+    rows = features.find("traffic-event").compute(Events.concatenate([past, later]))
+    best = metrics.area_under_curve(
+        right.said(rows[800:]).malicious.astype(np.float64), truth
+    )
+    assert area["both"] >= best - 0.01
+    again = Detector.load(both.save())
+    assert again.gate.weights == both.gate.weights
+    assert again.threshold == both.threshold
+
+
+def test_without_attacks_in_the_past_nobody_else_is_listened_to():
+    past = replace(attacked(800, seed=1), label=np.full(800, -1, np.int8))
+    found = Detector.prepare(model(), past, own_model=model(seed=4))
+    assert found.gate.weights == {FEDERATED: 1.0}
+
+
+def test_an_attack_is_like_the_technique_of_the_own_past():
+    past, later = attacked(800, seed=1), attacked(100, seed=2)
+    found = Detector.prepare(fitted(past), past)
+    scored = found.push(later)
+    named = [found.nearest(scored, row) for row in range(100)]
+    attacks = later.label == 1
+    # names that no finding may carry are left out
+    assert {named[row] for row in np.flatnonzero(attacks)} == {"T1046"}
+    benign = [named[row] for row in np.flatnonzero(~attacks)]
+    assert benign.count(None) > 0.8 * len(benign)
+    again = Detector.load(found.save())
+    more = attacked(100, seed=3)
+    one, two = found.push(more), again.push(more)
+    for row in range(0, 100, 7):
+        assert found.nearest(one, row) == again.nearest(two, row)
+
+
+def test_without_techniques_in_the_past_nothing_is_known(later):
+    past = replace(EVENTS, label=np.full(len(EVENTS), -1, np.int8))
+    found = Detector.prepare(model(), past)
+    scored = found.push(later)
+    assert found.nearest(scored, int(scored.score.argmax())) is None
+
+
+def test_rows_held_out_are_bounded_and_span_the_latest_fifth(monkeypatch):
+    monkeypatch.setattr(detector, "MOST_HELD", 20)
+    past = attacked(1000, seed=1)
+    rows = detector._held_out(past)
+    is_attack = past.label[rows] == 1
+    assert (is_attack.sum(), (~is_attack).sum()) == (20, 20)
+    assert rows[0] < 810
+    assert rows[-1] >= 990
+    assert rows.min() >= 800
+    assert len(np.unique(rows)) == len(rows)

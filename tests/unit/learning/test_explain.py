@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.learning import detector, explain, features
+from fedxdr.learning import explain, features, latest
 from fedxdr.learning.detector import Detector
 from fedxdr.learning.explain import Asked
 from fedxdr.learning.gate import FEDERATED, LOCAL, Gate
@@ -208,7 +208,7 @@ def test_a_detector_explains_across_batches_and_points_into_the_past(
         rows = [None if item.row < 230 else item.row - 230 for item in two.neighbours]
         assert [item.row for item in one.neighbours] == rows
     # of a long batch no more is looked at than what would be remembered
-    monkeypatch.setattr(detector, "MEMORY", 10)
+    monkeypatch.setattr(latest, "MEMORY", 10)
     short = found.explain(scored, [25])[0]
     known = [item for item in short.neighbours if item.event is not None]
     assert known

@@ -28,7 +28,7 @@ from fedxdr.telemetry.event import MALICIOUS, Events
 MOST_PER_TECHNIQUE: Final = 64
 """Events of a technique that are kept, the latest."""
 
-LEAST_ALIKE: Final = 0.5
+LEAST_ALIKE: Final = 0.8
 """Cosine from which on an event is said to be like a technique."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")

@@ -21,6 +21,7 @@ import datetime as dt
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -65,6 +66,7 @@ NOBODY = "http://127.0.0.1:9"
 STEP_S = 0.05
 AROUND_KILLS_S = 1.0
 READY_S = 60.0
+QUIET_S = 1.0
 
 
 @dataclass(kw_only=True)
@@ -157,7 +159,7 @@ class Agent:
         sources = [word for log in logs for word in ("--zeek", str(log))]
         self._command = [
             sys.executable, "-m", "fedxdr", "agent", "run", "--dir", str(folder),
-            "--follow", "--sink", sink, *sources,
+            "--follow", "--sink", sink, "--log-level", "DEBUG", *sources,
         ]  # fmt: skip
         self.log = folder / "agent.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -186,6 +188,21 @@ class Agent:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, self.log.read_text()
             time.sleep(0.02)
+
+    def settle(self, spool: Path) -> None:
+        """Return once all that is stored is scored."""
+        end = time.monotonic() + READY_S
+        newest = -1
+        while newest != self._scored():
+            assert time.monotonic() < end, self.log.read_text()[-2000:]
+            time.sleep(QUIET_S / 2)
+            newest = max(
+                int(one.stem.split("-")[1]) for one in spool.glob("*-*.segment")
+            )
+
+    def _scored(self) -> int:
+        """Return the number of the segment that was scored last."""
+        return int(re.findall(r"segment=(\d+)", self.log.read_text())[-1])
 
     def kill(self) -> None:
         self.look()
@@ -231,6 +248,14 @@ class Webhook:
                     self.again += 1
                 self.first.setdefault(uid, (now_s, one))
         return Response()
+
+    def wait(self, *, quiet_s: float) -> None:
+        """Return once nothing has come for some seconds."""
+        known, since_s = -1, time.monotonic()
+        while time.monotonic() - since_s < quiet_s:
+            if len(self.first) != known:
+                known, since_s = len(self.first), time.monotonic()
+            time.sleep(0.05)
 
     def close(self) -> None:
         self._receiver.down()
@@ -307,10 +332,12 @@ def expected(folder: Path, state: Path) -> dict[str, Finding]:
     return found
 
 
-def run(base: Path, *, seconds: float, kills: int, seed: int = 3) -> Outcome:
+def run(
+    base: Path, *, seconds: float, kills: int, seed: int = 3, hours: float = 24
+) -> Outcome:
     """Run the drill in a folder."""
     outcome = Outcome(kills=kills)
-    world = traffic.generate(organisations=ORGS, seed=seed, hours=24)
+    world = traffic.generate(organisations=ORGS, seed=seed, hours=hours)
     traffic.write(world, base / "past")
     folder = member(base, trained(world, base / "past"))
     growing = GrowingLogs(world, base / "live")
@@ -335,7 +362,8 @@ def run(base: Path, *, seconds: float, kills: int, seed: int = 3) -> Outcome:
         agent.kill()
         agent.start()
     writing.join()
-    time.sleep(3.0)
+    agent.settle(folder / SPOOL)
+    webhook.wait(quiet_s=QUIET_S)
     agent.stop()
     webhook.close()
     outcome.lines = writing.lines
@@ -381,10 +409,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--hours", type=float, default=24.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         outcome = run(
-            Path(folder), seconds=asked.seconds, kills=asked.kills, seed=asked.seed
+            Path(folder),
+            seconds=asked.seconds,
+            kills=asked.kills,
+            seed=asked.seed,
+            hours=asked.hours,
         )
     print(json.dumps(dataclasses.asdict(outcome)))  # noqa: T201 - what it is for
 

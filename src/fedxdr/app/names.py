@@ -32,7 +32,7 @@ MOST_NAMES: Final = 1 << 19
 """Names that are remembered at most; about 100 MB."""
 
 _LONGEST: Final = 256
-_HEAD_BYTES: Final = 1 << 16
+_HEAD_BYTES: Final = 1 << 13
 
 
 class KnownNames(Tokeniser):
@@ -84,30 +84,33 @@ class KnownNames(Tokeniser):
         Args:
             findings: whose names may be forgotten; lines that are gone say nothing.
         """
+        places: dict[int, Position] = {}
         for finding in findings:
-            wanted = {finding.source, finding.destination, finding.user}
             for one in finding.evidence:
-                wanted |= {one.source, one.destination, one.user}
-                missing = {token for token in wanted if token and not self(token)}
-                if one.line is not None and missing:
-                    self._read(one.line)
-                wanted = missing
+                for token in (one.source, one.destination, one.user):
+                    if token and one.line is not None and not self(token):
+                        places.setdefault(token, one.line)
+        by_log: dict[str, dict[Position, None]] = {}
+        for place in places.values():
+            by_log.setdefault(place.source, {})[place] = None
+        for source, wanted in by_log.items():
+            self._read(Path(source), [line_at(place) for place in wanted])
 
-    def _read(self, place: Position) -> None:
-        """Parse a line again; the tokeniser is this one, so it remembers."""
-        line = line_at(place)
-        if line is None:
+    def _read(self, path: Path, found: list[bytes | None]) -> None:
+        """Parse lines of a log again; the tokeniser is this one, so it remembers."""
+        lines = [line for line in found if line is not None]
+        if not lines:
             return
-        path, head = Path(place.source), b""
+        head = b""
         with suppress(OSError), path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
         with suppress(InvalidInput):
-            format_ = sniff(head or line)
+            format_ = sniff(head or lines[0])
             # when it was written matters to times alone
             parser = parser_for(
                 format_, name=path.name, written=instant(0), tokenise=self
             )
-            parser.parse(header_of(format_, head) + line + b"\n")
+            parser.parse(header_of(format_, head) + b"\n".join(lines) + b"\n")
 
     def _remember(self, token: int, name: str) -> None:
         if not token or not name or self._new.get(token) == name:

@@ -274,6 +274,12 @@ class ScoredSpool:
             self.findings += len(found)
             self._unsaved += len(found)
         self.number = stored.number
+        extra = {
+            "segment": stored.number,
+            "events": len(events),
+            "findings": len(found),
+        }
+        logger.debug("scored", extra=extra)
         waits_s = max(SAVE_S, _PACE * self._cost_s)
         is_due = self._monotonic() - self._saved_s >= waits_s
         if is_due or self._unsaved >= MOST_PUT:

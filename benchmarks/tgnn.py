@@ -3,7 +3,7 @@
 
     python -m benchmarks.tgnn --peer pyg [--data FOLDER] [--begin 0] [--events 100000]
                               [--neighbour 4] [--mixer 8] [--embedding 32]
-                              [--generated]
+                              [--view edge|batch] [--generated]
 
 Speed without precision says nothing of such a network, and the other way round: each
 side gives events per second of learning and of scoring, and the average precision that
@@ -17,8 +17,9 @@ Counted on our side, when learning: features of edges and rivals from bare times
 ends, their statistics, one epoch for the head "this is the edge that followed". When
 scoring: features of the edges and of their rivals, and the network on both; what stands
 before them is read again, as a batch does it. A scored event is an edge with its rival,
-on both sides. Features of an edge see all edges before it; those of the peer, as in its
-own example, no edge of the same 200. What the peer does is in benchmarks/tgnn_pyg.py;
+on both sides. Features of an edge see all edges before it; the peer, as in its own
+example, sees no edge of the same 200, and with ``--view batch`` neither do ours. What
+the peer does is in benchmarks/tgnn_pyg.py;
 ``--peer-rate`` is by default the one of 0.0001 (the example's) and 0.001 that gives it
 the higher precision.
 
@@ -47,7 +48,7 @@ from fedxdr.learning import features, fit, lifetimes, statistics
 from fedxdr.models import parameters
 from fedxdr.models.adam import Adam
 from fedxdr.models.architecture import Architecture
-from fedxdr.models.graph import Floats
+from fedxdr.models.graph import Floats, Integers
 from fedxdr.telemetry.event import Events
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "darpa98_graph"
@@ -61,6 +62,14 @@ PAIRS = {
     "average_precision": "average_precision",
     "average_precision_by_batch": "average_precision_by_batch",
 }
+
+
+def described(
+    events: Events, edges: Edges, rows: Integers, *, view: str
+) -> tuple[Floats, Floats]:
+    """Return the features of some edges and of their rivals."""
+    before = None if view == "edge" else rows - (rows - rows[0]) % tgnn_edges.BATCH
+    return lifetimes.both(events, rows, edges.rival[rows], before=before)
 
 
 def learn(
@@ -96,7 +105,9 @@ def score(vector: Floats, architecture: Architecture, rows: Floats) -> Floats:
     return found
 
 
-def ours(edges: Edges, *, sizes: Mapping[str, int], rate: float, seed: int) -> Figures:
+def ours(
+    edges: Edges, *, sizes: Mapping[str, int], view: str, rate: float, seed: int
+) -> Figures:
     """Train and score once; return the figures."""
     torch.set_num_threads(1)
     events = Events.build(
@@ -111,10 +122,10 @@ def ours(edges: Edges, *, sizes: Mapping[str, int], rate: float, seed: int) -> F
     begin, n = edges.trained, len(events)
     with Meter() as training:
         past = events.select(slice(0, begin))
-        parts = lifetimes.both(past, np.arange(begin), edges.rival[:begin])
+        parts = described(past, edges, np.arange(begin), view=view)
         vector = learn(architecture, *parts, rate=rate, seed=seed)
     with Meter() as scoring:
-        parts = lifetimes.both(events, np.arange(begin, n), edges.rival[begin:])
+        parts = described(events, edges, np.arange(begin, n), view=view)
         own, rivals = (score(vector, architecture, part) for part in parts)
     return tgnn_edges.figures(edges, training, scoring, own=own, rivals=rivals)
 
@@ -131,6 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, default in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--generated", action="store_true", help="no file is read")
+    parser.add_argument("--view", choices=("edge", "batch"), default="edge")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--peer-rate", type=float, default=1e-3)
     parser.add_argument("--runs", type=int, default=MIN_RUNS)
@@ -139,7 +151,11 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = {name: getattr(chosen, name) for name in SIZES}
     if chosen.once:
         edges = tgnn_edges.chosen(chosen)
-        show(ours(edges, sizes=sizes, rate=chosen.rate, seed=chosen.seed))
+        show(
+            ours(
+                edges, sizes=sizes, view=chosen.view, rate=chosen.rate, seed=chosen.seed
+            )
+        )
         return 0
     if chosen.generated:
         chosen.data = None
@@ -148,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
     which = ["--begin", str(chosen.begin), "--events", str(chosen.events)]
     if chosen.data is not None:
         which += ["--data", str(chosen.data.resolve())]
-    mine = ["--once", *which, "--rate", str(chosen.rate)]
+    mine = ["--once", *which, "--view", chosen.view, "--rate", str(chosen.rate)]
     mine += itertools.chain.from_iterable(
         (f"--{name}", str(size)) for name, size in sizes.items()
     )
@@ -162,6 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
             "events": chosen.events,
             "batch": tgnn_edges.BATCH,
             **sizes,
+            "view": chosen.view,
             "rate": chosen.rate,
             "peer_rate": chosen.peer_rate,
         },

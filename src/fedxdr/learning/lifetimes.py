@@ -80,7 +80,11 @@ def against(events: Events, rows: Integers, destination: Integers) -> Floats:
 
 
 def both(
-    events: Events, rows: Integers, destination: Integers
+    events: Events,
+    rows: Integers,
+    destination: Integers,
+    *,
+    before: Integers | None = None,
 ) -> tuple[Floats, Floats]:
     """Return what ``make`` gives, and what ``against`` gives.
 
@@ -88,11 +92,19 @@ def both(
         events: n events in time order.
         rows: (q,) indices of those asked for.
         destination: (q,) int64, entities, known before or not.
+        before: (q,) int64, at most the row each: the first event that a row does not
+            see; the row itself if None.
 
     Raises:
-        InvalidTelemetry: not one destination per row.
+        InvalidTelemetry: not one destination per row, or a row that would see itself.
     """
-    own, other = _features(events, rows, destination, has_own=True)
+    if before is not None and not (
+        before.shape == rows.shape and (before <= rows).all()
+    ):
+        raise InvalidTelemetry(
+            "a row sees what is before it, and there is one limit each"
+        )
+    own, other = _features(events, rows, destination, has_own=True, before=before)
     return own, other
 
 
@@ -158,7 +170,12 @@ class _Edge:
 
 
 def _features(
-    events: Events, rows: Integers, rival: Integers | None, *, has_own: bool
+    events: Events,
+    rows: Integers,
+    rival: Integers | None,
+    *,
+    has_own: bool,
+    before: Integers | None = None,
 ) -> list[Floats]:
     """Return the features of rows' own edges, of those to rivals, or of both."""
     if rival is not None and rival.shape != rows.shape:
@@ -172,50 +189,51 @@ def _features(
         rows[:0] if rival is None else rival,
     )
     source, target = nodes[:n], nodes[n:]
-    here, there, before = source[rows], target[rows], rows[: len(other)]
-    width = int(nodes.max()) + 1
-    asked = [_pair(there, here, width)] if has_own else []
-    if rival is not None:
-        asked += [_pair(here, other, width), _pair(other, here, width)]
-    pair, wanted = numbering.numbers(source * width + target, np.concatenate(asked))
+    here, there, width = source[rows], target[rows], int(nodes.max()) + 1
+    ends = ([there] if has_own else []) + ([] if rival is None else [other])
+    # who sees all that was before stands among the members of its nodes already
+    is_member = before is None
+    seen = rows if before is None else before
+    sources = [] if is_member else [here]
+    asked = ends[1:] if is_member and has_own else ends
+    pairs = [_pair(here, end, width) for end in asked]
+    backs = [_pair(end, here, width) for end in ends]
+    pair, wanted = numbering.numbers(
+        source * width + target, np.concatenate([*pairs, *backs])
+    )
+    codes = [*wanted.reshape(-1, q)]
     is_loop = source == target
     counted = np.ones(2 * n, np.bool_)
     counted[1::2] = ~is_loop
-    by_source, _ = pasts.group(source, asked=other[:0], before=before[:0])
-    by_target, other_target = pasts.group(target, asked=other, before=before)
-    by_end, other_end = pasts.group(
+    by_source, as_source = _grouped(source, sources, seen)
+    by_target, as_target = _grouped(target, asked, seen)
+    by_end, of_ends = _grouped(
         np.stack([source, target], axis=1).ravel(),
-        asked=other,
-        before=before,
+        [*sources, *asked],
+        seen,
         per_event=2,
         counted=counted,
     )
-    by_pair, of_asked = pasts.group(
-        pair, asked=wanted, before=np.tile(rows, len(asked))
-    )
-    edges = []
-    if has_own:
-        edges.append(
-            _Edge(
-                destination=there,
-                pair=pair[rows],
-                as_target=by_target.of(rows),
-                of_target=by_end.of(2 * rows + ~is_loop[rows]),
-                of_pair=by_pair.of(rows),
-                of_back=of_asked.of(slice(q)),
-            )
+    by_pair, of_pairs = _grouped(pair, codes, seen)
+    of_source, of_target = of_ends[: len(sources)], of_ends[len(sources) :]
+    if is_member:
+        as_source, of_source = [by_source.of(rows)], [by_end.of(2 * rows)]
+    if is_member and has_own:
+        as_target = [by_target.of(rows), *as_target]
+        of_target = [by_end.of(2 * rows + ~is_loop[rows]), *of_target]
+        of_pairs = [by_pair.of(rows), *of_pairs]
+        codes = [pair[rows], *codes]
+    edges = [
+        _Edge(
+            destination=end,
+            pair=codes[i],
+            as_target=as_target[i],
+            of_target=of_target[i],
+            of_pair=of_pairs[i],
+            of_back=of_pairs[len(ends) + i],
         )
-    if rival is not None:
-        edges.append(
-            _Edge(
-                destination=other,
-                pair=wanted[-2 * q : len(wanted) - q],
-                as_target=other_target,
-                of_target=other_end,
-                of_pair=of_asked.of(slice(-2 * q, len(wanted) - q)),
-                of_back=of_asked.of(slice(-q, None)),
-            )
-        )
+        for i, end in enumerate(ends)
+    ]
     is_first = by_pair.begin == by_pair.position
     writer = _Writer(
         time_ns=events.time_ns,
@@ -232,12 +250,12 @@ def _features(
     common = _Source(
         code=here,
         now=events.time_ns[rows],
-        as_source=by_source.of(rows),
-        of_source=by_end.of(2 * rows),
+        as_source=as_source[0],
+        of_source=of_source[0],
         everybody=Past(
             events=pasts.padded(np.arange(n)),
             begin=np.full(q, pasts.PAD),
-            position=rows + pasts.PAD,
+            position=seen + pasts.PAD,
         ),
     )
     return writer.write(common, edges)
@@ -375,6 +393,26 @@ def _put(
     begin = key * _PER_KEY + number
     for rank, row in enumerate(values):
         out[:, begin + rank * TOKEN] = row
+
+
+def _grouped(
+    codes: Integers,
+    asked: list[Integers],
+    seen: Integers,
+    *,
+    per_event: int = 1,
+    counted: Truths | None = None,
+) -> tuple[Past, list[Past]]:
+    """Return the past of members, and of several queries of each row."""
+    q = len(seen)
+    members, queries = pasts.group(
+        codes,
+        asked=np.concatenate([seen[:0], *asked]),
+        before=np.tile(seen, len(asked)),
+        per_event=per_event,
+        counted=counted,
+    )
+    return members, [queries.of(slice(i * q, i * q + q)) for i in range(len(asked))]
 
 
 def _pair(source: Integers, target: Integers, width: int) -> Integers:

@@ -117,6 +117,31 @@ def test_rows_in_any_order_and_twice_are_told_the_same(make_events):
         assert part.tobytes() == all_rows[rows].tobytes()
 
 
+def test_a_row_can_be_told_what_was_before_another(make_events):
+    events = make_events(300, hosts=6)
+    rows = np.arange(len(events))
+    rival = np.random.default_rng(2).integers(0, 8, len(rows))
+    all_seen = lifetimes.both(events, rows, rival)
+    told = lifetimes.both(events, rows, rival, before=rows)
+    blind = lifetimes.both(events, rows, rival, before=rows - rows % 50)
+    for part, whole in zip(told, all_seen, strict=True):
+        assert part.tobytes() == whole.tobytes()
+    for row in (0, 49, 50, 120, 299):
+        kept = np.append(np.arange(row - row % 50), row)
+        short = events.select(kept)
+        last = np.array([len(kept) - 1])
+        own, other = lifetimes.both(short, last, rival[row : row + 1])
+        assert np.array_equal(blind[0][row], own[0])
+        assert np.array_equal(blind[1][row], other[0])
+
+
+def test_no_row_sees_itself(make_events):
+    rows = np.arange(3)
+    for before in (rows + 1, rows[:2]):
+        with pytest.raises(InvalidTelemetry, match="before"):
+            lifetimes.both(make_events(10), rows, rows, before=before)
+
+
 def test_deep_pasts_are_told_to_the_last_rank(make_events):
     events = make_events(700, hosts=3)
     found = features.find("edges").compute(events)

@@ -23,8 +23,9 @@ from typing import Final
 import numpy as np
 
 from fedxdr.app.ledger_folder import mirror_in
+from fedxdr.app.participating import AgentFile
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import InvalidSettings, NotFound
+from fedxdr.core.errors import InvalidSettings, NotFound, Unavailable
 from fedxdr.core.ids import Digest, OrgId, sha256
 from fedxdr.intake.lines import Lines
 from fedxdr.learning import features as feature_sets
@@ -101,6 +102,9 @@ def model_in(folder: Path) -> ModelFile:
         NotFound: the model is not there yet.
         Unavailable: it has not seen the ledger yet.
     """
+    AgentFile.read(folder)
+    if not (folder / "agent.db").exists():
+        raise Unavailable(f"{folder} has no model yet: its agent was never run")
     with mirror_in(folder) as mirror:
         try:
             return model_of(mirror.recorder, mirror.blobs.get)

@@ -44,24 +44,10 @@ from fedxdr.telemetry.findings import MAX_EVIDENCE, Evidence
 _AT_ONCE: Final = 32
 """Rows that are asked about in one batch."""
 
-_PLACES: Final = {
-    ("source",): "from the same source",
-    ("destination",): "at the same destination",
-    ("source", "destination"): "between the same two",
-    ("destination", "spoken"): "at the same service there",
-    ("host",): "on the same host",
-    ("kind",): "of the same kind",
-    ("host", "kind"): "of the same kind on the same host",
-    (): "anywhere",
-}
-_COMPARED: Final = {
-    ("source",): "sources",
-    ("destination",): "destinations",
-    ("spoken",): "services",
-    ("host",): "hosts",
-    ("kind",): "kinds",
-    ("host", "kind"): "hosts and kinds",
-}
+_WORDS: Final = {"spoken": "service"}
+"""What columns are called, where that is not their name."""
+
+_REST: Final = "how long and how often its ends are known"
 _OWN: Final = (
     (
         "number of bytes and packets",
@@ -242,16 +228,18 @@ def groups_of(found: FeatureSet) -> list[tuple[str, Integers]]:
     width = len(reading.alike) + len(reading.diverse)
     for key in reading.keys:
         for compared in key.mixtures:
-            words = f"variety of {_COMPARED[compared]} {_PLACES[key.by]}"
+            names = " and ".join(f"{_word(name)}s" for name in compared)
+            words = f"variety of {names} {_place(key)}"
             groups.append((words, begin + np.arange(width)))
             begin += width
     for key in reading.keys:
         if key.has_means:
             width = columns.EDGES * len(reading.means)
-            words = f"means of events {_PLACES[key.by]}"
+            words = f"means of events {_place(key)}"
             groups.append((words, begin + np.arange(width)))
             begin += width
-    return groups
+    rest = np.arange(begin, found.keys * len(found.ranks) * found.token + found.own)
+    return [*groups, (_REST, rest)] if len(rest) else groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -269,6 +257,18 @@ class _Without:
     reads: list[tuple[int, list[tuple[int, int]]]]
     groups: list[str]
     found: FeatureSet
+
+
+def _word(column: str) -> str:
+    return _WORDS.get(column, column)
+
+
+def _place(key: Key) -> str:
+    """Return what the events of a key have in common, in words."""
+    if not key.by:
+        return "anywhere"
+    names = " and ".join(_word(name) for name in key.by)
+    return f"of the same {names}{' in any role' if key.other else ''}"
 
 
 def _absent(found: FeatureSet) -> Floats:
@@ -323,7 +323,7 @@ def _explanation(
 ) -> Explanation:
     logit, parts = float(contribution[0]), contribution[1:].tolist()
     found = without.found
-    keys = [_PLACES[key.by] for key in READINGS[found.name].keys]
+    keys = [_place(key) for key in READINGS[found.name].keys]
     near = [
         Neighbour(
             contribution=part,

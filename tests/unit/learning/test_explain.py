@@ -58,7 +58,7 @@ def test_contributions_are_those_of_a_loop_over_single_questions(name, events):
     whole = features.find(name).compute(events)
     places = [0, 1, 40, 259]
     ranks = found.ranks
-    keys = [explain._PLACES[key.by] for key in READINGS[name].keys]
+    keys = [explain._place(key) for key in READINGS[name].keys]
     for place, got in zip(
         places, explain.explain(scorer, asked_of(name, events, places)), strict=True
     ):

@@ -25,10 +25,13 @@ _LONGEST_S: Final = 1e6
 EDGES: Final = 5
 """How many numbers ``edges`` gives per event."""
 
-PER_LIFETIME: Final = 4
+PER_LIFETIME: Final = 3
 """How many numbers ``lifetime`` gives."""
 
-_HOUR_S: Final = 3600.0
+MOST_COUNTED: Final = 16
+LONGEST_LIFE_S: Final = 3600.0
+MOST_PARTNERS: Final = 8
+"""Where lifetimes are full."""
 
 
 def spoken(events: Events) -> Integers:
@@ -82,19 +85,29 @@ def closeness(seconds: Floats) -> Floats:
 
 
 def lifetime(count: Integers, age_ns: Integers) -> Floats:
-    """Return (q, 4): how many, for how long, whether any, how many an hour.
+    """Return (q, 3): how many, for how long, whether any.
+
+    Both how many and how long are soon full: else they would tell how long a sensor has
+    been running, and what was learned on its first day would not hold on the second.
 
     Args:
         count: (q,) int64 >= 0, earlier events of a node.
         age_ns: (q,) int64 >= 0, since the first of them; 0 where there is none.
     """
-    age = age_ns / 1e9
     return np.stack(
         [
-            log(count),
-            log(age),
+            log(np.minimum(count, MOST_COUNTED)),
+            log(np.minimum(age_ns / 1e9, LONGEST_LIFE_S)),
             (count > 0).astype(np.float32),
-            log(count / (1 + age / _HOUR_S)),
         ],
         axis=1,
-    ).astype(np.float32)
+    )
+
+
+def acquaintance(count: Integers) -> Floats:
+    """Return (q,) how many partners a node has had, soon full as a lifetime is.
+
+    Args:
+        count: (q,) int64 >= 0.
+    """
+    return log(np.minimum(count, MOST_PARTNERS))

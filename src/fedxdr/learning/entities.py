@@ -6,24 +6,26 @@ what hosts' own logs bring: sign-ons, their outcome, programs, and who acted. No
 whose recent events are looked at: the source (in any role), the destination (in any
 role), the pair, what is spoken at the destination, and the user. Its own numbers are
 those of the event, mixtures and means of the neighbourhoods, and lifetimes: how many
-earlier events, since when, how often an hour, of each node and of the user at either
-end, and how many partners they have had.
+earlier events and since when, of each node and of the user at either end, and how many
+partners they have had. Lifetimes are soon full (columns.py): as they are in the set
+``edges`` they tell how long a sensor has been running.
 
 ``against`` asks the same of an event that did not happen: another destination in its
 place. That is what the head for "what follows" learns from.
 
-It does NOT read a label, a signature, a severity or who somebody is, and has no bound
-on the past: an old event still counts in a lifetime. No claim about single events can
-be made for it.
+It does NOT read a label, a signature, a severity or who somebody is, and one event may
+change any number of later ones: a node's first is looked at for an hour. No claim about
+single events can be made for it.
 
 Rules that always hold:
     1. Strictly causal; every number lies in [0, BOUND].
     2. A user who is not known is no node: no neighbours, no lifetime. Where users are
        compared, those not known are one value.
-    3. Of a key nothing is read but its last 128 events and sums over all of them, so
-       that a stream holds a fixed amount for each (streaming.py).
+    3. Of a key nothing is read but its last 128 events, the time of its first and
+       counts, so that a stream holds a fixed amount for each (streaming.py).
 
-Source: choice of keys, windows and lifetimes is ours.
+Source: choice of keys, windows and lifetimes is ours, on embedded telemetry of seeds 0
+and 1 (docs/explanation/detection.md).
 """
 
 from __future__ import annotations
@@ -283,7 +285,7 @@ def _mixture(past: History, attribute: _Codes) -> Floats:
 
 
 def _lifetime(past: History, time_ns: Integers) -> Floats:
-    """Return (q, 4), as ``columns.lifetime`` tells it."""
+    """Return (q, 3), as ``columns.lifetime`` tells it."""
     age_ns = np.zeros(len(past.queries), np.int64)
     if len(past.events):
         first = past.events[np.minimum(past.begin, len(past.events) - 1)]
@@ -297,4 +299,5 @@ def _partners(past: History, met: _Codes) -> Floats:
     is_first = np.zeros(len(met.stream), np.bool_)
     is_first[np.unique(met.stream, return_index=True)[1]] = True
     total = np.concatenate([[0], np.cumsum(is_first[past.events])])
-    return columns.log(total[past.position] - total[past.begin])[:, None]
+    count = total[past.position] - total[past.begin]
+    return columns.acquaintance(count)[:, None]

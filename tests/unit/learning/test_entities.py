@@ -132,15 +132,14 @@ def defined(events, row, target):
         by_service,
     ):
         age = now - known[0]["time"] if known else 0.0
-        found += [log(len(known)), log(age), bool(known)]
-        found.append(log(len(known) / (1 + age / 3600)))
+        found += [log(min(len(known), 16)), log(min(age, 3600)), bool(known)]
     for known, name in (
         (as_source, "target"),
         (as_target, "source"),
         (by_user, "target"),
         (by_user, "source"),
     ):
-        found.append(log(len({e[name] for e in known})))
+        found.append(log(min(len({e[name] for e in known}), 8)))
     return np.array(found, np.float64)
 
 
@@ -201,9 +200,9 @@ def test_a_user_who_is_not_known_is_no_node():
     assert (by_user[:, :, 0] == columns.gap(np.float32(np.inf))).all()
     assert not by_user[:, :, 1:].any()
     # lifetimes of user, user there, user here; and a user's partners
-    assert not found[:, -20:-8].any()
+    assert not found[:, -16:-7].any()
     assert not found[:, -2:].any()
-    assert SET.compute(events)[:, -20:-8].any()
+    assert SET.compute(events)[:, -16:-7].any()
 
 
 def test_what_nobody_did_changes_nothing_at_users():
@@ -226,11 +225,22 @@ def test_a_hosts_own_records_have_a_column_of_their_kind(kind):
     assert is_other.sum() == (3 if kind == Kind.AUTH else 1)
 
 
-def test_an_old_event_still_counts_so_no_claim_is_made():
-    events = table(3000, 8, hosts=2, users=1)
+def test_one_event_changes_more_than_any_number_of_later_ones_so_no_claim_is_made():
+    events = table(2000, 8, hosts=1, users=1, spread_s=3600)
     found, later = SET.compute(events), SET.compute(events.select(slice(1, None)))
+    assert (found[1:] != later).any(axis=1)[1000:].mean() > 0.9
     assert not SET.is_bounded
-    assert (found[1:] != later).any(axis=1)[1000:].mean() > 0.2
+
+
+def test_lifetimes_are_full_soon_so_that_days_are_alike():
+    events = table(3000, 10, hosts=3, users=2, spread_s=200_000)
+    lifetimes = SET.compute(events)[:, -25:-4].reshape(3000, 7, 3)
+    full = [*columns.log(np.array([16, 3600])), 1]
+    assert (lifetimes <= full).all()
+    # of accounts only those that are known have lived
+    is_known = events.user != 0
+    assert (lifetimes[2000:, [0, 1, 2, 6]] == full).all()
+    assert (lifetimes[2000:][is_known[2000:]] == full).all()
 
 
 def test_no_rows_are_no_features():

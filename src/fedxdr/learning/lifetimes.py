@@ -203,8 +203,8 @@ def _features(
     )
     codes = [*wanted.reshape(-1, q)]
     is_loop = source == target
-    counted = np.ones(2 * n, np.bool_)
-    counted[1::2] = ~is_loop
+    is_new_end = np.ones(2 * n, np.bool_)
+    is_new_end[1::2] = ~is_loop
     by_source, as_source = _grouped(source, sources, seen)
     by_target, as_target = _grouped(target, asked, seen)
     by_end, of_ends = _grouped(
@@ -212,7 +212,7 @@ def _features(
         [*sources, *asked],
         seen,
         per_event=2,
-        counted=counted,
+        counted=is_new_end,
     )
     by_pair, of_pairs = _grouped(pair, codes, seen)
     of_source, of_target = of_ends[: len(sources)], of_ends[len(sources) :]
@@ -243,8 +243,8 @@ def _features(
         target=target,
         pair=pair,
         partners=(
-            _counted(is_first[by_source.events]),
-            _counted(is_first[by_target.events]),
+            counted(is_first[by_source.events]),
+            counted(is_first[by_target.events]),
         ),
     )
     common = _Source(
@@ -346,14 +346,10 @@ class _Writer:
     def _lifetime(self, out: Floats, place: int, past: Past, now: Integers) -> None:
         """Write how many, for how long, whether any, how many an hour."""
         count = past.position - past.begin
-        is_known = count > 0
-        first = past.events[np.where(is_known, past.begin, 0)]
-        age = np.where(is_known, (now - self._time_ns[first]) / 1e9, 0.0)
-        begin = _OWN + place * _PER_LIFETIME
-        out[:, begin] = columns.log(count)
-        out[:, begin + 1] = columns.log(age)
-        out[:, begin + 2] = is_known
-        out[:, begin + 3] = columns.log(count / (1 + age / _HOUR_S))
+        first = past.events[np.where(count > 0, past.begin, 0)]
+        write_lifetime(
+            out[:, _OWN:], place, count, time_ns=now, first_ns=self._time_ns[first]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -421,8 +417,29 @@ def _pair(source: Integers, target: Integers, width: int) -> Integers:
     return np.where(is_known, source * width + target, NONE)
 
 
-def _counted(is_marked: Truths) -> Integers:
-    """Return how many are marked before each place of a padded list."""
+def write_lifetime(
+    out: Floats, place: int, count: Integers, *, time_ns: Integers, first_ns: Integers
+) -> None:
+    """Write how many, for how long, whether any, how many an hour.
+
+    Args:
+        out: (q, ``OWN``) float32, own numbers of rows.
+        place: which of the lifetimes.
+        count: (q,) int64, earlier events.
+        time_ns: (q,) int64.
+        first_ns: (q,) int64, when the first was; anything where there is none.
+    """
+    is_known = count > 0
+    age = np.where(is_known, (time_ns - first_ns) / 1e9, 0.0)
+    begin = place * _PER_LIFETIME
+    out[:, begin] = columns.log(count)
+    out[:, begin + 1] = columns.log(age)
+    out[:, begin + 2] = is_known
+    out[:, begin + 3] = columns.log(count / (1 + age / _HOUR_S))
+
+
+def counted(is_marked: Truths) -> Integers:
+    """Return how many are marked before each place of a past's padded list."""
     is_marked[: pasts.PAD] = False
     return np.concatenate([[0], np.cumsum(is_marked)])
 

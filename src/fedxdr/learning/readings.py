@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which past each feature set reads, written down: nodes, columns and windows.
 
-The bounded sets of features.py and event_features.py are functions of a whole stream.
-Here the same sets are data, so that streaming.py can hold just the past that they read.
-A set is streamed as soon as it stands in ``READINGS``; tests hold both forms of every
-set to the same bits.
+The sets of features.py, event_features.py and lifetimes.py are functions of a whole
+stream. Here the same sets are data, so that streaming.py can hold just the past that
+they read. A set is streamed as soon as it stands in ``READINGS``; tests hold both forms
+of every set to the same bits.
 
 It does NOT compute anything, and it does not know how the past is held.
 
 Rule that always holds: the order of keys, mixtures and means is the order of the set's
-numbers: tokens by key, own columns, mixtures by key, means by key.
+numbers: tokens by key, own columns, mixtures by key, means by key, lifetimes.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Reading:
         has_own: whether the event's own columns are read.
         closeness: whether gaps are told twice, the second time as closeness; likeness
             is then 0 or 2.
+        has_lifetimes: whether lifetimes of edges are told (lives.py).
     """
 
     keys: tuple[Key, ...]
@@ -78,6 +79,7 @@ class Reading:
     has_edges: bool = False
     has_own: bool = False
     closeness: bool = False
+    has_lifetimes: bool = False
 
 
 READINGS: Final[dict[str, Reading]] = {
@@ -151,6 +153,17 @@ READINGS: Final[dict[str, Reading]] = {
         has_edges=True,
         has_own=True,
         closeness=True,
+    ),
+    "edges": Reading(
+        keys=(
+            Key(by=("source",), other="destination", same=("destination",)),
+            Key(by=("destination",), other="source", same=("source",)),
+            Key(by=("source", "destination"), same=("source",)),
+            Key(by=(), same=("source", "destination")),
+        ),
+        alike=(),
+        diverse=(),
+        has_lifetimes=True,
     ),
 }
 """Every set that can be streamed; sets are frozen, so their windows stand here too."""

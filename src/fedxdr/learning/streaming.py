@@ -4,10 +4,11 @@
 ``Stream.push`` takes the newest events and returns their features, the same bits as
 ``FeatureSet.compute`` on all events so far; what it costs hangs on the block, not on
 the past. How: of every node only the last events are held that a set can read
-(models/rings.py, readings.py).
+(models/rings.py, readings.py); where a set
+reads lifetimes, three sums of each node beside (lives.py).
 
 It does NOT score, and it does not wait for events that come late (reordering.py does).
-Sets without a bound on the past (``counters``) cannot be streamed.
+``counters``, which count within hours, cannot be streamed.
 
 Rules that always hold:
     1. However a stream is cut into blocks, features and ``save`` have the same bits.
@@ -43,6 +44,7 @@ from fedxdr.core.errors import InvalidTelemetry, MalformedMessage
 from fedxdr.core.ids import Digest, sha256
 from fedxdr.learning import columns, features
 from fedxdr.learning.features import FeatureSet
+from fedxdr.learning.lives import EdgeLives
 from fedxdr.learning.readings import COLUMNS, READINGS, SHORT, Key
 from fedxdr.models.graph import Floats, Integers
 from fedxdr.models.rings import Block, Look, Rings, Shape
@@ -58,6 +60,7 @@ PIECE: Final = 16_384
 
 _KEY: Final = "fedxdr-stream"
 _CLOCK: Final = "clock"
+_LIVES: Final = "lives"
 _NO_TIME: Final = np.iinfo(np.int64).min
 _HEADER_BYTES: Final = 8
 _VERSION: Final = 1
@@ -105,6 +108,7 @@ class Stream:
         self._reading = READINGS[name]
         self._most = most_nodes
         self._rings = [Rings(shape) for shape in self._shapes()]
+        self._lives = EdgeLives() if self._reading.has_lifetimes else None
         self.seen = 0
         self.late = 0
         self.newest_ns: int | None = None
@@ -118,12 +122,14 @@ class Stream:
     @property
     def size_bytes(self) -> int:
         """Bytes that the past takes now."""
-        return sum(rings.size_bytes for rings in self._rings)
+        lives = self._lives.size_bytes if self._lives else 0
+        return lives + sum(rings.size_bytes for rings in self._rings)
 
     @property
     def nodes(self) -> tuple[int, ...]:
         """How many nodes of each key are remembered now."""
-        return tuple(len(rings) for rings in self._rings)
+        lives = self._lives.nodes if self._lives else ()
+        return (*(len(rings) for rings in self._rings), *lives)
 
     def push(self, events: Events) -> Floats:
         """Return the features of the next events of the stream.
@@ -150,6 +156,8 @@ class Stream:
             if self.seen % self._most == 0:
                 for rings in self._rings:
                     rings.forget_all_but(self._most)
+                if self._lives:
+                    self._lives.forget_all_but(self._most)
             begin = end
         return found
 
@@ -163,6 +171,8 @@ class Stream:
             for number, rings in enumerate(self._rings)
             for name, array in rings.state().items()
         }
+        lives = self._lives.state() if self._lives else {}
+        arrays |= {f"{_LIVES}.{name}": array for name, array in lives.items()}
         newest_ns = _NO_TIME if self.newest_ns is None else self.newest_ns
         arrays[_CLOCK] = np.array([self.seen, self.late, newest_ns], np.int64)
         card = _Card(features=self._set.name, most_nodes=self._most)
@@ -215,8 +225,12 @@ class Stream:
         self.seen, self.late, newest_ns = clock.tolist()
         self.newest_ns = None if newest_ns == _NO_TIME else newest_ns
         parts: list[dict[str, npt.NDArray[Any]]] = [{} for _ in self._rings]
+        lives: dict[str, npt.NDArray[Any]] = {}
         for name, array in arrays.items():
             number, _, rest = name.partition(".")
+            if number == _LIVES and self._lives:
+                lives[rest] = array
+                continue
             if number not in map(str, range(len(parts))):
                 raise MalformedMessage(f"the state of a stream: no place for {name}")
             parts[int(number)][rest] = array
@@ -224,6 +238,7 @@ class Stream:
             Rings.from_state(rings.shape, part)
             for rings, part in zip(self._rings, parts, strict=True)
         ]
+        self._lives = EdgeLives.from_state(lives) if self._lives else None
 
     def _read(self, events: Events, out: Floats) -> None:
         """Take a few events and write their features."""
@@ -250,6 +265,11 @@ class Stream:
         if self._reading.has_own:
             writer.put(own_features(events))
         self._mixtures(writer, looks)
+        if self._lives:
+            ends = piece.known["source"], piece.known["destination"]
+            writer.put(
+                self._lives.push(*ends, serial=piece.serial, time_ns=piece.time_ns)
+            )
 
     def _tokens(self, writer: _Writer, look: Look, key: Key) -> None:
         """Write what is told of the neighbours at each rank."""

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.models.graph import Integers
+from fedxdr.models.graph import NONE, Integers
 
-_FREE: Final = -1
+_FREE: Final = NONE
 _FEWEST: Final = 64
 _FACTORS: Final = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9)
 """Of the golden ratio, and of splitmix64 (Steele et al. 2014); odd."""
@@ -65,16 +65,43 @@ class Slots:
         Raises:
             InvalidTelemetry: keys of another width.
         """
-        if keys.shape[0] != len(self.keys):
-            raise InvalidTelemetry(
-                f"got keys of {keys.shape[0]} columns, want {len(self.keys)}"
-            )
-        found = self._look_up(keys)
+        found = self.look_up(keys)
         missing = np.flatnonzero(found == _FREE)
         if missing.size:
             new, number = _distinct(keys[:, missing])
             found[missing] = self._count + number
             self.extend(new)
+        return found
+
+    def look_up(self, keys: Integers) -> Integers:
+        """Return the number of each key, ``graph.NONE`` where it has none.
+
+        Args:
+            keys: (width, n) int64.
+
+        Returns:
+            (n,) int64 in [-1, ``len``).
+
+        Raises:
+            InvalidTelemetry: keys of another width.
+        """
+        if keys.shape[0] != len(self.keys):
+            raise InvalidTelemetry(
+                f"got keys of {keys.shape[0]} columns, want {len(self.keys)}"
+            )
+        found = np.full(keys.shape[1], _FREE, np.int64)
+        left = np.arange(keys.shape[1])
+        cell = self._home(keys)
+        while left.size:
+            number = self._cells[cell]
+            is_same = number != _FREE
+            goes_on = is_same.copy()
+            for of_table, asked in zip(self.keys, keys, strict=True):
+                is_same &= of_table[number] == asked[left]
+            found[left[is_same]] = number[is_same]
+            goes_on &= ~is_same
+            left = left[goes_on]
+            cell = self._next(cell[goes_on])
         return found
 
     def keep(self, numbers: Integers) -> None:
@@ -106,23 +133,6 @@ class Slots:
         self.keys[:, end - keys.shape[1] : end] = keys
         self._count = end
         self._enter(np.arange(begin, end))
-
-    def _look_up(self, keys: Integers) -> Integers:
-        """Return the number of each key, ``_FREE`` where it has none."""
-        found = np.full(keys.shape[1], _FREE, np.int64)
-        left = np.arange(keys.shape[1])
-        cell = self._home(keys)
-        while left.size:
-            number = self._cells[cell]
-            is_same = number != _FREE
-            goes_on = is_same.copy()
-            for of_table, asked in zip(self.keys, keys, strict=True):
-                is_same &= of_table[number] == asked[left]
-            found[left[is_same]] = number[is_same]
-            goes_on &= ~is_same
-            left = left[goes_on]
-            cell = self._next(cell[goes_on])
-        return found
 
     def _enter(self, numbers: Integers) -> None:
         """Put numbers into free cells."""

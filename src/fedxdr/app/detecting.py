@@ -4,7 +4,7 @@
 It does NOT follow files that grow (live.py) and changes nothing on the disk.
 
 Rules that always hold:
-    1. What is scored is later than all that was calibrated on.
+    1. No event is scored that was calibrated on, and most are later than all of those.
     2. All events of the files are in memory, features of one piece of them at a time.
     3. No label is read: alerts in the logs are no input (telemetry/event.py), and what
        nobody complained about counts as benign past.
@@ -18,6 +18,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from fedxdr.app.names import KnownNames
 from fedxdr.app.scoring import ModelFile, Scoring
 from fedxdr.core.clock import Clock
@@ -26,12 +29,19 @@ from fedxdr.core.ids import OrgId
 from fedxdr.intake import files
 from fedxdr.intake.stream import FileReport
 from fedxdr.learning.detector import Detector
+from fedxdr.models.graph import entities
 from fedxdr.telemetry import attack
 from fedxdr.telemetry.event import Events
 from fedxdr.telemetry.findings import Finding
 
 PIECE: Final = 65_536
 """Events that are scored at once."""
+
+_SAME: Final = (
+    "time_ns", "source", "destination", "source_port", "destination_port", "kind",
+    "flow_id", "user",
+)  # fmt: skip
+"""Columns by which a record is known again."""
 
 _DAY_NS: Final = 86_400 * 10**9
 
@@ -101,11 +111,12 @@ def detect(
         before = files.read(past, tokenise=names)
         reports = (*reports, *before.files)
         known = _input(before.events)
-        if len(known):
-            events = events.select(events.time_ns > known.time_ns[-1])
-        if not len(events):
+        events = events.select(~_is_in(events, known))
+        newest_ns = int(known.time_ns[-1]) if len(known) else 0
+        if not len(events) or int(np.median(events.time_ns)) <= newest_ns:
             raise InvalidTelemetry(
-                "nothing in the files is later than the past: give --past older logs"
+                "what is in the files is not later than the past: give --past older "
+                "logs"
             )
     else:
         half = len(events) // 2
@@ -168,6 +179,16 @@ def summary(found: Detected, *, model: ModelFile, budget: float) -> dict[str, An
 
 def _input(events: Events) -> Events:
     return events.select(events.is_input)
+
+
+def _is_in(events: Events, others: Events) -> npt.NDArray[np.bool_]:
+    """Return (n,) mask of the events that stand among others as well."""
+    one, two = (
+        np.column_stack([getattr(part, name).astype(np.int64) for name in _SAME])
+        for part in (events, others)
+    )
+    codes = entities(*np.vstack([one, two]).T)
+    return np.isin(codes[: len(one)], codes[len(one) :])
 
 
 def _counted(words: Iterable[str]) -> dict[str, int]:

@@ -196,6 +196,7 @@ def test_who_is_away_holds_up_nobody_and_gets_all_later(running, caplog):
     with deliveries:
         deliveries.put(findings(4))
         there.wait(4)
+        assert deliveries.waiting()["away"] == 4
         assert not deliveries.drain(timeout_s=0.1)
         assert box.waiting("away") == 4
         away.error = None

@@ -181,6 +181,55 @@ def test_a_wish_and_a_file_go_with_a_dry_run(fails):
         fails(["agent", "run", "--dir", "nowhere", *option], 2, "invalid-settings")
 
 
+def test_following_has_options_of_its_own(fails, place):
+    place.join("aurora")
+    run_it = ["agent", "run", "--dir", place.folder("aurora")]
+    for options, words in (
+        (["--zeek", "x", "--sink", "file:/x"], "--follow"),
+        (["--zeek", "x", "--kafka", "h:1"], "--follow"),
+        (["--zeek", "x", "--follow", "--dry-run"], "--dry-run"),
+        (["--follow"], "--eve"),
+        (["--zeek", "x", "--follow", "--budget", "0"], "--budget"),
+        (["--zeek", "x", "--follow", "--sink", "ftp://x"], "sink"),
+        (["--zeek", "x", "--follow", "--until", "noon"], "noon"),
+        (["--zeek", "x", "--follow", "--topic", "t"], "--kafka"),
+    ):
+        fails([*run_it, *options], 2, "invalid-settings", words)
+
+
+@dataclass
+class Live:
+    """Stands for live scoring; counts what the agent's loop asks of it."""
+
+    fault: Exception | None = None
+    followed: int = 0
+
+    def follow(self, _participant):
+        self.followed += 1
+        self.check()
+
+    def catch_up(self):
+        self.check()
+
+    def check(self):
+        if self.fault is not None:
+            raise self.fault
+
+
+def test_models_are_offered_after_every_step(models):
+    live = Live()
+    agent._serve(Opened([None, None, KeyboardInterrupt()]), models, live)
+    assert live.followed == 2
+
+
+def test_what_ends_live_scoring_ends_the_agent(models):
+    live = Live(fault=IntegrityFault("the spool was changed"))
+    with pytest.raises(IntegrityFault):
+        agent._serve(Opened([None, None]), models, live)
+    with pytest.raises(IntegrityFault):
+        agent._reach(Opened([Unavailable("nobody there")] * 3), live)
+
+
 # Models, from a round over HTTP to what a stranger runs.
 
 

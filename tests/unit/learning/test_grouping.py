@@ -337,3 +337,35 @@ def test_batches_tell_no_more_than_the_worst_of_each(rows, cut):
     assert {key: one.severity for key, one in last.items()} == {
         key: one.severity for key, one in whole.items()
     }
+
+
+def test_another_grouper_goes_on_exactly_where_one_stood():
+    made = grouper()
+    told = found(made, *((n, 1, 10 + n, 2.0, LATERAL) for n in range(4)))
+    assert ends(told) == [(1, 0)]
+    one, two = grouper(), grouper()
+    one.restore(made.state())
+    assert np.array_equal(one.state(), made.state())
+    rows = [(5, 1, 20, 2.0, LATERAL), (6, 3, 4, 2.0, LATERAL)]
+    assert found(one, *rows) == found(made, *rows)
+    # findings alone do not tell which pairs stood behind a scan
+    two.recall(told)
+    assert ends(found(two, *rows)) == [(1, 20), (3, 4)]
+    assert grouper().state().shape == (0, 5)
+    empty = grouper()
+    empty.restore(grouper().state())
+    assert ends(found(empty, rows[0])) == [(1, 20)]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        np.zeros((2, 4), np.int64),
+        np.zeros(5, np.int64),
+        np.zeros((1, 5)),
+        np.array([[1, 2, 3, 4, 77]]),
+    ],
+)
+def test_what_no_grouper_remembers_is_refused(state):
+    with pytest.raises(InvalidTelemetry):
+        grouper().restore(state)

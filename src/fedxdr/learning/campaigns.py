@@ -21,6 +21,7 @@ from typing import Final
 
 import numpy as np
 
+from fedxdr.learning.scored import Numbers
 from fedxdr.learning.scorer import Scorer
 from fedxdr.models.graph import Floats, Integers
 from fedxdr.telemetry.event import MALICIOUS, Events
@@ -84,7 +85,7 @@ class Campaigns:
         best = int(alike.argmax())
         return self._names[best] if alike[best] >= LEAST_ALIKE else None
 
-    def _directions(self, features: Floats) -> Floats:
+    def _directions(self, features: Floats) -> Numbers:
         placed = self._scorer.embeddings(features).astype(np.float64)
         return _unit(placed - self._centre)
 
@@ -99,7 +100,9 @@ def labelled(events: Events) -> tuple[Integers, Integers, tuple[str, ...]]:
         (k,) rows, ascending; (k,) the technique of each; the techniques' names.
     """
     is_known = (events.label == MALICIOUS) & (events.technique >= 0)
-    rows, numbers, names = [], [], []
+    rows: list[Integers] = []
+    numbers: list[Integers] = []
+    names: list[str] = []
     for number, name in enumerate(events.techniques):
         found = np.flatnonzero(is_known & (events.technique == number))
         if len(found) and _NAME.match(name):
@@ -113,7 +116,7 @@ def labelled(events: Events) -> tuple[Integers, Integers, tuple[str, ...]]:
     return whole[order], np.concatenate(numbers)[order], tuple(names)
 
 
-def _unit(vectors: Floats) -> Floats:
+def _unit(vectors: Numbers) -> Numbers:
     """Return vectors of length 1, or 0 for those without a length."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(length > 0, length, 1.0)
+    return np.asarray(vectors / np.where(length > 0, length, 1.0), np.float64)

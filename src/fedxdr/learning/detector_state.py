@@ -156,14 +156,9 @@ def _state(card: _Card, arrays: Arrays) -> State:
         number=arrays["examples.number"],
         names=card.techniques,
     )
-    for rows, count in (
-        (held, len(attacks)),
-        (examples.features, len(examples.number)),
-    ):
-        if (rows.dtype, rows.shape) != (np.float32, (count, stream.width)):
-            raise MalformedMessage("rows of another width than the stream's")
-    if (burst.dtype, burst.shape) != (np.float64, attacks.shape):
-        raise MalformedMessage("held-out rows that the pre-filter did not score")
+    _check(held, np.float32, (len(attacks), stream.width))
+    _check(burst, np.float64, attacks.shape)
+    _check(examples.features, np.float32, (len(examples.number), stream.width))
     if not set(examples.number.tolist()) == set(range(len(examples.names))):
         raise MalformedMessage("techniques without an example, or without a name")
     return State(
@@ -185,6 +180,15 @@ def _state(card: _Card, arrays: Arrays) -> State:
         memory=Events.build(len(memory["time_ns"]), memory),
         budget=float(arrays["budget"][0]),
     )
+
+
+def _check(
+    array: npt.NDArray[Any], dtype: npt.DTypeLike, shape: tuple[int, ...]
+) -> None:
+    if array.dtype != np.dtype(dtype) or array.shape != shape:
+        raise MalformedMessage(
+            f"got {array.dtype} {array.shape}, want {np.dtype(dtype)} {shape}"
+        )
 
 
 def _digest_of(card: _Card, arrays: Arrays) -> Digest:

@@ -114,13 +114,12 @@ class Gate:
         placed = [_placements(scores, truth) for scores in mixed]
         areas = [float(above.mean()) for above, _ in placed]
         best = int(np.argmax(areas))
-        for option, area, placement in zip(tried, areas, placed, strict=True):
-            error = _standard_error(placed[best], placement)
-            if areas[best] - area <= max(error, MARGIN):
-                chosen = option
-                break
+        good = [
+            areas[best] - area <= max(_standard_error(placed[best], placement), MARGIN)
+            for area, placement in zip(areas, placed, strict=True)
+        ]
         return cls(
-            weights=chosen,
+            weights=tried[good.index(True)],
             scales=scales,
             areas=tuple(zip(tried, areas, strict=True)),
         )

@@ -152,6 +152,15 @@ def test_alerts_are_not_read_by_a_set_of_traffic(past, later):
         one.explain(scored, [0])
 
 
+def test_nothing_pushed_is_nothing_said_and_changes_nothing(past):
+    one = Detector.prepare(model(), past)
+    before = one.save()
+    scored = one.push(Events.empty())
+    assert scored.score.shape == (0,)
+    assert one.explain(scored, []) == []
+    assert one.save() == before
+
+
 def test_alerts_are_what_a_set_of_alerts_reads(past, later):
     later = replace(later, kind=np.full(len(later), Kind.ALERT, np.int16))
     scored = Detector.prepare(model("alerts-event"), past).push(later)

@@ -29,6 +29,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
 
 
-def trained(world: World, logs: Path, *, rounds: int = 4) -> bytes:
+def trained(world: World, logs: Path, *, rounds: int) -> bytes:
     """Return a model that the organisations have trained on their past."""
     tokenise = Pseudonymiser(bytes(32))
     learners = {
@@ -124,7 +125,7 @@ def trained(world: World, logs: Path, *, rounds: int = 4) -> bytes:
     )
 
 
-def member(base: Path, model: bytes) -> Path:
+def member(base: Path, model: bytes, *, me: str = ME) -> Path:
     """Return a member's folder with a ledger whose first model is this one.
 
     Its orchestrator cannot be reached any more.
@@ -141,12 +142,12 @@ def member(base: Path, model: bytes) -> Path:
         mock.patch.object(deciding, "Client", reaching),
     ):
         place.found(*ORGS)
-        opened = place.agent(ME)
+        opened = place.agent(me)
         opened.follow_ledger()
         opened.participant.model()
         opened.close()
         transport.opened.close()
-    folder = place.folder(ME)
+    folder = place.folder(me)
     dataclasses.replace(AgentFile.read(folder), server=NOBODY).write(folder)
     return folder
 
@@ -154,12 +155,9 @@ def member(base: Path, model: bytes) -> Path:
 class Agent:
     """The process, started and killed."""
 
-    def __init__(self, folder: Path, logs: list[Path], sink: str) -> None:
-        self._folder = folder
-        sources = [word for log in logs for word in ("--zeek", str(log))]
+    def __init__(self, folder: Path, command: Sequence[str]) -> None:
         self._command = [
-            sys.executable, "-m", "fedxdr", "agent", "run", "--dir", str(folder),
-            "--follow", "--sink", sink, "--log-level", "DEBUG", *sources,
+            sys.executable, "-m", "fedxdr", *command, "--log-level", "DEBUG",
         ]  # fmt: skip
         self.log = folder / "agent.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -332,14 +330,29 @@ def expected(folder: Path, state: Path) -> dict[str, Finding]:
     return found
 
 
+def command_of(folder: Path, logs: Sequence[Path], sink: str) -> list[str]:
+    """Return how the agent is run."""
+    sources = [word for log in logs for word in ("--zeek", str(log))]
+    return [
+        "agent", "run", "--dir", str(folder), "--follow", "--sink", sink, *sources,
+    ]  # fmt: skip
+
+
 def run(
-    base: Path, *, seconds: float, kills: int, seed: int = 3, hours: float = 24
+    base: Path,
+    *,
+    seconds: float,
+    kills: int,
+    seed: int = 3,
+    hours: float = 24,
+    rounds: int = 4,
+    command: Callable[[Path, Sequence[Path], str], Sequence[str]] = command_of,
 ) -> Outcome:
     """Run the drill in a folder."""
     outcome = Outcome(kills=kills)
     world = traffic.generate(organisations=ORGS, seed=seed, hours=hours)
     traffic.write(world, base / "past")
-    folder = member(base, trained(world, base / "past"))
+    folder = member(base, trained(world, base / "past", rounds=rounds))
     growing = GrowingLogs(world, base / "live")
     growing.append(growing.begin, world.cut)
     writing = Writing(growing, world, seconds=seconds)
@@ -348,7 +361,7 @@ def run(
     secret.write_text(SECRET)
     secret.chmod(0o600)
     sink = webhook.base.replace("http", "webhook+http") + f"/in#secret-file={secret}"
-    agent = Agent(folder, writing.logs, sink)
+    agent = Agent(folder, command(folder, writing.logs, sink))
     agent.start()
     agent.wait_for("calibrated")
     state = base / "first.state"

@@ -92,6 +92,34 @@ def test_budgets_finer_than_the_rows_are_kept_to_a_factor_of_three(name):
     assert np.mean(rates) <= 3e-3
 
 
+# docs/explanation/detection.md: between what the mean rate over budget of a law lies
+TABLE = {
+    200: ((0.8, 1.2), (0.0, 2.5), (0.0, 8.0)),
+    400: ((0.9, 1.15), (0.0, 2.0), (0.0, 6.0)),
+    2000: ((0.9, 1.1), (0.8, 1.25), (0.0, 2.5)),
+    8000: ((0.95, 1.05), (0.85, 1.15), (0.0, 1.5)),
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("rows", TABLE)
+def test_promises_are_kept_as_the_documents_say(rows):
+    draw = np.random.default_rng(0)
+    laws = {**DRAWS, "even": lambda draw, n: draw.random(n)}
+    for budget, (low, high) in zip((1e-2, 1e-3, 1e-4), TABLE[rows], strict=True):
+        means = []
+        for law in laws.values():
+            rates = [
+                (
+                    law(draw, 50_000)
+                    >= Calibration.fit(law(draw, rows)).threshold(budget)
+                ).mean()
+                for _ in range(100)
+            ]
+            means.append(np.mean(rates) / budget)
+        assert low <= min(means) <= max(means) <= high
+
+
 def test_shares_of_held_out_rows_are_even():
     draw = np.random.default_rng(11)
     shares = [

@@ -2,8 +2,9 @@
 """Lifetimes of nodes in a stream: how many events, since when, how many partners.
 
 The streaming form of what lifetimes.py reads of the whole past: of each node three
-numbers are held, whatever the past was. ``EdgeLives`` holds those of the set ``edges``
-(sources, destinations, ends in any role, pairs) and tells the set's own numbers.
+numbers are held, whatever the past was. ``SetLives`` holds those of all kinds of node
+that a set knows. ``EdgeLives`` does for the set ``edges`` (sources, destinations, ends
+in any role, pairs) and tells the set's own numbers; entity_lives.py does for another.
 
 It does NOT hold neighbours (models/rings.py) and does not choose when a node is
 forgotten.
@@ -18,12 +19,15 @@ Source: ours.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from fedxdr.core.errors import MalformedMessage
 from fedxdr.learning import columns, lifetimes, pasts
@@ -33,7 +37,6 @@ from fedxdr.models.slots import Slots
 
 State = dict[str, npt.NDArray[Any]]
 
-_KINDS: Final = {"source": 1, "destination": 1, "end": 1, "pair": 2}
 _FIGURES: Final = ("serial", "count", "first_ns", "partners")
 
 
@@ -213,11 +216,17 @@ class Lives:
         )
 
 
-class EdgeLives:
-    """Lifetimes as the set ``edges`` tells them."""
+class SetLives(abc.ABC):
+    """Lifetimes of all kinds of node that a feature set knows.
+
+    Attributes:
+        KINDS: columns of a key, by kind.
+    """
+
+    KINDS: ClassVar[Mapping[str, int]]
 
     def __init__(self) -> None:
-        self._kinds = {name: Lives(width) for name, width in _KINDS.items()}
+        self._kinds = {name: Lives(width) for name, width in self.KINDS.items()}
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -229,22 +238,66 @@ class EdgeLives:
         """Bytes of all arrays."""
         return sum(lives.size_bytes for lives in self._kinds.values())
 
+    @abc.abstractmethod
     def push(
-        self,
-        source: Integers,
-        destination: Integers,
-        *,
-        serial: Integers,
-        time_ns: Integers,
+        self, known: Mapping[str, Integers], *, serial: Integers, time_ns: Integers
     ) -> Floats:
-        """Return the next events' own numbers, (n, ``lifetimes.OWN``) float32.
+        """Return what the set tells of the next events' lifetimes, (n, k) float32.
 
         Args:
-            source: (n,) int64.
-            destination: (n,) int64.
+            known: (n,) int64 columns by the names of readings.py.
             serial: (n,) int64, even, ascending over the whole stream.
             time_ns: (n,) int64, never descending.
         """
+
+    def forget_all_but(self, most: int) -> None:
+        """Forget, of each kind, the nodes that were not seen for longest."""
+        for lives in self._kinds.values():
+            lives.forget_all_but(most)
+
+    def state(self) -> State:
+        """Return all that has to be known to go on, as arrays."""
+        return {
+            f"{kind}.{name}": array
+            for kind, lives in self._kinds.items()
+            for name, array in lives.state().items()
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Return lives that go on where others stood.
+
+        Args:
+            state: what ``state`` returned.
+
+        Raises:
+            MalformedMessage: arrays that ``state`` cannot have returned.
+        """
+        parts: dict[str, State] = {kind: {} for kind in cls.KINDS}
+        for name, array in state.items():
+            kind, _, rest = name.partition(".")
+            if kind not in parts:
+                raise MalformedMessage(f"lives: no place for {name}")
+            parts[kind][rest] = array
+        found = cls()
+        found._kinds = {
+            kind: Lives.from_state(width, parts[kind])
+            for kind, width in cls.KINDS.items()
+        }
+        return found
+
+
+class EdgeLives(SetLives):
+    """Lifetimes as the set ``edges`` tells them."""
+
+    KINDS = MappingProxyType({"source": 1, "destination": 1, "end": 1, "pair": 2})
+
+    @override
+    def push(
+        self, known: Mapping[str, Integers], *, serial: Integers, time_ns: Integers
+    ) -> Floats:
+        """Return the next events' own numbers, (n, ``lifetimes.OWN``) float32."""
+        source, destination = known["source"], known["destination"]
         n = len(source)
         is_loop = source == destination
         block = Block(serial=serial, time_ns=time_ns, is_marked=np.zeros(n, np.bool_))
@@ -277,38 +330,3 @@ class EdgeLives:
         found[:, -2] = columns.log(as_source.partners)
         found[:, -1] = columns.log(as_target.partners)
         return np.clip(found, 0, columns.BOUND)
-
-    def forget_all_but(self, most: int) -> None:
-        """Forget, of each kind, the nodes that were not seen for longest."""
-        for lives in self._kinds.values():
-            lives.forget_all_but(most)
-
-    def state(self) -> State:
-        """Return all that has to be known to go on, as arrays."""
-        return {
-            f"{kind}.{name}": array
-            for kind, lives in self._kinds.items()
-            for name, array in lives.state().items()
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, npt.NDArray[Any]]) -> EdgeLives:
-        """Return lives that go on where others stood.
-
-        Args:
-            state: what ``state`` returned.
-
-        Raises:
-            MalformedMessage: arrays that ``state`` cannot have returned.
-        """
-        parts: dict[str, State] = {kind: {} for kind in _KINDS}
-        for name, array in state.items():
-            kind, _, rest = name.partition(".")
-            if kind not in parts:
-                raise MalformedMessage(f"lives: no place for {name}")
-            parts[kind][rest] = array
-        found = cls()
-        found._kinds = {
-            kind: Lives.from_state(width, parts[kind]) for kind, width in _KINDS.items()
-        }
-        return found

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which past each feature set reads, written down: nodes, columns and windows.
 
-The sets of features.py, event_features.py and lifetimes.py are functions of a whole
+The sets of features.py and the files beside it are functions of a whole
 stream. Here the same sets are data, so that streaming.py can hold just the past that
 they read. A set is streamed as soon as it stands in ``READINGS``; tests hold both forms
 of every set to the same bits.
@@ -9,7 +9,8 @@ of every set to the same bits.
 It does NOT compute anything, and it does not know how the past is held.
 
 Rule that always holds: the order of keys, mixtures and means is the order of the set's
-numbers: tokens by key, own columns, mixtures by key, means by key, lifetimes.
+numbers: tokens by key, own columns, what hosts' logs show, mixtures by key, means by
+key, lifetimes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fedxdr.learning import columns
+from fedxdr.learning import columns, entities
+from fedxdr.learning.entity_lives import EntityLives
+from fedxdr.learning.lives import EdgeLives, SetLives
 from fedxdr.telemetry.event import Events
 
 
@@ -36,6 +39,7 @@ class Key:
         mixtures: columns whose mixture in windows is told, each one or several.
         other: a second column of which an event belongs to the node, or None.
         has_means: whether means over windows are told.
+        has_unknown: whether 0 in its one column says that an event is of no node.
     """
 
     by: tuple[str, ...]
@@ -43,6 +47,7 @@ class Key:
     mixtures: tuple[tuple[str, ...], ...] = ()
     other: str | None = None
     has_means: bool = False
+    has_unknown: bool = False
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -69,7 +74,8 @@ class Reading:
         has_own: whether the event's own columns are read.
         closeness: whether gaps are told twice, the second time as closeness; likeness
             is then 0 or 2.
-        has_lifetimes: whether lifetimes of edges are told (lives.py).
+        has_shown: whether what hosts' own logs show is told (entities.py).
+        lives: what tells lifetimes (lives.py), or None.
     """
 
     keys: tuple[Key, ...]
@@ -79,7 +85,8 @@ class Reading:
     has_edges: bool = False
     has_own: bool = False
     closeness: bool = False
-    has_lifetimes: bool = False
+    has_shown: bool = False
+    lives: type[SetLives] | None = None
 
 
 READINGS: Final[dict[str, Reading]] = {
@@ -163,7 +170,49 @@ READINGS: Final[dict[str, Reading]] = {
         ),
         alike=(),
         diverse=(),
-        has_lifetimes=True,
+        lives=EdgeLives,
+    ),
+    entities.NAME: Reading(
+        keys=(
+            Key(
+                by=("source",),
+                other="destination",
+                same=("spoken",),
+                mixtures=(("destination",), ("spoken",), ("user",)),
+                has_means=True,
+            ),
+            Key(
+                by=("destination",),
+                other="source",
+                same=("spoken",),
+                mixtures=(("source",), ("spoken",), ("user",)),
+            ),
+            Key(
+                by=("source", "destination"),
+                same=("spoken",),
+                mixtures=(("spoken",),),
+                has_means=True,
+            ),
+            Key(
+                by=("destination", "spoken"),
+                same=("source",),
+                mixtures=(("source",),),
+            ),
+            Key(
+                by=("user",),
+                same=("destination",),
+                mixtures=(("destination",), ("source",)),
+                has_means=True,
+                has_unknown=True,
+            ),
+        ),
+        alike=entities.ALIKE,
+        diverse=entities.DIVERSE,
+        means=entities.MEANS,
+        has_edges=True,
+        has_own=True,
+        has_shown=True,
+        lives=EntityLives,
     ),
 }
 """Every set that can be streamed; sets are frozen, so their windows stand here too."""

@@ -4,8 +4,8 @@
 ``Stream.push`` takes the newest events and returns their features, the same bits as
 ``FeatureSet.compute`` on all events so far; what it costs hangs on the block, not on
 the past. How: of every node only the last events are held that a set can read
-(models/rings.py, readings.py); where a set
-reads lifetimes, three sums of each node beside (lives.py).
+(models/rings.py, readings.py); where a set reads lifetimes, three sums of each node
+beside (lives.py).
 
 It does NOT score, and it does not wait for events that come late (reordering.py does).
 ``counters``, which count within hours, cannot be streamed.
@@ -42,9 +42,8 @@ from safetensors.numpy import save as save_tensors
 from fedxdr.core import canonical
 from fedxdr.core.errors import InvalidTelemetry, MalformedMessage
 from fedxdr.core.ids import Digest, sha256
-from fedxdr.learning import columns, features
+from fedxdr.learning import columns, entities, features
 from fedxdr.learning.features import FeatureSet
-from fedxdr.learning.lives import EdgeLives
 from fedxdr.learning.readings import COLUMNS, READINGS, SHORT, Key
 from fedxdr.models.graph import Floats, Integers
 from fedxdr.models.rings import Block, Look, Rings, Shape
@@ -108,7 +107,7 @@ class Stream:
         self._reading = READINGS[name]
         self._most = most_nodes
         self._rings = [Rings(shape) for shape in self._shapes()]
-        self._lives = EdgeLives() if self._reading.has_lifetimes else None
+        self._lives = self._reading.lives() if self._reading.lives else None
         self.seen = 0
         self.late = 0
         self.newest_ns: int | None = None
@@ -238,7 +237,7 @@ class Stream:
             Rings.from_state(rings.shape, part)
             for rings, part in zip(self._rings, parts, strict=True)
         ]
-        self._lives = EdgeLives.from_state(lives) if self._lives else None
+        self._lives = type(self._lives).from_state(lives) if self._lives else None
 
     def _read(self, events: Events, out: Floats) -> None:
         """Take a few events and write their features."""
@@ -264,12 +263,14 @@ class Stream:
             looks.append(look)
         if self._reading.has_own:
             writer.put(own_features(events))
+        if self._reading.has_shown:
+            writer.put(entities.shown(events, events.destination))
         self._mixtures(writer, looks)
         if self._lives:
-            ends = piece.known["source"], piece.known["destination"]
-            writer.put(
-                self._lives.push(*ends, serial=piece.serial, time_ns=piece.time_ns)
+            told = self._lives.push(
+                piece.known, serial=piece.serial, time_ns=piece.time_ns
             )
+            writer.put(told)
 
     def _tokens(self, writer: _Writer, look: Look, key: Key) -> None:
         """Write what is told of the neighbours at each rank."""
@@ -361,14 +362,16 @@ class _Piece:
     def push(self, rings: Rings, key: Key) -> Look:
         """Add the events to their nodes' lists; return the look back of each event.
 
-        One that belongs to a second node is a member there too, just behind.
+        One that belongs to a second node is a member there too, just behind; one of no
+        node is no member anywhere.
         """
         n = len(self.time_ns)
         keys = np.stack(
             [self.known[name] for name in key.by] or [np.zeros(n, np.int64)]
         )
-        event = queries = np.arange(n)
-        serial = self.serial
+        event = np.flatnonzero(keys[0]) if key.has_unknown else np.arange(n)
+        keys, serial = keys[:, event], self.serial[event]
+        queries = np.arange(len(event))
         if key.other is not None:
             second = self.known[key.other]
             count = 1 + (second != keys[0])
@@ -389,6 +392,8 @@ class _Piece:
             values=self.edges[event],
         )
         look = rings.push(block)
+        if key.has_unknown:
+            return look.spread(event, n)
         return look if key.other is None else look.select(queries)
 
 

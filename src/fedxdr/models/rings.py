@@ -25,8 +25,9 @@ Source: ours; nested windows as in graph.py.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -281,15 +282,33 @@ class Look:
 
     def select(self, rows: Integers) -> Look:
         """Return the look from some of the members."""
-        return Look(
-            shape=self.shape,
-            columns=self.columns,
-            place=self.place[rows],
-            length=self.length[rows],
-            time_ns=self.time_ns[rows],
-            own=tuple(column[rows] for column in self.own),
-            seen=self.seen[rows],
-            alike=tuple(bits[rows] for bits in self.alike),
+        return self._each(lambda column: column[rows])
+
+    def spread(self, rows: Integers, n: int) -> Look:
+        """Return a look from n events; these are some of them, others see nothing.
+
+        Args:
+            rows: (q,) int64, where the members stand among the n.
+            n: how many.
+        """
+
+        def put(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            wide = np.zeros(n, column.dtype)
+            wide[rows] = column
+            return wide
+
+        return self._each(put)
+
+    def _each(self, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Look:
+        return dataclasses.replace(
+            self,
+            # before the first place there is a window of nothing
+            place=change(self.place - WINDOW) + WINDOW,
+            length=change(self.length),
+            time_ns=change(self.time_ns),
+            own=tuple(change(column) for column in self.own),
+            seen=change(self.seen),
+            alike=tuple(change(bits) for bits in self.alike),
         )
 
     def back(self, ranks: Sequence[int]) -> tuple[Truths, Floats, Floats]:

@@ -40,6 +40,8 @@ def table(rows, *, seed, hosts, spread_s):
             "state": draw.integers(0, 10, rows),
             "text_length": draw.integers(-1, 300, rows),
             "text_entropy": draw.choice([np.nan, 3.5], rows),
+            "kind": draw.integers(0, 20, rows),
+            "user": draw.choice([0, 0, 5, -(2**63), 2**63 - 1], rows),
         },
     )
 
@@ -105,7 +107,7 @@ def test_every_bounded_set_of_the_first_version_can_be_streamed():
     assert {"alerts", "traffic", "alerts-event", "traffic-event"} <= set(READINGS)
 
 
-@pytest.mark.parametrize("name", ["alerts", "traffic", "edges"])
+@pytest.mark.parametrize("name", ["alerts", "traffic", "edges", "entities"])
 @settings(max_examples=15, deadline=None)
 @given(TABLES, CUTS, st.sampled_from([1, 7, 20, 50]))
 def test_forgetting_does_not_hang_on_the_cuts(name, events, cuts, most):

@@ -37,7 +37,7 @@ from fedxdr.app.scored_spool import ScoredSpool
 from fedxdr.app.scoring import BUDGET, model_of
 from fedxdr.app.sinks import delivering
 from fedxdr.core.clock import Clock, SystemClock
-from fedxdr.core.errors import FedxdrError, InvalidSettings, Unavailable
+from fedxdr.core.errors import Fault, FedxdrError, InvalidSettings, Unavailable
 from fedxdr.core.ids import Digest, org_id
 from fedxdr.core.randomness import SystemEntropy
 from fedxdr.intake.chunks import Chunk, Reader
@@ -179,7 +179,7 @@ class Live:
             participant: whose mirror of the ledger says which it is.
 
         Raises:
-            FedxdrError: a thread has ended; see ``check``.
+            Fault: a thread has ended.
         """
         self.check()
         mirror = participant.mirror
@@ -207,7 +207,7 @@ class Live:
         """Return once what logs held when reading began is stored.
 
         Raises:
-            FedxdrError: a thread has ended.
+            Fault: a thread has ended.
         """
         while not self.is_caught_up:
             self.check()
@@ -217,10 +217,14 @@ class Live:
         """Raise what ended a thread, if anything did.
 
         Raises:
-            FedxdrError: as it was met.
+            Fault: ours: stop.
         """
-        if self._fault is not None:
-            raise self._fault
+        fault = self._fault
+        if isinstance(fault, Fault):
+            raise fault
+        if fault is not None:
+            # nobody may take it for the orchestrator's, and go on without watching
+            raise Fault(f"live scoring has ended: {fault}") from fault
         self._deliveries.check()
 
     def figures(self) -> dict[str, int]:

@@ -27,17 +27,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
+from fedxdr.app.live_state import Card, decode, encode
 from fedxdr.app.scoring import ModelFile, Scoring, arrived
-from fedxdr.core import canonical
 from fedxdr.core.clock import Clock
-from fedxdr.core.errors import InvalidInput, InvalidPlan, MalformedMessage
-from fedxdr.core.ids import Digest, OrgId, sha256
+from fedxdr.core.errors import InvalidInput, InvalidPlan
+from fedxdr.core.ids import OrgId
 from fedxdr.intake.lines import Lines
 from fedxdr.intake.segments import Stored
 from fedxdr.intake.spool import Spool
@@ -58,6 +55,12 @@ MOST_PUT: Final = 1_000
 MOST_PAST: Final = 500_000
 """Newest events of the past that are calibrated on."""
 
+THIN: Final = 5_000
+"""Events below which a past is read again, longer, when as many more have come."""
+
+FEWEST_MORE: Final = 500
+"""Events that must have come at least for that."""
+
 MANY: Final = 8
 """Segments from which on those that wait are scored as one."""
 
@@ -66,28 +69,6 @@ MOST_AT_ONCE: Final = 500_000
 
 _PRIVATE: Final = 0o600
 _PACE: Final = 20.0
-_VERSION: Final = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Card:
-    """What a state says about itself, in front of the detector's own bytes.
-
-    Attributes:
-        number: of the last segment that the detector holds.
-        until: of the last segment that is scored as one with the next, or ``number``.
-        ledger_index: of the model.
-        told_bytes: how many bytes follow of what was told; the detector's are behind.
-        digest: SHA-256 of all bytes that follow.
-        version: of this form.
-    """
-
-    number: int
-    until: int
-    ledger_index: int | None
-    told_bytes: int
-    digest: Digest
-    version: int = _VERSION
 
 
 class ScoredSpool:
@@ -139,6 +120,9 @@ class ScoredSpool:
         # guards the offer: it comes from the thread that takes part in rounds
         self._lock = threading.Lock()
         self._offered: ModelFile | None = None
+        self._model: ModelFile | None = None
+        """The newest that was taken; belongs to the scoring thread."""
+        self._past = self._since = 0
         self._began = 0
         """Number of the newest segment that an earlier process may have scored."""
         self._until = 0
@@ -190,23 +174,27 @@ class ScoredSpool:
         if not is_caught_up or stopping():
             return is_any
         self._swap()
-        return self._go_on(stopping) or is_any
+        is_any = self._go_on(stopping) or is_any
+        self._thicken()
+        return is_any
 
     def save(self) -> None:
         """Store the state: what was scored until now is not scored again."""
         if self._scoring is None:
             return
         began_s = self._monotonic()
-        told = self._scoring.told().astype("<i8").tobytes()
-        body = told + self._scoring.detector.save()
-        card = _Card(
-            number=self.number,
-            until=max(self.number, self._until),
-            ledger_index=self._scoring.ledger_index,
-            told_bytes=len(told),
-            digest=sha256(body),
+        file = encode(
+            Card(
+                number=self.number,
+                until=max(self.number, self._until),
+                ledger_index=self._scoring.ledger_index,
+                past=self._past,
+                since=self._since,
+            ),
+            told=self._scoring.told(),
+            detector=self._scoring.detector,
         )
-        replace_file(self._path, canonical.encode(card) + b"\n" + body, mode=_PRIVATE)
+        replace_file(self._path, file, mode=_PRIVATE)
         self._saved_s = self._monotonic()
         self._cost_s = self._saved_s - began_s
         self._unsaved = 0
@@ -274,6 +262,7 @@ class ScoredSpool:
             self.findings += len(found)
             self._unsaved += len(found)
         self.number = stored.number
+        self._since += len(events)
         extra = {
             "segment": stored.number,
             "events": len(events),
@@ -311,17 +300,10 @@ class ScoredSpool:
     def _load(self) -> Scoring | None:
         """Return what was stored, None where nothing was or it does not fit."""
         try:
-            file = self._path.read_bytes()
+            card, told, detector = decode(self._path.read_bytes())
         except FileNotFoundError:
             return None
-        head, _, body = file.partition(b"\n")
-        try:
-            card = canonical.decode(head, _Card)
-            if card.version != _VERSION or sha256(body) != card.digest:
-                raise MalformedMessage("not what was stored")
-            told = np.frombuffer(body[: card.told_bytes], "<i8").reshape(-1, 5)
-            detector = Detector.load(body[card.told_bytes :])
-        except (InvalidInput, ValueError) as error:
+        except InvalidInput as error:
             self._tell_anew(str(error))
             return None
         newest = max(
@@ -332,11 +314,12 @@ class ScoredSpool:
             self._tell_anew("the spool is another one")
             return None
         self.number, self._until, self._began = card.number, card.until, newest
+        self._past, self._since = card.past, card.since
         if detector.budget != self._budget:
             self._tell_anew("another budget of false alarms")
             return None
         scoring = self._scored(detector, card.ledger_index)
-        scoring.restore(told.astype(np.int64))
+        scoring.restore(told)
         return scoring
 
     def _calibrate(self, model: ModelFile) -> None:
@@ -345,6 +328,7 @@ class ScoredSpool:
         if self._until_ns is not None:
             past = past.select(past.time_ns <= self._until_ns)
         detector = Detector.prepare(model.content, past, budget=self._budget)
+        self._model, self._past, self._since = model, len(past), 0
         logger.info(
             "calibrated on this organisation's past",
             extra={
@@ -378,6 +362,7 @@ class ScoredSpool:
         scoring = self._scoring
         if scoring is None or model is None:
             return
+        self._model = model
         if model.digest == scoring.detector.model_digest:
             return
         self.save()
@@ -389,6 +374,16 @@ class ScoredSpool:
         self.save()
         extra = {"model": model.digest, "ledger_index": model.ledger_index}
         logger.info("a new model scores", extra=extra)
+
+    def _thicken(self) -> None:
+        """Calibrate again where the past was thin and as much more has come since."""
+        scoring, model = self._scoring, self._model
+        if scoring is None or model is None or self._past >= THIN:
+            return
+        if model.digest != scoring.detector.model_digest:
+            return
+        if self._since >= max(self._past, FEWEST_MORE):
+            self._calibrate(model)
 
     @staticmethod
     def _tell_anew(reason: str) -> None:

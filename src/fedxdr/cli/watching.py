@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+import typer
+
 from fedxdr.app.participating import AgentFile
 from fedxdr.cli.assessing import instant
 from fedxdr.cli.console import OUT
@@ -70,13 +72,17 @@ def watching(
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
+    is_up = False
     try:
         with living(folder, watch) as live:
+            is_up = True
             org = AgentFile.read(folder).org
             OUT.print(f"{org}: follows its logs", highlight=False)
             yield live
     except KeyboardInterrupt:
         OUT.print("stopped", highlight=False)
+        if not is_up:
+            raise typer.Exit from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -16,7 +16,7 @@ from tests.unit.transport.sinks.receivers import KafkaCluster
 from fedxdr.app import live as module
 from fedxdr.app.live import FINDINGS, STATE, Live, Watch, living
 from fedxdr.app.participating import AgentFile
-from fedxdr.core.errors import InvalidSettings, StorageFault, Unavailable
+from fedxdr.core.errors import Fault, InvalidSettings, StorageFault, Unavailable
 from fedxdr.core.ids import Digest
 from fedxdr.intake.spool import Spool
 
@@ -167,6 +167,26 @@ def test_what_goes_wrong_in_a_thread_ends_the_agent(
         pytest.raises(StorageFault, match="no space"),
     ):
         live.catch_up()
+
+
+def test_whatever_it_was_it_is_a_fault_of_ours(
+    folder: Path,
+    log: Path,
+    federation: Federation,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is not a Fault would be taken for the orchestrator's, and asked again."""
+
+    def refuse(*_: object, **__: object) -> bool:
+        raise Unavailable("not of the orchestrator")
+
+    monkeypatch.setattr(module.ScoredSpool, "turn", refuse)
+    with living(folder, Watch(sources=(str(log),))) as live:
+        until(lambda: live._fault is not None)
+        with pytest.raises(Fault, match="has ended: not of the orchestrator"):
+            live.follow(federation)  # type: ignore[arg-type]
+    assert "live scoring ends" in caplog.text
 
 
 def test_a_full_outbox_stops_the_scoring_and_loses_nothing(

@@ -16,9 +16,11 @@ from tests.unit.app.detection import snapshot_of, write_logs
 from tests.unit.transport.sinks.receivers import HttpReceiver, Response, Splunk
 
 from fedxdr.app.orchestrating import initialise
+from fedxdr.app.scoring import height_of
 from fedxdr.app.server_file import ServerFile
 from fedxdr.core.ids import sha256
 from fedxdr.intake import read
+from fedxdr.ledger.lineage import brings_model
 from fedxdr.models import snapshot
 from fedxdr.privacy import Pseudonymiser
 
@@ -202,3 +204,17 @@ def test_nothing_found_writes_no_bundle(run, log, model, tmp_path):
 def test_the_past_is_a_path_like_any_other(fails, log, model):
     options = ["detect", log, "--model", model, "--past", Path("nowhere") / "*.json"]
     fails(options, 2, "invalid-telemetry", "nowhere")
+
+
+def test_the_block_that_brought_a_model(federation):
+    recorder = federation.recorder
+    known = [recorder.blocks(begin=n, end=n + 1)[0] for n in range(recorder.size())]
+    heights = {
+        signed.block.model_hash: signed.block.height
+        for signed in known
+        if brings_model(signed.block)
+    }
+    assert len(heights) == 3
+    for digest, height in heights.items():
+        assert height_of(recorder, digest) == height
+    assert height_of(recorder, recorder.in_force.model) == max(heights.values())

@@ -62,14 +62,15 @@ _KINDS: Final = (
 )
 """Kinds of record that have no column in telemetry/features.py."""
 
-_SHOWN: Final = len(_KINDS) + 4
+SHOWN: Final = len(_KINDS) + 4
+"""How many numbers ``shown`` gives."""
 _MIXTURES: Final = 10
 _AVERAGED: Final = 3
 _LIFETIMES: Final = 7
 _PARTNERS: Final = 4
 OWN: Final = (
     len(OWN_FEATURES)
-    + _SHOWN
+    + SHOWN
     + _MIXTURES * (len(ALIKE) + len(DIVERSE))
     + _AVERAGED * columns.EDGES * len(MEANS)
     + _LIFETIMES * columns.PER_LIFETIME

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedxdr.core.errors import InvalidTelemetry
-from fedxdr.learning import columns, features
+from fedxdr.learning import columns, entities, features
 from fedxdr.learning.features import FeatureSet
 from fedxdr.learning.readings import COLUMNS, READINGS, Key
 from fedxdr.learning.scorer import Scorer
@@ -48,6 +48,7 @@ _WORDS: Final = {"spoken": "service"}
 """What columns are called, where that is not their name."""
 
 _REST: Final = "how long and how often its ends are known"
+_SHOWN: Final = "account and sign-on"
 _OWN: Final = (
     (
         "number of bytes and packets",
@@ -225,6 +226,9 @@ def groups_of(found: FeatureSet) -> list[tuple[str, Integers]]:
             ]
             groups.append((words, np.array(places, np.int64)))
         begin += len(OWN_FEATURES)
+    if reading.has_shown:
+        groups.append((_SHOWN, begin + np.arange(entities.SHOWN)))
+        begin += entities.SHOWN
     width = len(reading.alike) + len(reading.diverse)
     for key in reading.keys:
         for compared in key.mixtures:
@@ -283,6 +287,10 @@ def _nodes(stream: Events, key: Key) -> tuple[Integers, Integers | None]:
     if not key.by:
         return np.zeros(len(stream), np.int64), None
     parts = [COLUMNS[name](stream) for name in key.by]
+    if key.has_unknown:
+        # who is not known is each somebody else
+        known = parts[0] != 0
+        parts.append(np.where(known, 0, 1 + np.arange(len(stream))))
     if key.other is None:
         return graph.entities(*parts), None
     both = graph.entities(np.concatenate([parts[0], COLUMNS[key.other](stream)]))

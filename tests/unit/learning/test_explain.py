@@ -236,3 +236,18 @@ def test_events_without_a_time_are_no_evidence(make_events):
     got = explain.explain(Scorer(model("traffic")), asked_of("traffic", found, [49]))[0]
     assert got.neighbours
     assert got.evidence == ()
+
+
+def test_accounts_are_a_group_and_read_under_their_own_key(events):
+    found = features.find("entities")
+    known = replace(events, user=events.source)
+    # the first event has no past: of it only the account itself is read
+    is_other = found.compute(events)[0] != found.compute(known)[0]
+    group = dict(explain.groups_of(found))["account and sign-on"]
+    assert is_other.any()
+    assert set(np.flatnonzero(is_other)) <= set(group)
+    place = explain.neighbours("entities", known, np.array([259]))[0, 4]
+    assert (known.user[place[place != graph.NONE]] == known.user[259]).all()
+    assert (place != graph.NONE).any()
+    nobody = explain.neighbours("entities", events, np.array([259]))[0, 4]
+    assert (nobody == graph.NONE).all()

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 BENCH := .venv-bench
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: deps demo test lint typecheck unit drills attacks soak bench bench-privacy bench-ledger verify run-backend build-backend clean
+.PHONY: deps demo test lint typecheck unit drills attacks soak bench bench-privacy bench-ledger bench-detection verify run-backend build-backend clean
 
 deps: $(STAMP)
 
@@ -73,6 +73,17 @@ bench-privacy: deps
 # the ledger: appends against the disk, audits, proofs
 bench-ledger: deps
 	$(BIN)/python -m benchmarks.ledger
+
+# detection: logs to columns beside three peers, edges foretold beside PyTorch Geometric;
+# DATA is the folder of the DARPA 1998 edges
+DATA ?=
+bench-detection: deps
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[bench-detection]'
+	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.streaming
+	$(BIN)/python -m benchmarks.tgnn --peer pyg $(if $(DATA),--data $(DATA))
+	$(if $(DATA),$(BIN)/python -m benchmarks.prefilter --data $(DATA)/darpa98_edges.parquet)
 
 # every component exercised, one line each
 verify: deps

@@ -29,6 +29,7 @@ from fedxdr.federation.plan import Plan, default_threshold
 from fedxdr.learning import features as feature_sets
 from fedxdr.ledger.entries import Genesis
 from fedxdr.models import snapshot
+from fedxdr.models.architecture import TACTICS
 from fedxdr.parties.orchestrator import Orchestrator
 from fedxdr.parties.recording import Recorder
 from fedxdr.parties.registrar import Charter, Registrar
@@ -52,6 +53,19 @@ FEATURE_SETS = feature_sets.OF_TRAFFIC
 
 _MAX_BODY_BYTES = 256 * 1024 * 1024
 _PRIVATE_SIZES = {"neighbour": 4, "mixer": 8, "embedding": 16}
+_SIZES: Mapping[str, Mapping[str, int]] = {
+    "traffic-event": _PRIVATE_SIZES,
+    # own numbers as ramps, and all three heads; smaller, as 16 ramps of each are read
+    "entities": {
+        "mixer": 16,
+        "embedding": 64,
+        "bins": 16,
+        "tactics": TACTICS,
+        "following": 1,
+    },
+}
+"""Sizes of the network by feature set, where they are not the usual ones."""
+
 _GIVEN = ("federation", "run_id", "participants", "layout", "architecture", "version")
 
 
@@ -113,7 +127,8 @@ def first_model(features: str = FEATURE_SETS[0], *, seed: int = 0) -> snapshot.S
     """Return the first model of a federation that learns from traffic.
 
     Args:
-        features: ``traffic``; or ``traffic-event``, whose past is so short that single
+        features: ``traffic``; ``entities``, with users as nodes too and a network of
+            the second version; or ``traffic-event``, whose past is so short that single
             events can be hidden, with a smaller network: every number that is trained
             takes noise.
         seed: public, so that anyone can make the genesis model again.
@@ -126,8 +141,7 @@ def first_model(features: str = FEATURE_SETS[0], *, seed: int = 0) -> snapshot.S
             f"--features {features}: use one of {', '.join(FEATURE_SETS)}"
         )
     found = feature_sets.find(features)
-    sizes = _PRIVATE_SIZES if features.endswith("-event") else {}
-    architecture = found.architecture(**sizes)
+    architecture = found.architecture(**_SIZES.get(features, {}))
     return snapshot.Snapshot(
         vector=architecture.first_vector(seed),
         card=snapshot.Card(

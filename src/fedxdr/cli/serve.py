@@ -47,8 +47,8 @@ def init(
     features: Annotated[
         str,
         typer.Option(
-            help="What is learnt from: traffic; traffic-event where single events "
-            "are to be hidden (differential privacy)."
+            help="What is learnt from: traffic; entities, where users are nodes too; "
+            "traffic-event where single events are to be hidden (differential privacy)."
         ),
     ] = "traffic",
     database: Annotated[

@@ -114,5 +114,9 @@ def test_a_federation_learns_from_what_logs_serve():
     assert first_model().card.architecture["features"] == "traffic"
     small = first_model("traffic-event").card
     assert small.layout.size < first_model().card.layout.size
+    wide = first_model("entities").card.architecture
+    assert (wide["bins"], wide["tactics"], wide["following"]) == (16, 14, 1)
+    with pytest.raises(InvalidPlan, match="traffic-event"):
+        privacy_fields("entities", epsilon=8.0)
     with pytest.raises(InvalidSettings, match="--features alerts"):
         first_model("alerts")

@@ -65,3 +65,15 @@ def test_what_is_spoken_is_the_service_or_else_the_port():
 def test_a_duration_that_cannot_be_counts_as_none():
     wrong = Events.build(3, {"duration_s": np.array([-0.5, -7, -np.inf])})
     assert columns.edges(wrong)[2].tolist() == [0, 0, 0]
+
+
+def test_a_lifetime_is_soon_full_and_nobody_has_none():
+    count = np.array([0, 1, 16, 17, 10**9])
+    age_ns = np.array([0, 0, 3600, 3601, 10**8]) * 10**9
+    full = [np.log1p(16) / 4, np.log1p(3600) / 4, 1]
+    found = columns.lifetime(count, age_ns)
+    assert found[0].tolist() == [0, 0, 0]
+    assert found[1] == pytest.approx([np.log(2) / 4, 0, 1])
+    assert found[2:] == pytest.approx(np.array([full] * 3))
+    partners = columns.acquaintance(np.array([0, 1, 8, 9]))
+    assert partners * 4 == pytest.approx(np.log1p([0, 1, 8, 8]))

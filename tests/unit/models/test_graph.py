@@ -179,3 +179,10 @@ def test_entities_of_full_width_tokens_do_not_collide():
 def test_wrong_questions_are_refused(wrong):
     with pytest.raises(InvalidTelemetry):
         wrong()
+
+
+def test_other_values_can_be_compared_than_the_queries_own():
+    node, attribute = np.zeros(6, np.int64), np.array([7, 8, 7, 7, 9, 8])
+    past = graph.history(node, queries=np.array([4, 5]))
+    found = graph.alike(past, attribute, (2, 4), own=np.array([7, 7]))
+    assert found.tolist() == [[1.0, 0.75], [0.5, 0.5]]

@@ -194,3 +194,16 @@ def test_a_state_that_cannot_be_is_refused(change):
     state = spoilt(change)
     with pytest.raises(MalformedMessage):
         Rings.from_state(SHAPE, state)
+
+
+def test_events_that_are_no_members_see_nothing():
+    columns = stream(120)
+    look = pushed(Rings(SHAPE), columns, 0, 120)
+    rows = np.arange(120) * 2 + 1
+    wide = look.spread(rows, 241)
+    rest = np.setdiff1d(np.arange(241), rows)
+    for name, array in told(look).items():
+        found = told(wide)[name]
+        assert found[rows].tobytes() == array.tobytes(), name
+        nothing = np.inf if name == "seconds" else 0
+        assert (found[rest] == nothing).all(), name

@@ -194,8 +194,11 @@ class Live:
             extra = {"model": digest, "reason": str(error)}
             logger.warning("a model cannot score these logs", extra=extra)
         else:
-            self._scored.offer(model)
-            self._news.set()
+            if model.is_trained:
+                self._scored.offer(model)
+                self._news.set()
+            else:
+                logger.info("no model is trained yet: scoring waits for a round")
         self._offered = digest
 
     @property

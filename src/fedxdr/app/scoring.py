@@ -48,6 +48,7 @@ MOST_AROUND: Final = 16
 """Earlier events that a finding shows beside its own."""
 
 _NS: Final = 10**9
+_FIRST_SEED: Final = 0  # of ``server init``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +80,33 @@ class ModelFile:
                 f"one that reads {' or '.join(feature_sets.OF_TRAFFIC)}"
             )
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether its weights are others than those every federation begins with.
+
+        Thresholds on a model that knows nothing tell of nothing but chance.
+        """
+        found = snapshot.load(self.content)
+        begin, end = found.card.layout.span("weights.")
+        first = architecture_of(found.card.architecture).first_vector(_FIRST_SEED)
+        return not np.array_equal(found.vector[begin:end], first[begin:end])
+
 
 def model_at(path: Path) -> ModelFile:
     """Return the model in a snapshot's file, which is on no ledger that we know.
 
     Raises:
-        InvalidSettings: it cannot be read, or does not fit.
+        InvalidSettings: it cannot be read, does not fit, or was never trained.
         MalformedMessage: it is no snapshot.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidSettings(f"cannot read {path}: {error.strerror}") from error
-    return ModelFile(content=content, digest=sha256(content), ledger_index=None)
+    found = ModelFile(content=content, digest=sha256(content), ledger_index=None)
+    if not found.is_trained:
+        raise InvalidSettings(f"{path} is a first model, which nobody has trained yet")
+    return found
 
 
 def model_in(folder: Path) -> ModelFile:
@@ -100,18 +115,24 @@ def model_in(folder: Path) -> ModelFile:
     Raises:
         InvalidSettings: no member's folder, or the model does not fit.
         NotFound: the model is not there yet.
-        Unavailable: it has not seen the ledger yet.
+        Unavailable: it has not seen the ledger yet, or no round has trained a model.
     """
     AgentFile.read(folder)
     if not (folder / "agent.db").exists():
         raise Unavailable(f"{folder} has no model yet: its agent was never run")
     with mirror_in(folder) as mirror:
         try:
-            return model_of(mirror.recorder, mirror.blobs.get)
+            found = model_of(mirror.recorder, mirror.blobs.get)
         except NotFound as error:
             raise NotFound(
                 f"{folder} does not hold the newest model yet: let its agent run"
             ) from error
+    if not found.is_trained:
+        raise Unavailable(
+            "the federation has trained no model yet: the operator opens rounds with "
+            "`fedxdr round start`"
+        )
+    return found
 
 
 def model_of(recorder: Recorder, content_of: Callable[[Digest], bytes]) -> ModelFile:

@@ -23,10 +23,10 @@ KEY = bytes(32)
 
 @functools.cache
 def snapshot_of(seed: int = 0, features: str = "traffic") -> bytes:
-    """Return a model that nobody has trained."""
+    """Return a model that learned nothing, and is not the first of a federation."""
     shape = ARCHITECTURE if features == "traffic" else find(features).architecture()
     return snapshot.save(
-        shape.first_vector(seed), layout=shape.layout, architecture=shape.describe()
+        shape.first_vector(seed + 1), layout=shape.layout, architecture=shape.describe()
     )
 
 

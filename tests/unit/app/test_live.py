@@ -136,6 +136,23 @@ def test_it_waits_for_a_model(folder: Path, log: Path) -> None:
     assert not (folder / STATE).exists()
 
 
+def test_a_model_that_nobody_has_trained_does_not_score(
+    folder: Path,
+    log: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="fedxdr.app.live")
+    monkeypatch.setattr(module, "model_of", lambda *_: model(-1, ledger_index=0))
+    with living(folder, Watch(sources=(str(log),))) as live:
+        for _ in range(3):
+            live.follow(Federation())  # type: ignore[arg-type]
+        live.catch_up()
+        time.sleep(0.3)
+        assert not live._scored.is_scoring
+    assert caplog.text.count("no model is trained yet") == 1
+
+
 def test_a_model_that_cannot_score_is_told_once(
     folder: Path,
     log: Path,

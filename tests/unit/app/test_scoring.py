@@ -18,6 +18,7 @@ from fedxdr.core.errors import InvalidSettings, MalformedMessage, NotFound, Unav
 from fedxdr.core.ids import OrgId, sha256
 from fedxdr.intake.lines import Lines
 from fedxdr.learning.detector import Detector
+from fedxdr.models import snapshot
 from fedxdr.telemetry.event import Events
 from fedxdr.telemetry.findings import Position
 
@@ -165,6 +166,23 @@ def test_what_is_no_model_of_logs_is_refused(tmp_path: Path) -> None:
     path.write_bytes(snapshot_of(features="alerts"))
     with pytest.raises(InvalidSettings, match="'alerts'"):
         model_at(path)
+    path.write_bytes(snapshot_of(-1))
+    with pytest.raises(InvalidSettings, match="nobody has trained"):
+        model_at(path)
+
+
+def test_statistics_alone_train_nothing() -> None:
+    first = snapshot.load(snapshot_of(-1))
+    vector = first.vector.copy()
+    begin, end = first.card.layout.span("statistics.")
+    vector[begin:end] += 1
+    for change, is_trained in ((0.0, False), (1.0, True)):
+        vector[-1] += change
+        content = snapshot.save(
+            vector, layout=first.card.layout, architecture=first.card.architecture
+        )
+        found = ModelFile(content=content, digest=sha256(content), ledger_index=1)
+        assert found.is_trained is is_trained
 
 
 def test_a_folder_without_a_ledger_has_no_model(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.unit.app.conftest import ADDRESS
 from tests.unit.app.detection import snapshot_of, write_logs
 from tests.unit.transport.sinks.receivers import HttpReceiver, Response, Splunk
 
+from fedxdr.app import scoring
 from fedxdr.app.orchestrating import initialise
 from fedxdr.app.scoring import height_of
 from fedxdr.app.server_file import ServerFile
@@ -186,6 +187,17 @@ def test_a_log_without_events(fails, model, tmp_path):
 def test_an_agent_that_was_never_run_has_no_model(fails, place, log):
     place.join("aurora")
     fails(["detect", log, "--dir", place.folder("aurora")], 4, "unavailable", "run")
+
+
+def test_a_federation_that_has_trained_nothing(fails, place, log, monkeypatch):
+    place.found("aurora", "borealis", "cascade")
+    opened = place.agent("aurora")
+    opened.follow_ledger()
+    opened.participant.model()
+    opened.close()
+    monkeypatch.setattr(scoring.ModelFile, "is_trained", False)
+    folder = place.folder("aurora")
+    fails(["detect", log, "--dir", folder], 4, "unavailable", "round start")
 
 
 def test_nothing_found_writes_no_bundle(run, log, model, tmp_path):

@@ -83,6 +83,7 @@ bench-detection: deps
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.tgnn --peer pyg $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.tgnn --peer pyg --view batch $(if $(DATA),--data $(DATA))
 	$(if $(DATA),$(BIN)/python -m benchmarks.prefilter --data $(DATA)/darpa98_edges.parquet)
 
 # every component exercised, one line each

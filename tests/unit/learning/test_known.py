@@ -59,7 +59,8 @@ def test_what_does_not_fit_is_refused(name, changes, said):
         ("ait-ads", {}, "alerts"),
         ("ait-ads", {"is_private": True}, "alerts-event"),
         ("ait-ads", {"reading": Reading.COUNTERS}, "counters"),
-        ("darpa98", {}, "traffic"),
+        ("darpa98", {}, "edges"),
+        ("darpa98", {"reading": Reading.BOUNDED}, "traffic"),
         ("darpa98", {"reading": Reading.COUNTERS}, "counters"),
     ],
 )

@@ -55,11 +55,8 @@ MOST_PUT: Final = 1_000
 MOST_PAST: Final = 500_000
 """Newest events of the past that are calibrated on."""
 
-THIN: Final = 5_000
-"""Events below which a past is read again, longer, when as many more have come."""
-
 FEWEST_MORE: Final = 500
-"""Events that must have come at least for that."""
+"""Events that must have come before a past that was too short is read again."""
 
 MANY: Final = 8
 """Segments from which on those that wait are scored as one."""
@@ -175,7 +172,7 @@ class ScoredSpool:
             return is_any
         self._swap()
         is_any = self._go_on(stopping) or is_any
-        self._thicken()
+        self._calibrate_late()
         return is_any
 
     def save(self) -> None:
@@ -375,10 +372,14 @@ class ScoredSpool:
         extra = {"model": model.digest, "ledger_index": model.ledger_index}
         logger.info("a new model scores", extra=extra)
 
-    def _thicken(self) -> None:
-        """Calibrate again where the past was thin and as much more has come since."""
+    def _calibrate_late(self) -> None:
+        """Calibrate where the past was too short for it, once as much more has come.
+
+        Never again after that: who is in the network would raise the threshold by
+        being there.
+        """
         scoring, model = self._scoring, self._model
-        if scoring is None or model is None or self._past >= THIN:
+        if scoring is None or model is None or scoring.detector.is_calibrated:
             return
         if model.digest != scoring.detector.model_digest:
             return

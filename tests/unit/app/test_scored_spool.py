@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -74,13 +73,6 @@ class Place:
 
 def turn(scored: ScoredSpool, *, is_caught_up: bool = True) -> bool:
     return scored.turn(is_caught_up=is_caught_up, stopping=lambda: False)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_thin_pasts() -> Iterator[None]:
-    """What is calibrated on here is enough, unless a test says otherwise."""
-    with mock.patch.object(scored_spool, "THIN", 0):
-        yield
 
 
 @pytest.fixture
@@ -257,11 +249,10 @@ def test_a_model_that_reads_something_else_is_prepared_anew(
     assert list(place.outbox.values())[-1].model == other.digest
 
 
-def test_a_thin_past_is_read_again_once_there_is_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_past_that_was_too_short_is_read_again_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="fedxdr.app.scored_spool")
-    monkeypatch.setattr(scored_spool, "THIN", 800)
     place = Place(tmp_path)
     scored = place.process()
     scored.offer(model())
@@ -273,13 +264,12 @@ def test_a_thin_past_is_read_again_once_there_is_more(
         turn(scored)
         told = [one for one in caplog.records if one.message.startswith("calibrated")]
         pasts.append((told[-1].events, told[-1].is_calibrated))  # type: ignore[attr-defined]
-    # without a past, with that of 600 events, with that of 1200; then it is enough
-    assert list(dict.fromkeys(pasts)) == [(0, False), (600, True), (1200, True)]
+    assert list(dict.fromkeys(pasts)) == [(0, False), (600, True)]
     place.store(1, since=10 * SIZE)
     again = place.process()
     again.offer(model())
     turn(again)
-    assert len([r for r in caplog.records if r.message.startswith("calibrated")]) == 3
+    assert len([r for r in caplog.records if r.message.startswith("calibrated")]) == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"no json\n", b"{}\n\x00"])

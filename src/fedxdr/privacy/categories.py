@@ -27,6 +27,7 @@ from typing import Final
 
 from fedxdr.core.tactics import short_name
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Category:
     """A normalised category.

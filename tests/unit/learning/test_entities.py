@@ -251,3 +251,11 @@ def test_no_rows_are_no_features():
 def test_every_row_needs_a_destination():
     with pytest.raises(InvalidTelemetry, match="destinations"):
         entities.against(table(10, 0), np.arange(3), np.arange(2))
+
+
+def test_what_models_were_trained_on_keeps_names_order_and_values():
+    shape = SET.architecture(neighbour=4, mixer=8, embedding=8)
+    mean = SET.compute(table(300, 11)).mean(axis=0, dtype=np.float64)
+    weighted = mean @ np.arange(1, shape.inputs + 1)
+    assert (shape.inputs, shape.layout.digest[:16]) == (483, "bac1dc56561a1900")
+    assert weighted == pytest.approx(76707.93208, rel=1e-6)

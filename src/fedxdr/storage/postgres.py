@@ -21,6 +21,7 @@ Source: PostgreSQL 16 documentation, 13.2 (isolation), 13.3.2 (row locks), 13.3.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -109,10 +110,19 @@ class PostgresServer:
             alone.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {names}")
 
     def close(self) -> None:
-        """Release the connections and with them the lock."""
-        if self._hold is not None:
-            self._hold.invalidate()
-            self._hold.close()
+        """Release the lock and the connections; once is enough, twice does no harm.
+
+        The lock is given back by name: a server ends a session some time after its
+        client has gone, and who opens the database at once must not find it locked.
+        """
+        held, self._hold = self._hold, None
+        if held is not None:
+            lock = _LOCK.format("sole")
+            # with the session its lock is gone too
+            with suppress(StorageFault, Unavailable):
+                held.exec_driver_sql(f"SELECT pg_advisory_unlock({lock})")
+            held.invalidate()
+            held.close()
         self.engine.dispose()
 
     def _require_sync(self) -> None:

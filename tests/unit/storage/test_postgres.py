@@ -76,6 +76,24 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone(place):
     second.close()
 
 
+def test_the_lock_is_free_before_its_session_has_ended(place, monkeypatch):
+    first = Database(place)
+    held = first._backend._hold
+    # a server that is slow to notice that its client has gone
+    close = sa.Connection.close
+    monkeypatch.setattr(sa.Connection, "invalidate", lambda *_: None)
+    monkeypatch.setattr(
+        sa.Connection, "close", lambda one: None if one is held else close(one)
+    )
+    first.close()
+    assert not held.closed
+    Database(place).close()
+    first.close()
+    monkeypatch.undo()
+    held.invalidate()
+    held.close()
+
+
 def test_two_schemas_are_two_databases(postgres):
     first, second = (Database(postgres.new_place()) for _ in range(2))
     SqlNotes(first).put("a", b"1")
